@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * More threads than CPUs: whoever holds a lock, or is searching, loses the CPU
+ * now and then, and the others have to live with that.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "arena.h"
+
+#include "sync/sync.h"
+
+#define CROWD_NS (50 * MS)
+#define CROWD_ROUNDS 9
+#define CROWD_SAMPLES 4000
+
+struct member {
+	const struct arena *arena;
+	unsigned int *stop;
+	pthread_t thread;
+	struct device *device;
+	unsigned long done;
+	int64_t cpu_ns;
+	unsigned int nlate;
+	double late[CROWD_SAMPLES];
+};
+
+/* Of one scheme, over all rounds. */
+struct crowd {
+	struct arena arena;
+	double speed[CROWD_ROUNDS];
+	unsigned int nlate;
+	double late[CROWD_ROUNDS * CROWD_SAMPLES];
+};
+
+static int64_t cpu_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+/* 14 reads, a start and end, a remove and insert; each 8th such is timed. */
+static void *member_thread(void *arg)
+{
+	struct member *m = arg;
+	const struct ops *ops = m->arena->ops;
+	int64_t begun;
+
+	for (unsigned long i = 0; !READ_ONCE(*m->stop); i++) {
+		begun = bench_now();
+		ops->device_slice[DEVICE_READ](m->device, 14);
+		ops->device_slice[DEVICE_HIT1](m->device, 1);
+		ops->device_slice[DEVICE_INSERT](m->device, 1);
+		m->done += 16;
+		if (i % 8 == 0 && m->nlate < CROWD_SAMPLES)
+			m->late[m->nlate++] = (double)(bench_now() - begun);
+	}
+	m->cpu_ns = cpu_now();
+	return NULL;
+}
+
+/* Million operations in a second of CPU time: others may use the CPUs too. */
+static void crowd_round(struct crowd *crowd, unsigned int n, unsigned int round)
+{
+	struct member *members = calloc(n, sizeof(*members));
+	struct timespec ts = { 0, CROWD_NS };
+	const struct arena *a = &crowd->arena;
+	unsigned int stop = 0, room;
+	unsigned long done = 0;
+	int64_t cpu_ns = 0;
+
+	if (!members)
+		abort();
+	for (unsigned int i = 0; i < n; i++) {
+		members[i].arena = a;
+		members[i].stop = &stop;
+		members[i].device = a->ops->device_create(a->world, i * 7 + 1);
+		if (pthread_create(&members[i].thread, NULL, member_thread,
+				   &members[i]))
+			abort();
+	}
+	nanosleep(&ts, NULL);
+	WRITE_ONCE(stop, 1);
+	for (unsigned int i = 0; i < n; i++) {
+		struct member *m = &members[i];
+
+		pthread_join(m->thread, NULL);
+		a->ops->device_destroy(m->device);
+		done += m->done;
+		cpu_ns += m->cpu_ns;
+		room = ARRAY_SIZE(crowd->late) - crowd->nlate;
+		if (m->nlate > room)
+			m->nlate = room;
+		memcpy(crowd->late + crowd->nlate, m->late,
+		       m->nlate * sizeof(*m->late));
+		crowd->nlate += m->nlate;
+	}
+	crowd->speed[round] = (double)done * 1000 / (double)cpu_ns;
+	free(members);
+}
+
+static void crowd_of(struct bench *b, unsigned int n)
+{
+	struct crowd *crowds = calloc(SCHEMES, sizeof(*crowds));
+	struct figure figure = {
+		.section = "More threads than CPUs: reads, hits, reinserts",
+		.n = n,
+	};
+	unsigned int round;
+
+	if (!crowds)
+		abort();
+	for (unsigned int s = 0; s < SCHEMES; s++)
+		arena_make(&crowds[s].arena, schemes[s], b, false);
+	for (round = 0; round < CROWD_ROUNDS && !bench_over(b); round++)
+		for (unsigned int s = 0; s < SCHEMES; s++)
+			crowd_round(&crowds[s], n, round);
+	for (unsigned int s = 0; s < SCHEMES; s++) {
+		figure.who = schemes[s]->name;
+		figure.test = "operations, for each CPU";
+		figure.unit = "M/s";
+		figure.value = bench_quartiles(crowds[s].speed, round);
+		bench_figure(b, &figure);
+		figure.test = "16 operations";
+		figure.unit = "ns";
+		figure.value = bench_quartiles(crowds[s].late, crowds[s].nlate);
+		bench_figure(b, &figure);
+		arena_drop(&crowds[s].arena);
+	}
+	free(crowds);
+}
+
+void bench_crowds(struct bench *b)
+{
+	static const unsigned int sizes[] = { 2, 8, 16 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++)
+		if (!bench_over(b))
+			crowd_of(b, sizes[i]);
+}

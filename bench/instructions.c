@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What scripts/instructions.py counts: a fixed number of each operation, each
+ * time in a call of counted(). Prints one line for each, in that order:
+ * scheme, operation, subscriptions, how many times.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <uhmm/mmu_notifier.h>
+
+#include "bench.h"
+#include "world.h"
+
+#include "sync/sync.h"
+
+#define TIMES 2000UL
+
+struct count {
+	enum op op;
+	const char *name;
+	bool batch;
+	unsigned long min_n;
+};
+
+static const struct count counts[] = {
+	{ OP_LOOP, "loop", false, 1 },
+	{ OP_HIT0_HOT, "hit0-hot", false, 1 },
+	{ OP_HIT0_RANDOM, "hit0-random", false, 1 },
+	{ OP_HIT1_RANDOM, "hit1-random", false, 1 },
+	{ OP_HIT64_RANDOM, "hit64-random", false, 64 },
+	{ OP_HIT64_RANDOM, "hit64-random-batched", true, 64 },
+	{ OP_READ_HOT, "read", false, 1 },
+	{ OP_READ_HOT_BARE, "read-bare", false, 1 },
+	{ OP_INSERT_REMOVE_HOT, "insert-remove-hot", false, 1 },
+	{ OP_INSERT_REMOVE_RANDOM, "insert-remove-random", false, 1 },
+};
+
+/* What the compiler makes of a read; looked at, and never called. */
+bool read_uhmm(struct mmu_interval_notifier *sub);
+bool read_uhmm(struct mmu_interval_notifier *sub)
+{
+	return mmu_interval_read_retry(sub, mmu_interval_read_begin(sub));
+}
+
+/* A bad example: another line, and a locked instruction. */
+void read_badly(unsigned long *words);
+void read_badly(unsigned long *words)
+{
+	fetch_add(&words[9], 1);
+}
+
+void counted(void (*slice)(void *world, unsigned long n), struct world *world,
+	     unsigned long n);
+
+/* Never inlined: the script knows it by name. */
+__attribute__((noinline, noclone)) void
+counted(void (*slice)(void *world, unsigned long n), struct world *world,
+	unsigned long n)
+{
+	slice(world, n);
+}
+
+static void count_all(const struct ops *ops, unsigned long n)
+{
+	struct setup setup = { .n = n, .search = &index_search_portable };
+	struct world *w = ops->create(&setup);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++) {
+		const struct count *c = &counts[i];
+
+		if (n < c->min_n ||
+		    !ops->set_callback(c->batch ? CALL_BATCH : CALL_LOCKED))
+			continue;
+		/* First times are slower: memory, and reads after a hit. */
+		ops->slice[OP_READ_EACH_BARE](w, n);
+		ops->slice[c->op](w, 64);
+		ops->slice[OP_READ_EACH_BARE](w, n);
+		counted(ops->slice[c->op], w, TIMES);
+		printf("%s %s %lu %lu\n", ops->name, c->name, n, TIMES);
+	}
+	ops->set_callback(CALL_LOCKED);
+	ops->destroy(w);
+}
+
+static void *sleeper(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+int main(void)
+{
+	static const unsigned long sizes[] = { 1, 64, 4096 };
+	pthread_t second;
+
+	/* Alone in its process a thread gets cheaper locks. */
+	if (pthread_create(&second, NULL, sleeper, NULL))
+		return EXIT_FAILURE;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		count_all(&ops_uhmm, sizes[i]);
+		count_all(&ops_classic, sizes[i]);
+	}
+	return 0;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * uhmm features: what this library was built with and what this machine has,
+ * and what each absence means.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <linux/membarrier.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <uhmm/mmu_notifier.h>
+
+#include "cli.h"
+#include "out.h"
+
+/**
+ * struct feature - one line of the report
+ * @name: what it is
+ * @present: it is there
+ * @value: more about it
+ */
+struct feature {
+	const char *name;
+	bool present;
+	char value[200];
+};
+
+static void probe_kernel(struct feature *f)
+{
+	struct utsname name;
+
+	f->name = "kernel";
+	f->present = !uname(&name);
+	if (f->present)
+		snprintf(f->value, sizeof(f->value), "%s %s %s", name.sysname,
+			 name.release, name.machine);
+	else
+		snprintf(f->value, sizeof(f->value), "uname: %s",
+			 strerror(errno));
+}
+
+static void probe_membarrier(struct feature *f)
+{
+	long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+
+	f->name = "membarrier";
+	f->present = commands > 0 &&
+		     commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED;
+	snprintf(f->value, sizeof(f->value), "%s",
+		 f->present ? "private expedited: end is one store" :
+			      "no private expedited: end is an exchange");
+}
+
+/* True if a "flags" line of /proc/cpuinfo has all that the search needs. */
+static bool cpu_has_vectors(void)
+{
+	FILE *file = fopen("/proc/cpuinfo", "re");
+	bool found = false;
+	char *line = NULL;
+	size_t size = 0;
+
+	if (!file)
+		return false;
+	while (!found && getline(&line, &size, file) > 0)
+		found = !strncmp(line, "flags", 5) &&
+			strstr(line, " avx512f") && strstr(line, " avx512dq") &&
+			strstr(line, " avx512vl");
+	free(line);
+	fclose(file);
+	return found;
+}
+
+static void probe_search(struct feature *f)
+{
+	bool cpu = cpu_has_vectors();
+
+	f->name = "vector-search";
+	f->present = UHMM_TOOL_VECTOR && cpu;
+	snprintf(f->value, sizeof(f->value), "%s",
+		 f->present	  ? "AVX-512" :
+		 UHMM_TOOL_VECTOR ? "this CPU lacks AVX-512: portable search" :
+				    "not built in: portable search");
+}
+
+static void probe_sdt(struct feature *f)
+{
+	f->name = "sdt-probes";
+	f->present = UHMM_TOOL_PROBES;
+	snprintf(f->value, sizeof(f->value), "%s",
+		 f->present ? "for perf, bpftrace and gdb" :
+			      "not built in: sys/sdt.h was missing");
+}
+
+static void probe_subscription(struct feature *f)
+{
+	long line = sysconf(_SC_LEVEL1_DCACHE_LINESIZE);
+
+	f->name = "subscription";
+	f->present = true;
+	snprintf(f->value, sizeof(f->value),
+		 "%zu bytes (cache line of this CPU: %ld)",
+		 sizeof(struct mmu_interval_notifier), line);
+}
+
+static void probe_check(struct feature *f)
+{
+	const char *value = getenv("UHMM_CHECK");
+
+	f->name = "UHMM_CHECK";
+	f->present = value && *value;
+	snprintf(f->value, sizeof(f->value), "%s",
+		 f->present ? value :
+			      "not set: 1 turns the contract checker on");
+}
+
+static void (*const probes[])(struct feature *f) = {
+	probe_kernel, probe_membarrier,	  probe_search,
+	probe_sdt,    probe_subscription, probe_check,
+};
+
+static int run_features(int argc, char **argv)
+{
+	struct feature f;
+	bool json;
+	int status;
+	size_t i;
+
+	status = parse_json_only(&cmd_features, argc, argv, &json);
+	if (status >= 0)
+		return status;
+	for (i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+		probes[i](&f);
+		if (!json) {
+			printf("%-14s %-4s %s\n", f.name,
+			       f.present ? "yes" : "no", f.value);
+			continue;
+		}
+		status = print_json(json_pack("{s:s, s:b, s:s}",
+					      "feature", f.name,
+					      "present", f.present,
+					      "value", f.value));
+		if (status)
+			return status;
+	}
+	return EXIT_HOLDS;
+}
+
+const struct command cmd_features = {
+	.name = "features",
+	.summary = "print what this library and this machine have",
+	.usage = "[--json]",
+	.details = "\n  --json   one JSON object a line, each with \"schema\": 1\n",
+	.run = run_features,
+};

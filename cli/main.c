@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * uhmm: a table of commands. stdout is for results, stderr for talk.
+ */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static int run_help(int argc, char **argv);
+
+static const struct command cmd_help = {
+	.name = "help",
+	.summary = "say how a command is used",
+	.usage = "[COMMAND]",
+	.details = "",
+	.run = run_help,
+};
+
+static const struct command *const commands[] = {
+	&cmd_features,
+	&cmd_help,
+	&cmd_version,
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+static void list_commands(void)
+{
+	size_t i;
+
+	for (i = 0; i < N_COMMANDS; i++)
+		puts(commands[i]->name);
+}
+
+static void print_help(FILE *out)
+{
+	size_t i;
+
+	fputs("usage: uhmm COMMAND [OPTION...]\n\n", out);
+	for (i = 0; i < N_COMMANDS; i++)
+		fprintf(out, "  %-12s %s\n", commands[i]->name,
+			commands[i]->summary);
+	fputs("\n"
+	      "  uhmm features            what this machine and library have\n"
+	      "  uhmm features --json     the same, one JSON object a line\n"
+	      "  uhmm help features       how a command is used\n",
+	      out);
+}
+
+void print_usage(const struct command *cmd)
+{
+	printf("usage: uhmm %s %s\n\n%s.\n%s", cmd->name, cmd->usage,
+	       cmd->summary, cmd->details);
+}
+
+int usage_error(const char *name, const char *fmt, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "uhmm%s%s: ", *name ? " " : "", name);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fprintf(stderr, "\nTry 'uhmm %s%s'.\n", *name ? "help " : "--help",
+		name);
+	return EXIT_USAGE;
+}
+
+int parse_json_only(const struct command *cmd, int argc, char **argv,
+		    bool *ret_json)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "json", no_argument, NULL, 'j' },
+		{ 0 },
+	};
+	int c;
+
+	*ret_json = false;
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "+:hj", options, NULL)) != -1) {
+		switch (c) {
+		case 'h':
+			print_usage(cmd);
+			return EXIT_HOLDS;
+		case 'j':
+			*ret_json = true;
+			break;
+		default:
+			return usage_error(cmd->name, "unknown option '%s'",
+					   argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return usage_error(cmd->name, "unexpected argument '%s'",
+				   argv[optind]);
+	return -1;
+}
+
+static int run_help(int argc, char **argv)
+{
+	const struct command *cmd;
+
+	if (argc == 1) {
+		print_help(stdout);
+		return EXIT_HOLDS;
+	}
+	if (argc > 2)
+		return usage_error("help", "unexpected argument '%s'", argv[2]);
+	cmd = find_command(argv[1]);
+	if (!cmd)
+		return usage_error("help", "unknown command '%s'", argv[1]);
+	print_usage(cmd);
+	return EXIT_HOLDS;
+}
+
+/* Runs what the command line asks for; returns the exit status. */
+static int dispatch(int argc, char **argv)
+{
+	const struct command *cmd;
+
+	if (argc < 2) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		print_help(stdout);
+		return EXIT_HOLDS;
+	}
+	if (!strcmp(argv[1], "--list-commands")) {
+		list_commands();
+		return EXIT_HOLDS;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		char *version[] = { (char *)cmd_version.name, NULL };
+
+		return cmd_version.run(1, version);
+	}
+	if (argv[1][0] == '-')
+		return usage_error("", "unknown option '%s'", argv[1]);
+	cmd = find_command(argv[1]);
+	if (!cmd)
+		return usage_error("", "unknown command '%s'", argv[1]);
+	return cmd->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	int status = dispatch(argc, argv);
+
+	/* A full disk or a closed pipe is not a success. */
+	if (fflush(stdout) || ferror(stdout)) {
+		perror("uhmm: stdout");
+		return EXIT_INTERNAL;
+	}
+	return status;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+#ifndef UHMM_CLI_OUT_H
+#define UHMM_CLI_OUT_H
+
+#include <jansson.h>
+
+/*
+ * Prints @object, and frees it, as one line with "schema": 1 first. Returns
+ * the exit status; NULL (no memory) is an internal error.
+ */
+int print_json(json_t *object);
+
+#endif

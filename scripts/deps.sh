@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+# Installs the Debian packages that the named purposes need and that are not
+# there: deps.sh [--list] PURPOSE...   (build, test, bench, ci)
+# Prints nothing and touches nothing when all are there.
+set -eu
+
+packages_for()
+{
+	case $1 in
+	build)	echo gcc libc6-dev make meson ninja-build pkg-config python3 \
+			libjansson-dev libcmocka-dev systemtap-sdt-dev \
+			linux-kbuild-6.1 perl ;;
+	test)	echo g++ binutils mandoc universal-ctags ;;
+	bench)	echo valgrind ;;
+	ci)	echo git clang clang-19 libclang-rt-dev gcc-aarch64-linux-gnu \
+			libc6-dev-arm64-cross qemu-user-static ;;
+	*)	echo "deps.sh: unknown purpose '$1'" >&2
+		exit 129 ;;
+	esac
+}
+
+is_installed()
+{
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+list=false
+if [ "${1-}" = --list ]; then
+	list=true
+	shift
+fi
+
+wanted=
+for purpose in "$@"; do
+	wanted="$wanted $(packages_for "$purpose")"
+done
+
+if $list; then
+	echo $wanted
+	exit 0
+fi
+
+# Elsewhere the configure step says what it misses.
+command -v dpkg-query >/dev/null || exit 0
+
+missing=
+for package in $wanted; do
+	is_installed "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "deps.sh: not installed:$missing" >&2
+if [ "$(id -u)" != 0 ]; then
+	echo "deps.sh: run this once, then again what you ran:" >&2
+	echo "    sudo apt-get install -y --no-install-recommends$missing" >&2
+	exit 1
+fi
+
+echo "deps.sh: installing them" >&2
+export DEBIAN_FRONTEND=noninteractive
+install()
+{
+	apt-get install -y -q --no-install-recommends $missing \
+		</dev/null >&2
+}
+install || { apt-get update -q </dev/null >&2 && install; }

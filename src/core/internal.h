@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What the parts of the core, and the address spaces, share.
+ *
+ * An invalidation lives in a slot of the thread that starts it; a thread has
+ * its slots in a block of its own for each address space. All that others
+ * need to know of it is in the slot, and all who need to know look at all
+ * slots: that is rare, and what is frequent writes no line that two threads
+ * share.
+ */
+#ifndef CORE_INTERNAL_H
+#define CORE_INTERNAL_H
+
+#include <uhmm/mm.h>
+#include <uhmm/mmu_notifier.h>
+
+#include "../lib/index.h"
+#include "../sync/sync.h"
+
+_Static_assert(sizeof(unsigned long) == 8, "addresses of 64 bits");
+_Static_assert(sizeof(struct mmu_interval_notifier) == CACHE_LINE,
+	       "a subscription is one line");
+
+/* ------------------------------------------------------------------- slots */
+
+/*
+ * &slot.word: the invalidation's number, and in the low bits how far it is.
+ * Even: the slot is free, and the word is less than the next number.
+ */
+#define SLOT_ACTIVE 1UL
+#define SLOT_STALLED 2UL	/* waits for reservations */
+#define SLOT_CALLED 4UL		/* has called all interval notifiers */
+#define SLOT_LISTED 8UL		/* is among the list notifiers */
+#define SLOT_WALK 16UL		/* invalidates nothing, only walks the list */
+#define SLOT_SEARCH 32UL	/* looks at the index */
+#define SLOT_STEP 64UL
+#define SLOT_ID(word) (((word) & ~(SLOT_STEP - 1)) | SLOT_ACTIVE)
+
+/* Numbers are handed to slots by so many. */
+#define SLOT_IDS (1UL << 32)
+/* The top bit of what read_begin returns: look closer at the retry. */
+#define SEQ_SLOW (1UL << 63)
+
+/**
+ * struct slot - an invalidation under way
+ * @word: number and state
+ * @version: of the index as the last search began
+ * @start: first byte
+ * @last: last byte
+ * @cursor: with @cursor_order: all subscriptions with a lesser key were called
+ * @cursor_order: see @cursor
+ * @waiters: how many sleep on @phase, or are about to
+ * @phase: changed to wake them
+ * @listed: &mmu_notifier.seq of the one being called, and of those before it
+ * @list_version: &mm_struct.list_version when it began to walk the list
+ * @stalls: odd: it waits for reservations
+ * @finishing: second passes are still to come
+ *
+ * Written by whoever owns the invalidation, all but @waiters.
+ */
+struct slot {
+	unsigned long word;
+	unsigned long version;
+	unsigned long start;
+	unsigned long last;
+	unsigned long cursor;
+	unsigned long cursor_order;
+	unsigned int waiters;
+	unsigned int phase;
+	unsigned long listed;
+	unsigned long list_version;
+	unsigned int stalls;
+	unsigned int finishing;
+} __attribute__((aligned(2 * CACHE_LINE)));
+
+#define BLOCK_SLOTS 4
+
+struct counters {
+	unsigned long starts;
+	unsigned long hits;
+	unsigned long refusals;
+	unsigned long retries;
+	unsigned long waits;
+	unsigned long wait_longest_ns;
+};
+
+/**
+ * struct thread_block - what a thread needs in one address space
+ * @slots: for invalidations that are open at the same time
+ * @nslots: how many others must look at: the first, and those ever used
+ * @finger: where the last search ended
+ * @counters: written by the owner only
+ * @owner: sync_thread_number() of the thread; 0: free to take
+ * @next: the block made before it
+ *
+ * Never freed before the address space. A thread with more than BLOCK_SLOTS
+ * invalidations open has more than one.
+ */
+struct thread_block {
+	struct slot slots[BLOCK_SLOTS];
+	struct index_finger finger;
+	struct counters counters;
+	unsigned long owner;
+	unsigned long nslots;
+	struct thread_block *next;
+} __attribute__((aligned(2 * CACHE_LINE)));
+
+/* ------------------------------------------------------------ address space */
+
+/* &mm_struct.flags */
+#define MM_LIST 1U		/* list notifiers are, or were, registered */
+#define MM_CHECK 2U		/* the contract checker runs */
+#define MM_RELEASED 4U		/* RELEASE is being delivered, or has been */
+#define MM_REMOVING 8U		/* asynchronous removals are pending */
+
+/**
+ * struct mm_struct - an address space
+ * @id: never given twice
+ * @flags: MM_*
+ * @blocks: of all threads that ever were here; only grows
+ * @chunks: pages that the blocks are in
+ * @ops: its operations
+ * @private_data: for @ops
+ * @check: the contract checker's, with MM_CHECK
+ * @reserve_limit_ns: how long an invalidation waits for reservations
+ * @reserve_after: how many collisions in a row make one
+ * @index: the interval notifiers
+ * @users: mm_users
+ * @count: mm_count
+ * @next_ids: the first number not handed to a slot yet
+ * @reserves: reservations taken, which numbers them too
+ * @reserves_lost: reservations that outlived the limit
+ * @nblocks: how many @blocks
+ * @mmap_lock: see <uhmm/mm.h>
+ * @list_lock: for all below
+ * @list: list notifiers, the newest first; read without the lock
+ * @list_seq: number of the newest
+ * @list_version: grows when one is taken off
+ * @putting: off the list by mmu_notifier_put(), not freed yet
+ * @freed: how many were freed; slept on
+ * @reaping: threads that have taken some out of @putting to free them
+ * @removing: subscriptions being removed asynchronously
+ * @next_mm: in the list of all address spaces
+ * @prev_mm: in the list of all address spaces
+ */
+struct mm_struct {
+	unsigned long id;
+	unsigned int flags;
+	struct thread_block *blocks;
+	struct block_chunk *chunks;
+	const struct uhmm_mm_ops *ops;
+	void *private_data;
+	struct mm_check *check;
+	int64_t reserve_limit_ns;
+	unsigned int reserve_after;
+	struct interval_index index __cacheline_aligned;
+	long users __cacheline_aligned;
+	long count;
+	unsigned long next_ids;
+	unsigned long reserves;
+	unsigned long reserves_lost;
+	unsigned long nblocks;
+	struct rw_semaphore mmap_lock;
+	spinlock_t list_lock;
+	struct mmu_notifier *list;
+	unsigned long list_seq;
+	unsigned long list_version;
+	struct mmu_notifier *putting __guarded_by(&list_lock);
+	unsigned int freed;
+	unsigned int reaping;
+	struct mmu_interval_notifier *removing __guarded_by(&list_lock);
+	struct mm_struct *next_mm, *prev_mm;
+};
+
+/*
+ * &mmu_interval_notifier.removing: NULL, or how far it is; of one that is
+ * removed asynchronously: the next of them.
+ */
+#define SUB_INSERTED ((struct mmu_interval_notifier *)1)
+#define SUB_UNLINKED ((struct mmu_interval_notifier *)2)
+#define SUB_LAST ((struct mmu_interval_notifier *)3)	/* was the only one */
+
+/* The first &invalidate_seq of a subscription; no invalidation has it. */
+#define SEQ_BORN(order) ((order) * SLOT_STEP | 3)
+
+static inline struct mmu_interval_notifier *
+sub_of(struct uhmm_interval_node *node)
+{
+	return container_of(node, struct mmu_interval_notifier, interval_tree);
+}
+
+/* mm.c */
+int mm_create(const struct uhmm_mm_options *options,
+	      const struct uhmm_mm_ops *ops, struct mm_struct **ret_mm);
+void mm_for_each(void (*fn)(struct mm_struct *mm, void *arg), void *arg);
+/* The address space with the least id above @id, grabbed; NULL: none. */
+struct mm_struct *mm_next(unsigned long id);
+bool mm_alive(const struct mm_struct *mm);
+
+/* How long to wait, and whether a signal handler ends it. */
+struct patience {
+	int64_t deadline;	/* in ktime_get_ns(); < 0: none */
+	bool interruptible;
+};
+
+static const struct patience PATIENCE_ENDLESS = { -1, false };
+
+/* slot.c */
+/* Is what is waited for over, in a slot that has @word? */
+typedef bool (*slot_over_fn)(const struct slot *slot, unsigned long word,
+			     const void *arg);
+struct patience patience(int64_t timeout_ns);
+/* 0: over; -ETIMEDOUT; -EINTR. */
+int slot_wait(struct slot *slot, slot_over_fn over, const void *arg,
+	      struct patience patience);
+void slot_wake(struct slot *slot);
+/* Until the search that is under way in @slot, which has @word, is over. */
+void slot_wait_search(const struct slot *slot, unsigned long word);
+struct slot *slot_get_slow(struct mm_struct *mm, bool may_sleep,
+			   struct thread_block **ret_block);
+unsigned long slot_new_ids(struct mm_struct *mm);
+bool slot_thread_busy(struct mm_struct *mm, const struct slot *except);
+struct counters *slot_counters(struct mm_struct *mm);
+unsigned long slot_oldest_reader(void *mm);
+int slot_mm_init(struct mm_struct *mm);
+void slot_mm_destroy(struct mm_struct *mm);
+void slot_fork_child(struct mm_struct *mm, unsigned long old_number);
+
+/*
+ * Ordering: (BLOCKS-SEEN) pairs with (BLOCKS-PUSH) in block_make(): a block
+ * is seen as it was made.
+ */
+#define for_each_block(block, mm) \
+	for ((block) = smp_load_acquire(&(mm)->blocks); (block);             \
+	     (block) = (block)->next)
+#define for_each_slot(slot, block, mm) \
+	for_each_block(block, mm) \
+		for ((slot) = (block)->slots; \
+		     (slot) < (block)->slots + READ_ONCE((block)->nslots); \
+		     (slot)++)
+
+/* This thread's blocks, the one of an address space at its id's place. */
+#define BLOCK_CACHE 4
+struct block_cache {
+	unsigned long mm_id;
+	struct thread_block *block;
+};
+extern __thread struct block_cache block_cache[BLOCK_CACHE]
+	__attribute__((tls_model("initial-exec")));
+
+/* A free slot of the calling thread; NULL: no memory, and not @may_sleep. */
+static inline struct slot *slot_get(struct mm_struct *mm, bool may_sleep,
+				    struct thread_block **ret_block)
+{
+	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
+	struct slot *slot;
+
+	if (unlikely(cached->mm_id != mm->id))
+		return slot_get_slow(mm, may_sleep, ret_block);
+	slot = &cached->block->slots[0];
+	/*
+	 * Ordering: (SLOT-REUSE) pairs with (SLOT-STATE) in slot_set(): another
+	 * thread may have ended what was in it.
+	 */
+	if (unlikely(smp_load_acquire(&slot->word) & SLOT_ACTIVE))
+		return slot_get_slow(mm, may_sleep, ret_block);
+	*ret_block = cached->block;
+	return slot;
+}
+
+/*
+ * Announce [start, last] and be ready to search. Returns the number. What was
+ * published before a fence by somebody who then does not see the announcement
+ * is found by the search; who publishes later sees the announcement.
+ */
+static inline unsigned long slot_announce(struct mm_struct *mm,
+					  struct slot *slot,
+					  unsigned long start,
+					  unsigned long last,
+					  unsigned long state)
+{
+	unsigned long version = READ_ONCE(mm->index.version);
+	unsigned long id = READ_ONCE(slot->word);
+
+	if (unlikely(!(unsigned int)id))
+		id = slot_new_ids(mm);
+	id |= SLOT_ACTIVE;
+	/*
+	 * Ordering: (SLOT-START) pairs with (SLOT-RECHECK) in slot_covers():
+	 * who reads the new range with the old word finds the word changed.
+	 */
+	smp_store_release(&slot->start, start);
+	/* Ordering: (SLOT-LAST) pairs with (SLOT-RECHECK) in slot_covers(): as (SLOT-START). */
+	smp_store_release(&slot->last, last);
+	WRITE_ONCE(slot->version, version);
+	/*
+	 * Ordering: (SLOT-ANNOUNCE) pairs with (SLOT-SEEN) in slot_covers():
+	 * the range is in place before the word says so.
+	 */
+	smp_store_release(&slot->word, id | state | SLOT_SEARCH);
+	/*
+	 * Ordering: (ANNOUNCE-FENCE) pairs with (INSERT-FENCE) in sub_insert()
+	 * and (REMOVE-FENCE) in sub_unlink() and (READ-FENCE) in
+	 * read_begin_wait() and (OLDEST-FENCE) in slot_oldest_reader() and
+	 * (LIST-ADD-FENCE) in list_add() and (RELEASE-FENCE) in
+	 * wait_called() and (RESERVE-FENCE) in known_to_all(): of an
+	 * announcement and a publication one side at
+	 * least sees the other's.
+	 */
+	smp_mb();
+	return id;
+}
+
+/* The search is over: nodes of the index are not looked at any more. */
+static inline void slot_leave_index(struct slot *slot, unsigned long word)
+{
+	/*
+	 * Ordering: (SEARCH-LEAVE) pairs with (SEARCH-OLD) in
+	 * slot_oldest_reader() and (SEARCH-SEEN) in slot_settle() and
+	 * (SEARCH-AGAIN) in slot_wait_search(): our
+	 * loads are done before the nodes, or the subscription, are reused.
+	 */
+	smp_store_release(&slot->word, word);
+}
+
+/* See slot_wait_search(). Most slots are free. */
+static inline void slot_settle(const struct slot *slot)
+{
+	/*
+	 * Ordering: (SEARCH-SEEN) pairs with (SEARCH-LEAVE) in
+	 * slot_leave_index(): what is removed is not looked at any more.
+	 */
+	unsigned long word = smp_load_acquire(&slot->word);
+
+	if (unlikely(word & SLOT_SEARCH))
+		slot_wait_search(slot, word);
+}
+
+/* Change the word, and wake whoever sleeps until it changes. */
+static inline void slot_set(struct slot *slot, unsigned long word)
+{
+	/*
+	 * Ordering: (SLOT-STATE) pairs with (SLOT-SEEN) in slot_covers() and
+	 * (SLOT-WAITED) in is_over() and (SLOT-REUSE) in slot_get() and
+	 * (SLOT-AGAIN) in block_free_slot() and (WALKER-TRY) in
+	 * list_has_walkers() and (SLOT-WAITER) in slot_sleep() and
+	 * (REAP-FENCE) in uhmm_interval_notifier_remove_async(): who sees the
+	 * new state sees what the invalidation did before: at the end, the
+	 * page tables that it changed; and whoever sleeps is woken.
+	 */
+	if (likely(sync_asymmetric)) {
+		smp_store_release(&slot->word, word);
+		barrier();
+	} else {
+		xchg(&slot->word, word);
+	}
+	if (unlikely(READ_ONCE(slot->waiters)))
+		slot_wake(slot);
+}
+
+/* Wake whoever sleeps until something else than the word changes. */
+static inline void slot_changed(struct slot *slot)
+{
+	if (likely(sync_asymmetric)) {
+		barrier();
+	} else {
+		/*
+		 * Ordering: (SLOT-CHANGED) pairs with (SLOT-WAITER) in
+		 * slot_sleep(): either side sees the other.
+		 */
+		smp_mb();
+	}
+	if (unlikely(READ_ONCE(slot->waiters)))
+		slot_wake(slot);
+}
+
+static inline void slot_end(struct slot *slot, unsigned long id)
+{
+	slot_set(slot, (id & ~(SLOT_STEP - 1)) + SLOT_STEP);
+}
+
+/*
+ * Is an invalidation under way in @slot that overlaps [start, last]? Returns
+ * its word, 0: none; one that has come meanwhile does not count.
+ */
+static inline unsigned long slot_covers(const struct slot *slot,
+					unsigned long start,
+					unsigned long last)
+{
+	/*
+	 * Ordering: (SLOT-SEEN) pairs with (SLOT-ANNOUNCE) in slot_announce()
+	 * and (SLOT-STATE) in slot_set(): see there.
+	 */
+	unsigned long word = smp_load_acquire(&slot->word);
+	bool overlaps;
+
+	if (!(word & SLOT_ACTIVE) || (word & SLOT_WALK))
+		return 0;
+	overlaps = READ_ONCE(slot->start) <= last &&
+		   READ_ONCE(slot->last) >= start;
+	/*
+	 * Ordering: (SLOT-RECHECK) pairs with (SLOT-START) in slot_announce()
+	 * and (SLOT-LAST) in slot_announce(): see there.
+	 */
+	smp_rmb();
+	if (!overlaps || SLOT_ID(READ_ONCE(slot->word)) != SLOT_ID(word))
+		return 0;
+	return word;
+}
+
+/* notifier_list.c */
+int list_start(struct slot *slot, struct mmu_notifier_range *range);
+void list_end(struct slot *slot, struct mmu_notifier_range *range);
+void list_release(struct mm_struct *mm);
+void list_reap(struct mm_struct *mm);
+
+/* mmu_notifier.c */
+void interval_release(struct mm_struct *mm);
+/* Of those that are stamped, not called. */
+extern const struct mmu_interval_notifier_ops tagged_ops;
+
+/* subscription.c */
+void interval_reap(struct mm_struct *mm, bool all);
+
+/* reserve.c */
+bool reserve_held(const struct mmu_interval_notifier *sub);
+void reserve_wait(struct mm_struct *mm, struct slot *slot,
+		  struct uhmm_interval_node *const *hits, unsigned int n,
+		  int64_t *deadline);
+
+#endif

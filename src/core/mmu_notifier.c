@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The collision-retry scheme, without anything that all threads share.
+ *
+ * The kernel keeps one lock, one sequence and one count of open invalidations
+ * for the whole address space, so each invalidation meets every other, a read
+ * waits for ranges that have nothing to do with it, and inserts wait until
+ * nothing is open at all. Here an invalidation is a slot of its own thread:
+ *
+ *	start	announce number and range in the slot, full fence, search the
+ *		index, call what overlaps
+ *	end	one store to the slot
+ *	set_seq	the subscription remembers the number
+ *	read	unless something hit the subscription since the last read: two
+ *		loads. Else look at all slots, once, and wait for those that
+ *		overlap
+ *	insert	publish, full fence: a start that does not find us has
+ *		announced itself, and our first read looks at all slots
+ *	remove	unpublish, full fence: a start that may still call us has
+ *		announced itself, and we wait until it has
+ *
+ * State of a subscription, by (invalidate_seq, verified):
+ *	equal			a read may go on at once
+ *	verified even		new, or reserved: look at the slots
+ *	different		hit since: look at the slots
+ *
+ * What is guaranteed, and by what:
+ *  O1 A start and an insert, a remove or a first read meet: ANNOUNCE-FENCE and
+ *     its partners. Either the start finds the subscription, or the other side
+ *     finds the slot.
+ *  O2 A read that returns number W has waited for every invalidation that
+ *     called the subscription before W was stored: SET-SEQ, READ-SEQ; their
+ *     slots are visible with W.
+ *  O3 What such an invalidation did to the page tables is seen: SLOT-STATE,
+ *     SLOT-WAITED, VERIFY, READ-VERIFIED.
+ *  O4 An invalidation that called nobody yet when the read looked calls later,
+ *     and the retry, under user_lock, sees its number: user_lock is all it
+ *     needs.
+ * Progress: a start takes no lock and waits for callbacks and reservations
+ * only; end waits for nothing; a read waits for overlapping invalidations, one
+ * look at each slot; insert for a lock held for some hundred instructions;
+ * remove for callbacks that may still call it.
+ *
+ *	CPU0 fault		CPU1 munmap
+ *	read_begin = 41
+ *	reads the page table
+ *				start: slot = 43
+ *				invalidate: lock
+ *				  set_seq(43), zap
+ *				  unlock
+ *	lock
+ *	read_retry(41): yes
+ *	unlock
+ *	read_begin: 43 is open
+ *	  waits for the slot
+ *				page table changes
+ *				end: slot free
+ *	= 43, reads the new one
+ */
+#include "internal.h"
+
+#include <errno.h>
+
+#include "check.h"
+#include "reserve.h"
+#include UHMM_PROBES_H
+
+/* ----------------------------------------------------------- calling back */
+
+/* One start on its way through the subscriptions. */
+struct caller {
+	struct mm_struct *mm;
+	struct slot *slot;
+	struct thread_block *block;
+	const struct mmu_notifier_range *range;
+	struct mmu_interval_notifier_finish *finish;
+	struct mmu_interval_notifier_finish **finish_tail;
+	unsigned long id;
+	int64_t deadline;		/* of waits for reservations; 0: not set */
+	const void *from;		/* who called the library */
+};
+
+const struct mmu_interval_notifier_ops tagged_ops = { NULL };
+
+static bool call_two_pass(struct caller *c, struct mmu_interval_notifier *sub)
+{
+	struct mmu_interval_notifier_finish *finish = NULL;
+	bool ok;
+
+	/* Before it: remove must not miss that there will be a second pass. */
+	WRITE_ONCE(c->slot->finishing, 1);
+	ok = sub->ops->invalidate_start(sub, c->range, c->id, &finish);
+	if (finish) {
+		finish->next = NULL;
+		finish->notifier = sub;
+		*c->finish_tail = finish;
+		c->finish_tail = &finish->next;
+	}
+	return ok;
+}
+
+/* Call @hits[0] in its own way, or as many from there on as go in one call. */
+static bool call_other(struct caller *c,
+		       struct uhmm_interval_node *const *hits, unsigned int n,
+		       unsigned int *ret_called)
+{
+	struct mmu_interval_notifier *subs[INDEX_BATCH];
+	struct mmu_interval_notifier *sub = sub_of(hits[0]);
+	const struct mmu_interval_notifier_ops *ops = sub->ops;
+	unsigned int i = 1;
+
+	*ret_called = 1;
+	if (ops == &tagged_ops) {
+		/*
+		 * Ordering: (TAG-STAMP) pairs with (TAG-CHECK) in
+		 * uhmm_interval_tag_valid() and (READ-SEQ) in
+		 * mmu_interval_read_begin() and (READ-SEQ-TIMED) in
+		 * uhmm_interval_read_begin_timeout(): see there.
+		 */
+		smp_store_release(&sub->invalidate_seq, c->id);
+		return true;
+	}
+	if (ops->invalidate_start)
+		return call_two_pass(c, sub);
+	subs[0] = sub;
+	while (i < n && sub_of(hits[i])->ops == ops) {
+		subs[i] = sub_of(hits[i]);
+		i++;
+	}
+	*ret_called = i;
+	return ops->uhmm_invalidate_batch(subs, i, c->range, c->id);
+}
+
+static inline bool call_sub(struct caller *c,
+			    struct uhmm_interval_node *const *hits,
+			    unsigned int n, unsigned int *ret_called)
+{
+	struct mmu_interval_notifier *sub = sub_of(hits[0]);
+
+	if (unlikely(!sub->ops->invalidate))
+		return call_other(c, hits, n, ret_called);
+	*ret_called = 1;
+	return sub->ops->invalidate(sub, c->range, c->id);
+}
+
+static bool call_checked(struct caller *c,
+			 struct uhmm_interval_node *const *hits,
+			 unsigned int n, unsigned int *ret_called)
+{
+	struct check_call call;
+	bool ok;
+
+	check_call_begin(&call, c->mm, c->range, c->id, hits, n);
+	ok = call_sub(c, hits, n, ret_called);
+	check_call_end(&call, ok);
+	return ok;
+}
+
+/* All up to here are called; whoever waits for that may go. */
+static inline void cursor_to(struct slot *slot, unsigned long start,
+			     unsigned long order)
+{
+	WRITE_ONCE(slot->cursor_order, order);
+	/*
+	 * Ordering: (CURSOR) pairs with (CURSOR-SEEN) in sub_passed(): what is
+	 * behind the cursor has been called.
+	 */
+	smp_store_release(&slot->cursor, start);
+	slot_changed(slot);
+}
+
+static int call_batch(struct caller *c, struct uhmm_interval_node *const *hits,
+		      unsigned int n)
+{
+	bool checked = READ_ONCE(c->mm->flags) & MM_CHECK;
+	unsigned int i, called;
+	bool reserved = false;
+	int ret = 0;
+	bool ok;
+
+	/* This also fetches the lines of all. */
+	for (i = 0; i < n; i++)
+		reserved |= sub_reserved(sub_of(hits[i]));
+	if (unlikely(reserved) && mmu_notifier_range_blockable(c->range))
+		reserve_wait(c->mm, c->slot, hits, n, &c->deadline);
+	for (i = 0; i < n && !ret; i += called) {
+		if (i)
+			cursor_to(c->slot, hits[i]->start,
+				  node_order(hits[i]));
+		UHMM_PROBE3(invalidate, sub_of(hits[i]), c->range, c->id);
+		ok = unlikely(checked) ?
+			     call_checked(c, hits + i, n - i, &called) :
+			     call_sub(c, hits + i, n - i, &called);
+		if (unlikely(!ok) && !mmu_notifier_range_blockable(c->range))
+			ret = -EAGAIN;
+	}
+	WRITE_ONCE(c->block->counters.hits, c->block->counters.hits + i);
+	return ret;
+}
+
+/* Search on from where @walk stands; the slot has left the index meanwhile. */
+static unsigned int call_resume(struct caller *c, struct index_walk *walk,
+				struct uhmm_interval_node **hits)
+{
+	struct slot *slot = c->slot;
+	unsigned int n;
+
+	cursor_to(slot, walk->start, walk->order);
+	WRITE_ONCE(slot->version, READ_ONCE(c->mm->index.version));
+	/*
+	 * Ordering: (RESUME) pairs with (SEARCH-OLD) in slot_oldest_reader():
+	 * the version is in place.
+	 */
+	smp_store_release(&slot->word, c->id | SLOT_SEARCH);
+	/*
+	 * Ordering: (RESUME-FENCE) pairs with (REMOVE-FENCE) in sub_unlink()
+	 * and (OLDEST-FENCE) in slot_oldest_reader(): as (ANNOUNCE-FENCE).
+	 */
+	smp_mb();
+	n = c->mm->index.search->resume(&c->mm->index, slot->start, slot->last,
+					walk, hits);
+	slot_leave_index(slot, c->id);
+	return n;
+}
+
+static void call_finish(struct caller *c,
+			struct mmu_interval_notifier_finish *finish)
+{
+	void (*fn)(struct mmu_interval_notifier_finish *) =
+		finish->notifier->ops->invalidate_finish;
+	bool checked = READ_ONCE(c->mm->flags) & MM_CHECK;
+	struct check_call call;
+
+	if (checked)
+		check_finish_begin(&call, c->mm, c->range, c->id,
+				   (const void *)fn);
+	fn(finish);
+	if (checked)
+		check_finish_end(&call);
+}
+
+static int call_all(struct caller *c, struct index_walk *walk,
+		    struct uhmm_interval_node **hits, unsigned int n)
+{
+	struct mmu_interval_notifier_finish *finish, *next;
+	int ret;
+
+	c->finish = NULL;
+	c->finish_tail = &c->finish;
+	c->deadline = 0;
+	for (;;) {
+		ret = n ? call_batch(c, hits, n) : 0;
+		if (ret || walk->done)
+			break;
+		n = call_resume(c, walk, hits);
+	}
+	for (finish = c->finish; finish; finish = next) {
+		next = finish->next;
+		call_finish(c, finish);
+	}
+	WRITE_ONCE(c->slot->finishing, 0);
+	WRITE_ONCE(c->slot->cursor_order, 0);
+	WRITE_ONCE(c->slot->cursor, 0);
+	return ret;
+}
+
+/* ------------------------------------------------------------- start and end */
+
+/* In &mmu_notifier_range.listed: the checker wants to see the end. */
+#define LISTED_CHECKED (1UL << 63)
+
+/* Everything but the case that nobody is hit and nobody wants more. */
+static int start_slow(struct caller *c, struct mmu_notifier_range *range,
+		      struct index_walk *walk, struct uhmm_interval_node **hits,
+		      unsigned int n)
+{
+	unsigned int flags = READ_ONCE(c->mm->flags);
+	struct slot *slot = c->slot;
+	int ret = 0;
+
+	if (flags & MM_CHECK)
+		check_start(range, c->id, c->from);
+	if (!(flags & MM_RELEASED))
+		ret = call_all(c, walk, hits, n);
+	slot_set(slot, c->id | SLOT_CALLED);
+	if (!ret && flags & MM_LIST)
+		ret = list_start(slot, range);
+	if (unlikely(ret)) {
+		WRITE_ONCE(c->block->counters.refusals,
+			   c->block->counters.refusals + 1);
+		slot_end(slot, c->id);
+		range->slot = NULL;
+		if (flags & MM_CHECK)
+			check_end(range, c->id, NULL);
+	} else if (flags & MM_CHECK) {
+		range->listed |= LISTED_CHECKED;
+	}
+	if (unlikely(READ_ONCE(c->mm->flags) & MM_REMOVING))
+		interval_reap(c->mm, false);
+	return ret;
+}
+
+static inline int start(struct mmu_notifier_range *range, bool blockable,
+			const void *from)
+{
+	struct uhmm_interval_node *hits[INDEX_BATCH];
+	struct mm_struct *mm = range->mm;
+	struct thread_block *block;
+	struct index_walk walk;
+	struct slot *slot;
+	struct caller c;
+	unsigned long id;
+	unsigned int n;
+
+	if (unlikely(!mm || range->start >= range->end)) {
+		range->slot = NULL;
+		return -EINVAL;
+	}
+	slot = slot_get(mm, blockable, &block);
+	if (unlikely(!slot)) {
+		range->slot = NULL;
+		return -EAGAIN;
+	}
+	id = slot_announce(mm, slot, range->start, range->end - 1, 0);
+	n = index_find(&mm->index, &block->finger, range->start,
+		       range->end - 1, &walk, hits);
+	range->slot = slot;
+	range->id = id;
+	range->listed = 0;
+	WRITE_ONCE(block->counters.starts, block->counters.starts + 1);
+	UHMM_PROBE4(start, range, id, range->event, blockable);
+	if (likely(!n && walk.done && !READ_ONCE(mm->flags))) {
+		slot_leave_index(slot, id | SLOT_CALLED);
+		return 0;
+	}
+	slot_leave_index(slot, id);
+	c.mm = mm;
+	c.slot = slot;
+	c.block = block;
+	c.range = range;
+	c.id = id;
+	c.from = from;
+	return start_slow(&c, range, &walk, hits, n);
+}
+
+int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
+{
+	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
+	return start(range, true, CHECK_FROM);
+}
+
+int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
+{
+	range->flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
+	return start(range, false, CHECK_FROM);
+}
+
+static void end_slow(struct slot *slot, struct mmu_notifier_range *range,
+		     const void *from)
+{
+	bool checked = range->listed & LISTED_CHECKED;
+
+	range->listed &= ~LISTED_CHECKED;
+	if (range->listed)
+		list_end(slot, range);
+	if (checked)
+		check_end(range, range->id, from);
+}
+
+void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
+{
+	struct slot *slot = range->slot;
+
+	UHMM_PROBE2(end, range, range->id);
+	if (unlikely(!slot || SLOT_ID(READ_ONCE(slot->word)) != range->id)) {
+		check_end_without_start(range, CHECK_FROM);
+		return;
+	}
+	if (unlikely(range->listed))
+		end_slow(slot, range, CHECK_FROM);
+	range->slot = NULL;
+	slot_end(slot, range->id);
+}
+
+bool mm_has_notifiers(struct mm_struct *mm)
+{
+	return READ_ONCE(mm->list) || READ_ONCE(mm->index.count);
+}
+
+/* ------------------------------------------------------------------ release */
+
+static bool calling_over(const struct slot *slot, unsigned long word,
+			 const void *arg)
+{
+	const unsigned long *id = arg;
+
+	return SLOT_ID(word) != *id || word & SLOT_CALLED;
+}
+
+/* Starts that did not see MM_RELEASED have made all their calls. */
+static void wait_called(struct mm_struct *mm)
+{
+	struct thread_block *block;
+	unsigned long word, id;
+	struct slot *slot;
+
+	/*
+	 * Ordering: (RELEASE-FENCE) pairs with (ANNOUNCE-FENCE) in
+	 * slot_announce(): a start that we do not see sees MM_RELEASED.
+	 */
+	smp_mb();
+	for_each_slot(slot, block, mm) {
+		word = slot_covers(slot, 0, ~0UL);
+		if (!word || word & SLOT_CALLED)
+			continue;
+		id = SLOT_ID(word);
+		slot_wait(slot, calling_over, &id, PATIENCE_ENDLESS);
+	}
+}
+
+/* RELEASE for the whole address space, the last byte too; nothing after it. */
+void interval_release(struct mm_struct *mm)
+{
+	struct uhmm_interval_node *hits[INDEX_BATCH];
+	struct mmu_notifier_range range;
+	struct index_walk walk;
+	struct caller c;
+	unsigned int n;
+
+	fetch_or(&mm->flags, MM_RELEASED);
+	wait_called(mm);
+	mmu_notifier_range_init(&range, MMU_NOTIFY_RELEASE,
+				MMU_NOTIFIER_RANGE_BLOCKABLE, mm, 0, ~0UL);
+	c.mm = mm;
+	c.range = &range;
+	c.slot = slot_get(mm, true, &c.block);
+	c.id = slot_announce(mm, c.slot, 0, ~0UL, 0);
+	n = mm->index.search->first(&mm->index, 0, ~0UL, &walk, hits);
+	slot_leave_index(c.slot, c.id);
+	call_all(&c, &walk, hits, n);
+	slot_set(c.slot, c.id | SLOT_CALLED);
+	slot_end(c.slot, c.id);
+	if (READ_ONCE(mm->flags) & MM_REMOVING)
+		interval_reap(mm, false);
+}

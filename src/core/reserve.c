@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Reservations: forward progress for the fault side.
+ *
+ * Collision-retry lets invalidations always go first, so a fault on a range
+ * that is invalidated faster than it can be faulted never ends. The review of
+ * 1 September 2015 asked for a lock inside the API instead; but a lock that a
+ * fault holds while it waits for page tables can be one that their owner waits
+ * for. So it is a reservation: blockable invalidations wait for it before they
+ * call anybody, for a limited time, and those that could close a circle do not
+ * wait at all:
+ *  - a non-blockable one;
+ *  - one whose thread has another invalidation open: a read may wait for that;
+ *  - one whose thread has a reservation itself.
+ * One that waits says so in its slot (SLOT_STALLED): a read that it has not
+ * called yet need not wait for it.
+ * What circles remain go through locks of the callers, and end with the limit.
+ * Lock order: mmap_lock, reservation, user_lock.
+ */
+#include "reserve.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include UHMM_PROBES_H
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "the reservers are in the half of the word that is slept on");
+
+struct reservation {
+	struct mmu_interval_notifier *sub;
+	unsigned long number;
+};
+
+/* What this thread has reserved, and where it is colliding. */
+static __thread struct {
+	struct reservation *held;
+	unsigned int nheld;
+	unsigned int room;
+	const struct mmu_interval_notifier *colliding;
+	unsigned int collisions;
+} mine __attribute__((tls_model("initial-exec")));
+
+/* One that is not lost; what is known of one that is lost is forgotten. */
+static struct reservation *find(const struct mmu_interval_notifier *sub)
+{
+	unsigned long verified = READ_ONCE(sub->verified);
+
+	for (unsigned int i = 0; i < mine.nheld; i++) {
+		if (mine.held[i].sub != sub)
+			continue;
+		if (VERIFIED_RESERVERS(verified) &&
+		    verified >> VERIFIED_NUMBER_SHIFT == mine.held[i].number)
+			return &mine.held[i];
+		mine.held[i--] = mine.held[--mine.nheld];
+	}
+	return NULL;
+}
+
+bool reserve_held(const struct mmu_interval_notifier *sub)
+{
+	return mine.nheld && find(sub);
+}
+
+/* -------------------------------------------------------- take and give back */
+
+static int make_room(void)
+{
+	unsigned int room = mine.room ? mine.room * 2 : 4;
+	struct reservation *held;
+
+	if (mine.nheld < mine.room)
+		return 0;
+	held = realloc(mine.held, room * sizeof(*held));
+	if (!held)
+		return -ENOMEM;
+	mine.held = held;
+	mine.room = room;
+	return 0;
+}
+
+static void shrink_room(void)
+{
+	if (mine.nheld)
+		return;
+	free(mine.held);
+	mine.held = NULL;
+	mine.room = 0;
+}
+
+/*
+ * No invalidation is open that could be one that does not know @sub; those
+ * that start from here on do.
+ */
+static bool known_to_all(const struct mmu_interval_notifier *sub)
+{
+	struct thread_block *block;
+	struct slot *slot;
+
+	/*
+	 * Ordering: (RESERVE-FENCE) pairs with (ANNOUNCE-FENCE) in
+	 * slot_announce(): as (READ-FENCE).
+	 */
+	smp_mb();
+	for_each_slot(slot, block, sub->mm)
+		if (slot_covers(slot, sub->interval_tree.start,
+				sub->interval_tree.last))
+			return false;
+	return true;
+}
+
+static int reserve(struct mmu_interval_notifier *interval_sub)
+{
+	struct mm_struct *mm = interval_sub->mm;
+	unsigned long number, old, new, known = 0;
+	int ret;
+
+	if (find(interval_sub))
+		return 0;
+	ret = make_room();
+	if (ret)
+		return ret;
+	number = fetch_add(&mm->reserves, 1) + 1;
+	old = READ_ONCE(interval_sub->verified);
+	if (!(old & (1 | VERIFIED_KNOWN)) && known_to_all(interval_sub))
+		known = VERIFIED_KNOWN;
+	do {
+		if (VERIFIED_RESERVERS(old) == VERIFIED_MAX) {
+			shrink_room();
+			return -EBUSY;
+		}
+		if (VERIFIED_RESERVERS(old))
+			new = old + VERIFIED_ONE;
+		else
+			new = number << VERIFIED_NUMBER_SHIFT | VERIFIED_ONE |
+			      (old & 1 ? VERIFIED_KNOWN :
+					 (old & VERIFIED_KNOWN) | known);
+	} while (!try_cmpxchg(&interval_sub->verified, &old, new));
+	mine.held[mine.nheld].sub = interval_sub;
+	mine.held[mine.nheld++].number = new >> VERIFIED_NUMBER_SHIFT;
+	UHMM_PROBE2(reserve, interval_sub, number);
+	return 0;
+}
+
+void reserve_forget(struct mmu_interval_notifier *sub)
+{
+	if (unlikely(mine.nheld))
+		uhmm_interval_unreserve(sub);
+	if (unlikely(mine.colliding == sub))
+		mine.colliding = NULL;
+}
+
+int uhmm_interval_reserve(struct mmu_interval_notifier *interval_sub)
+{
+	if (interval_sub->mm->flags & MM_CHECK &&
+	    !check_reserve(interval_sub, CHECK_FROM))
+		return -EINVAL;
+	return reserve(interval_sub);
+}
+
+void uhmm_interval_unreserve(struct mmu_interval_notifier *interval_sub)
+{
+	struct reservation *held = find(interval_sub);
+	unsigned long old, number;
+
+	if (!held)
+		return;
+	number = held->number;
+	*held = mine.held[--mine.nheld];
+	shrink_room();
+	old = READ_ONCE(interval_sub->verified);
+	do {
+		/* Lost to the limit, and perhaps others have reserved since. */
+		if (!VERIFIED_RESERVERS(old) ||
+		    old >> VERIFIED_NUMBER_SHIFT != number)
+			return;
+	} while (!try_cmpxchg(&interval_sub->verified, &old,
+			      old - VERIFIED_ONE));
+	wake_word((unsigned int *)(void *)&interval_sub->verified);
+}
+
+/* ------------------------------------------------------------- by collisions */
+
+bool reserve_colliding(const struct mmu_interval_notifier *sub)
+{
+	return mine.colliding == sub || reserve_held(sub);
+}
+
+void reserve_result(struct mmu_interval_notifier *sub, bool collided)
+{
+	if (!collided) {
+		if (mine.colliding == sub)
+			mine.colliding = NULL;
+		if (reserve_held(sub))
+			uhmm_interval_unreserve(sub);
+		return;
+	}
+	if (mine.colliding != sub) {
+		mine.colliding = sub;
+		mine.collisions = 0;
+	}
+	/* Without memory it goes on as before, as a bare collision-retry. */
+	if (++mine.collisions >= sub->mm->reserve_after &&
+	    sub->mm->reserve_after != UHMM_RESERVE_NEVER)
+		reserve(sub);
+}
+
+/* --------------------------------------------------------- the invalidation */
+
+static void stall(struct slot *slot)
+{
+	/*
+	 * Ordering: (STALL) pairs with (STALL-SEEN) in not_called_yet(): the
+	 * cursor stands where we are.
+	 */
+	smp_store_release(&slot->stalls, slot->stalls + 1);
+	slot_set(slot, slot->word | SLOT_STALLED);
+}
+
+static void unstall(struct slot *slot)
+{
+	slot_set(slot, slot->word & ~SLOT_STALLED);
+	/*
+	 * Ordering: (STALL-OVER) pairs with (STALL-RECHECK) in
+	 * not_called_yet(): the cursor moves, and callbacks are made, after
+	 * this.
+	 */
+	xchg(&slot->stalls, slot->stalls + 1);
+}
+
+/* The reservers had their time. */
+static void lose(struct mm_struct *mm, struct mmu_interval_notifier *sub)
+{
+	unsigned long old = READ_ONCE(sub->verified);
+
+	while (VERIFIED_RESERVERS(old)) {
+		if (try_cmpxchg(&sub->verified, &old, old & VERIFIED_KNOWN)) {
+			fetch_add(&mm->reserves_lost, VERIFIED_RESERVERS(old));
+			return;
+		}
+	}
+}
+
+static void wait_unreserved(struct mm_struct *mm,
+			    struct mmu_interval_notifier *sub,
+			    int64_t deadline)
+{
+	unsigned long verified;
+	int64_t left;
+
+	for (;;) {
+		verified = READ_ONCE(sub->verified);
+		if (!VERIFIED_RESERVERS(verified))
+			return;
+		left = deadline - ktime_get_ns();
+		if (left <= 0) {
+			lose(mm, sub);
+			return;
+		}
+		wait_word((unsigned int *)(void *)&sub->verified,
+			  (unsigned int)verified, left);
+	}
+}
+
+void reserve_wait(struct mm_struct *mm, struct slot *slot,
+		  struct uhmm_interval_node *const *hits, unsigned int n,
+		  int64_t *deadline)
+{
+	if (mine.nheld || slot_thread_busy(mm, slot))
+		return;
+	if (!*deadline)
+		*deadline = ktime_get_ns() + mm->reserve_limit_ns;
+	stall(slot);
+	for (unsigned int i = 0; i < n; i++)
+		wait_unreserved(mm, sub_of(hits[i]), *deadline);
+	unstall(slot);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Subscriptions to an interval: insert and remove, both at once, whatever is
+ * being invalidated. O1 in mmu_notifier.c is what they rely on.
+ */
+#include "internal.h"
+
+#include <errno.h>
+
+#include "check.h"
+#include "reserve.h"
+
+/* ------------------------------------------------------------------- insert */
+
+static int check_ops(const struct mmu_interval_notifier_ops *ops)
+{
+	int ways;
+
+	if (!ops)
+		return -EINVAL;
+	ways = !!ops->invalidate + !!ops->invalidate_start +
+	       !!ops->uhmm_invalidate_batch;
+	if (ways != 1 || !ops->invalidate_start != !ops->invalidate_finish)
+		return -EINVAL;
+	return 0;
+}
+
+static int sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+		      unsigned long start, unsigned long length,
+		      const struct mmu_interval_notifier_ops *ops,
+		      const void *from)
+{
+	unsigned long last;
+	int ret;
+
+	if (!sub || !mm)
+		return -EINVAL;
+	if (!length || __builtin_add_overflow(start, length - 1, &last))
+		return -EOVERFLOW;
+	if (!mm_alive(mm))
+		return -EINVAL;
+	if (mm->flags & MM_CHECK) {
+		ret = check_insert(sub, mm, start, last, from);
+		if (ret)
+			return ret;
+	}
+	if (sub->removing == SUB_INSERTED && sub->mm == mm)
+		return -EBUSY;
+	spin_lock(&mm->index.lock);
+	WRITE_ONCE(sub->invalidate_seq, SEQ_BORN(mm->index.next_order));
+	WRITE_ONCE(sub->verified, 0);
+	sub->interval_tree.start = start;
+	sub->interval_tree.last = last;
+	sub->ops = ops;
+	sub->mm = mm;
+	sub->removing = SUB_INSERTED;
+	ret = index_insert(&mm->index, &sub->interval_tree);
+	if (unlikely(ret)) {
+		sub->removing = NULL;
+		goto out_unlock;
+	}
+	if (mm->index.count == 1)
+		mmgrab(mm);
+	/*
+	 * Ordering: (INSERT-FENCE) pairs with (ANNOUNCE-FENCE) in
+	 * slot_announce(): a start that does not find us is seen by our first
+	 * read; for who never reads, it announced itself before we return.
+	 */
+	smp_mb();
+out_unlock:
+	spin_unlock(&mm->index.lock);
+	if (unlikely(ret) && mm->flags & MM_CHECK)
+		check_removed(sub, 0);
+	return ret;
+}
+
+int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
+				 struct mm_struct *mm, unsigned long start,
+				 unsigned long length,
+				 const struct mmu_interval_notifier_ops *ops)
+{
+	int ret = check_ops(ops);
+
+	return ret ? ret : sub_insert(interval_sub, mm, start, length, ops,
+				      CHECK_FROM);
+}
+
+int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_sub,
+					struct mm_struct *mm,
+					unsigned long start,
+					unsigned long length,
+					const struct mmu_interval_notifier_ops *ops)
+{
+	int ret = check_ops(ops);
+
+	if (mm)
+		check_write_locked(mm, CHECK_FROM);
+	return ret ? ret : sub_insert(interval_sub, mm, start, length, ops,
+				      CHECK_FROM);
+}
+
+int uhmm_interval_notifier_insert_tagged(struct mmu_interval_notifier *interval_sub,
+					 struct mm_struct *mm,
+					 unsigned long start,
+					 unsigned long length)
+{
+	return sub_insert(interval_sub, mm, start, length, &tagged_ops,
+			  CHECK_FROM);
+}
+
+/* ------------------------------------------------------------------- remove */
+
+/* Out of the index; true: it was the last one there. */
+static bool sub_unlink(struct mmu_interval_notifier *sub)
+{
+	struct mm_struct *mm = sub->mm;
+	bool last;
+
+	spin_lock(&mm->index.lock);
+	index_remove(&mm->index, &sub->interval_tree);
+	last = !mm->index.count;
+	/*
+	 * Ordering: (REMOVE-FENCE) pairs with (ANNOUNCE-FENCE) in
+	 * slot_announce() and (RESUME-FENCE) in call_resume(): a start that
+	 * found us is seen in its slot.
+	 */
+	smp_mb();
+	spin_unlock(&mm->index.lock);
+	return last;
+}
+
+/* Will the invalidation in @slot, which overlaps, call @sub no more? */
+static bool sub_passed(const struct slot *slot, unsigned long word,
+		       const struct mmu_interval_notifier *sub)
+{
+	unsigned long start;
+
+	if (!(word & SLOT_ACTIVE) || word & SLOT_CALLED)
+		return true;
+	/*
+	 * Ordering: (CURSOR-SEEN) pairs with (CURSOR) in cursor_to(): the
+	 * callbacks are over. The order may be that of the next cursor, and
+	 * then the start is about to be.
+	 */
+	start = smp_load_acquire(&slot->cursor);
+	if (READ_ONCE(slot->finishing))
+		return false;
+	return start > sub->interval_tree.start ||
+	       (start == sub->interval_tree.start &&
+		READ_ONCE(slot->cursor_order) >
+			node_order(&sub->interval_tree));
+}
+
+struct removal {
+	const struct mmu_interval_notifier *sub;
+	unsigned long id;
+};
+
+static bool removal_over(const struct slot *slot, unsigned long word,
+			 const void *arg)
+{
+	const struct removal *removal = arg;
+
+	return SLOT_ID(word) != removal->id ||
+	       sub_passed(slot, word, removal->sub);
+}
+
+static int wait_for_callbacks(struct mmu_interval_notifier *sub,
+			      struct patience patience)
+{
+	struct removal removal = { .sub = sub };
+	struct mm_struct *mm = sub->mm;
+	struct thread_block *block;
+	unsigned long word;
+	struct slot *slot;
+	int ret;
+
+	for_each_slot(slot, block, mm) {
+		/* A search may look at any subscription before it knows better. */
+		slot_settle(slot);
+		word = slot_covers(slot, sub->interval_tree.start,
+				   sub->interval_tree.last);
+		if (!word || sub_passed(slot, word, sub))
+			continue;
+		removal.id = SLOT_ID(word);
+		ret = slot_wait(slot, removal_over, &removal, patience);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int sub_remove(struct mmu_interval_notifier *sub,
+		      struct patience patience, const void *from)
+{
+	struct mm_struct *mm = sub->mm;
+	bool checked = mm && mm->flags & MM_CHECK;
+	int ret;
+
+	if (unlikely(!mm))
+		check_remove_unknown(sub, from);
+	ret = checked ? check_remove(sub, from) : 0;
+	if (ret)
+		return ret;
+	if (sub->removing == SUB_INSERTED) {
+		reserve_forget(sub);
+		sub->removing = sub_unlink(sub) ? SUB_LAST : SUB_UNLINKED;
+	}
+	if (!sub->removing)
+		return 0;
+	ret = wait_for_callbacks(sub, patience);
+	if (checked)
+		check_removed(sub, ret);
+	if (ret)
+		return ret;
+	if (sub->removing == SUB_LAST)
+		mmdrop(mm);
+	sub->removing = NULL;
+	return 0;
+}
+
+void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
+{
+	sub_remove(interval_sub, PATIENCE_ENDLESS, CHECK_FROM);
+}
+
+int uhmm_interval_notifier_remove_timeout(struct mmu_interval_notifier *interval_sub,
+					  int64_t timeout_ns)
+{
+	return sub_remove(interval_sub, patience(timeout_ns), CHECK_FROM);
+}
+
+/*
+ * Asynchronous: the subscription waits in mm->removing, with the version of
+ * the index behind which no start finds it in place of &verified.
+ */
+static bool may_be_called(struct mm_struct *mm,
+			  const struct mmu_interval_notifier *sub)
+{
+	unsigned long word, version = sub->verified >> 1;
+	struct thread_block *block;
+	struct slot *slot;
+
+	for_each_slot(slot, block, mm) {
+		word = slot_covers(slot, sub->interval_tree.start,
+				   sub->interval_tree.last);
+		if (word && !sub_passed(slot, word, sub) &&
+		    (READ_ONCE(slot->version) < version ||
+		     READ_ONCE(slot->finishing)))
+			return true;
+	}
+	return false;
+}
+
+/* Let go of the removed that nobody calls any more; at the very end, of all. */
+void interval_reap(struct mm_struct *mm, bool all)
+{
+	struct mmu_interval_notifier **at, *sub, *gone = NULL;
+
+	spin_lock(&mm->list_lock);
+	at = &mm->removing;
+	while ((sub = *at)) {
+		if (!all && may_be_called(mm, sub)) {
+			at = &sub->removing;
+			continue;
+		}
+		*at = sub->removing;
+		sub->removing = gone;
+		gone = sub;
+	}
+	if (!mm->removing)
+		fetch_and(&mm->flags, ~MM_REMOVING);
+	spin_unlock(&mm->list_lock);
+	while ((sub = gone)) {
+		gone = sub->removing;
+		sub->removing = NULL;
+		if (mm->flags & MM_CHECK)
+			check_removed(sub, 0);
+		sub->ops->uhmm_removed(sub);
+	}
+}
+
+int uhmm_interval_notifier_remove_async(struct mmu_interval_notifier *interval_sub)
+{
+	struct thread_block *block;
+	struct mm_struct *mm;
+	struct slot *slot;
+	bool last;
+
+	if (!interval_sub || interval_sub->removing != SUB_INSERTED ||
+	    !interval_sub->ops->uhmm_removed)
+		return -EINVAL;
+	mm = interval_sub->mm;
+	if (mm->flags & MM_CHECK)
+		check_remove_async(interval_sub, CHECK_FROM);
+	reserve_forget(interval_sub);
+	last = sub_unlink(interval_sub);
+	for_each_slot(slot, block, mm)
+		slot_settle(slot);
+	spin_lock(&mm->list_lock);
+	WRITE_ONCE(interval_sub->verified, index_stamp(&mm->index) << 1 | 1);
+	interval_sub->removing = mm->removing;
+	mm->removing = interval_sub;
+	fetch_or(&mm->flags, MM_REMOVING);
+	spin_unlock(&mm->list_lock);
+	/*
+	 * Ordering: (REAP-FENCE) pairs with (SLOT-STATE) in slot_set(): whoever
+	 * is done calling from here on sees the flag, and reaps.
+	 */
+	smp_mb_others();
+	interval_reap(mm, false);
+	if (last)
+		mmdrop(mm);
+	return 0;
+}

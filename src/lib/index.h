@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The interval index: which intervals overlap [start, last]?
+ *
+ * A B+tree in key order (start, order), with the greatest last of each
+ * subtree beside its pointer, searched while it is written, without locks and
+ * without retries. Intervals may overlap, nest and be equal.
+ *
+ * How a search stays right beside a writer:
+ *  - A leaf is a set of slots and one word that says which are live, and in
+ *    which order. An entry appears and disappears by one store of that word,
+ *    so a slot may be filled again at once: whoever still looks through an old
+ *    word can only mistake an entry that is gone, and looks at the interval
+ *    itself before believing it.
+ *  - An inner node never changes its keys: splits and removals put a copy in
+ *    its place by one store of a pointer. Bounds rise in place before an entry
+ *    appears and fall after it is gone: what a search reads is never too low
+ *    for what it must find.
+ *  - Nodes that were replaced are kept until no search is under way that began
+ *    before (see index_init()).
+ * So a search misses only what was inserted, and finds beyond what is there
+ * only what was removed, while it ran; its caller decides that with a fence.
+ *
+ * The shape is chosen for memory: 15 keys, their bounds and their pointers are
+ * two lines each, compared all at once, fetched all at once.
+ */
+#ifndef LIB_INDEX_H
+#define LIB_INDEX_H
+
+#include <uhmm/interval.h>
+
+#include "../sync/sync.h"
+
+#define INDEX_FANOUT 15
+#define INDEX_BATCH 128
+#define INDEX_MAX_HEIGHT 24
+
+/**
+ * struct index_node - a leaf, or the part of an inner node that is searched
+ * @lo: leaf: start; inner: no key below is less, 0 for the first
+ * @perm: leaf: the slots in key order, 4 bits each from the bottom, the live
+ *	ones first; their number in the top 4 bits; inner: a bit for each
+ *	child
+ * @hi: leaf: last; inner: no interval below ends later
+ * @tag: in the low 8 bits the level, 0: leaf; above, in a leaf: how many
+ *	entries were ever added
+ * @at: leaf: the interval; inner: the node below
+ * @next: among the retired and the free
+ *
+ * The unused have @lo ULONG_MAX and @hi 0. @perm and @tag are the sixteenth
+ * lane of their row.
+ */
+struct index_node {
+	unsigned long lo[INDEX_FANOUT];
+	unsigned long perm;
+	unsigned long hi[INDEX_FANOUT];
+	unsigned long tag;
+	void *at[INDEX_FANOUT];
+	struct index_node *next;
+} __cacheline_aligned;
+
+#define INDEX_ADDED 256UL
+
+/* The low bits of &uhmm_interval_node.order: the slot it was put into. */
+#define ORDER_SLOT 15UL
+#define ORDER_STEP 16UL
+
+static inline unsigned long node_order(const struct uhmm_interval_node *x)
+{
+	return READ_ONCE(x->order) & ~ORDER_SLOT;
+}
+
+static inline unsigned int node_level(const struct index_node *node)
+{
+	return node->tag % INDEX_ADDED;
+}
+
+/**
+ * struct index_inner - an inner node
+ * @node: what is searched
+ * @order: the second half of the keys in &index_node.lo
+ * @count: how many children, in key order
+ */
+struct index_inner {
+	struct index_node node;
+	unsigned long order[INDEX_FANOUT];
+	unsigned long count;
+};
+
+/**
+ * struct index_walk - how far a search has come
+ * @start: with @order: intervals with a lesser key have been returned
+ * @order: see @start
+ * @done: nothing is left
+ * @leaf: the only leaf that could hold anything, NULL: none could
+ * @single: @leaf says so
+ * @tag: of @leaf, before it was looked at
+ */
+struct index_walk {
+	unsigned long start;
+	unsigned long order;
+	bool done;
+	bool single;
+	const struct index_node *leaf;
+	unsigned long tag;
+};
+
+/**
+ * struct index_finger - where this thread's last search ended
+ * @version: of the index then; 0: nowhere
+ * @start: only @leaf holds anything of [@start, @last]
+ * @last: see @start
+ * @leaf: that leaf; NULL: none does
+ * @tag: of @leaf when it held nothing of that either; 0: it did
+ */
+struct index_finger {
+	unsigned long version;
+	unsigned long start;
+	unsigned long last;
+	const struct index_node *leaf;
+	unsigned long tag;
+};
+
+struct interval_index;
+
+/**
+ * struct index_search - a way to search
+ * @name: for reports
+ * @leaf: hits of one leaf
+ * @first: from the beginning
+ * @resume: go on at @walk
+ * @rank: for writers: how many entries of a node have a @lo up to @key
+ *
+ * The first three append to @out, which has room for INDEX_BATCH, and return
+ * how many.
+ */
+struct index_search {
+	const char *name;
+	unsigned int (*leaf)(const struct index_node *leaf,
+			     unsigned long start, unsigned long last,
+			     struct uhmm_interval_node **out);
+	unsigned int (*first)(const struct interval_index *ix,
+			      unsigned long start, unsigned long last,
+			      struct index_walk *walk,
+			      struct uhmm_interval_node **out);
+	unsigned int (*resume)(const struct interval_index *ix,
+			       unsigned long start, unsigned long last,
+			       struct index_walk *walk,
+			       struct uhmm_interval_node **out);
+	unsigned int (*rank)(const struct index_node *node, unsigned long key);
+};
+
+extern const struct index_search index_search_portable;
+/* NULL where this build or this machine has none. */
+const struct index_search *index_search_vector(void);
+
+/* The way from the root to a leaf, and which keys belong there. */
+struct index_path {
+	struct index_node *leaf;	/* NULL: no path */
+	unsigned int depth;
+	struct {
+		struct index_inner *node;
+		unsigned int i;
+	} step[INDEX_MAX_HEIGHT];
+	unsigned long lo, lo_order;	/* first key of the leaf */
+	unsigned long hi, hi_order;	/* first key of the next one */
+	bool last;			/* there is no next one */
+	unsigned int pos;		/* in the leaf, of the last insert */
+};
+
+/* Nodes of one size. */
+struct index_pool {
+	size_t size;
+	struct index_node *free;
+	char *fresh;			/* never used, up to @end */
+	char *end;
+	size_t avail;			/* free and fresh together */
+	size_t chunk;			/* bytes of the next chunk */
+};
+
+struct index_chunk {
+	struct index_chunk *next;
+};
+
+/**
+ * struct interval_index - an interval index
+ * @root: the top node
+ * @version: grows when a bound rises and when a node is replaced
+ * @search: how to search it
+ * @lock: taken by writers; everything below belongs to its holder
+ * @count: intervals
+ * @next_order: of the next insert
+ * @path: where the last writer went
+ * @leaves: memory for leaves
+ * @inners: memory for inner nodes
+ * @chunks: what both pools were cut from
+ * @bytes: in @chunks
+ * @retired: replaced, since @waiting was taken
+ * @nretired: how many @retired
+ * @waiting: replaced before @waiting_version, until no search is that old
+ * @waiting_version: see @waiting
+ * @oldest_reader: see index_init()
+ * @arg: for @oldest_reader
+ */
+struct interval_index {
+	struct index_node *root;
+	unsigned long version;
+	const struct index_search *search;
+	spinlock_t lock __cacheline_aligned;
+	unsigned long count __guarded_by(&lock);
+	unsigned long next_order __guarded_by(&lock);
+	struct index_path path __guarded_by(&lock);
+	struct index_pool leaves __guarded_by(&lock);
+	struct index_pool inners __guarded_by(&lock);
+	struct index_chunk *chunks __guarded_by(&lock);
+	size_t bytes __guarded_by(&lock);	/* in chunks */
+	struct index_node *retired __guarded_by(&lock);
+	unsigned int nretired __guarded_by(&lock);
+	struct index_node *waiting __guarded_by(&lock);
+	unsigned long waiting_version __guarded_by(&lock);
+	unsigned long (*oldest_reader)(void *arg);
+	void *arg;
+};
+
+/**
+ * index_init() - make an index
+ * @ix: the index, zeroed
+ * @oldest_reader: the least version that a search still under way read before
+ *	it began; ULONG_MAX: none. Full fence first.
+ * @arg: for @oldest_reader
+ *
+ * Return: 0; -ENOMEM.
+ */
+int index_init(struct interval_index *ix,
+	       unsigned long (*oldest_reader)(void *arg), void *arg);
+void index_destroy(struct interval_index *ix);
+
+/**
+ * index_insert() - add an interval
+ * @ix: the index, locked; the lock may be dropped and taken again
+ * @node: the interval
+ *
+ * A search that begins behind a fence after this finds it.
+ *
+ * Return: 0; -ENOMEM.
+ */
+int index_insert(struct interval_index *ix, struct uhmm_interval_node *node)
+	__must_hold(&ix->lock);
+/* A search that begins behind a fence after this does not find @node. */
+void index_remove(struct interval_index *ix, struct uhmm_interval_node *node)
+	__must_hold(&ix->lock);
+/*
+ * A version that no search has yet: one that reads it, or a later one, before
+ * its fence does not find what was removed before this.
+ */
+unsigned long index_stamp(struct interval_index *ix);
+/* Bytes that the index has from the allocator. */
+size_t index_bytes(struct interval_index *ix);
+
+/**
+ * index_find() - begin to search
+ * @ix: the index
+ * @finger: this thread's
+ * @start: first byte
+ * @last: last byte
+ * @walk: returns how far it came
+ * @out: returns intervals that overlap, in key order
+ *
+ * Context: announced to oldest_reader, and a full fence passed since.
+ * Return: how many are in @out. Unless @walk->done go on with search->resume().
+ */
+static inline unsigned int index_find(const struct interval_index *ix,
+				      struct index_finger *finger,
+				      unsigned long start, unsigned long last,
+				      struct index_walk *walk,
+				      struct uhmm_interval_node **out)
+{
+	/*
+	 * Ordering: (IX-FINGER) pairs with (IX-VERSION) in bump(): an old
+	 * version read behind our fence means that what came with the new one
+	 * is not in force yet, and that @finger->leaf is not reused.
+	 */
+	unsigned long version = smp_load_acquire(&ix->version);
+	const struct index_node *leaf = finger->leaf;
+	unsigned int n;
+
+	if (finger->version == version && start >= finger->start &&
+	    last <= finger->last) {
+		walk->done = true;
+		if (!leaf)
+			return 0;
+		/*
+		 * Ordering: (IX-TAG) pairs with (IX-ADDED) in leaf_add(): an
+		 * old tag read behind our fence means that what was added
+		 * since is not in force yet.
+		 */
+		walk->tag = smp_load_acquire(&leaf->tag);
+		if (walk->tag == finger->tag)
+			return 0;
+		n = ix->search->leaf(leaf, start, last, out);
+		if (n)
+			return n;
+	} else {
+		n = ix->search->first(ix, start, last, walk, out);
+		if (!walk->single)
+			return n;
+		finger->version = version;
+		finger->leaf = walk->leaf;
+	}
+	finger->start = start;
+	finger->last = last;
+	finger->tag = n ? 0 : walk->tag;
+	return n;
+}
+
+/* ---------------------------------------------- the word of a leaf */
+#define PERM_COUNT_SHIFT 60
+#define PERM_SLOTS ((1UL << PERM_COUNT_SHIFT) - 1)
+#define PERM_EMPTY 0x0edcba9876543210UL
+#define PERM_ONES 0x0111111111111111UL
+#define PERM_TOPS 0x0888888888888888UL
+
+static inline unsigned int perm_count(unsigned long perm)
+{
+	return perm >> PERM_COUNT_SHIFT;
+}
+
+static inline unsigned int perm_slot(unsigned long perm, unsigned int pos)
+{
+	return perm >> 4 * pos & 15;
+}
+
+/* Where @slot stands: the lowest digit that is 0 in the difference. */
+static inline unsigned int perm_position(unsigned long perm, unsigned int slot)
+{
+	unsigned long d = (perm ^ slot * PERM_ONES) & PERM_SLOTS;
+
+	return (unsigned int)__builtin_ctzl((d - PERM_ONES) & ~d & PERM_TOPS) /
+	       4;
+}
+
+/* All lines of a node at once: they are missed together. */
+static inline void index_prefetch(const struct index_node *node)
+{
+	__builtin_prefetch(&node->lo[0]);
+	__builtin_prefetch(&node->lo[8]);
+	__builtin_prefetch(&node->hi[0]);
+	__builtin_prefetch(&node->hi[8]);
+	__builtin_prefetch(&node->at[0]);
+	__builtin_prefetch(&node->at[8]);
+}
+
+/* Make the first free slot live, at position @pos. */
+static inline unsigned long perm_insert(unsigned long perm, unsigned int pos)
+{
+	unsigned int n = perm_count(perm);
+	unsigned long slot = perm_slot(perm, n);
+	unsigned long below = (1UL << 4 * pos) - 1;
+	unsigned long upto = (1UL << 4 * (n + 1)) - 1;
+	unsigned long moved = (perm & (upto >> 4) & ~below) << 4;
+
+	perm = (perm & ~(upto & ~below)) | moved | slot << 4 * pos;
+	return perm + (1UL << PERM_COUNT_SHIFT);
+}
+
+/* Make the slot at position @pos the first free one. */
+static inline unsigned long perm_remove(unsigned long perm, unsigned int pos)
+{
+	unsigned int n = perm_count(perm);
+	unsigned long slot = perm_slot(perm, pos);
+	unsigned long below = (1UL << 4 * pos) - 1;
+	unsigned long upto = (1UL << 4 * n) - 1;
+	unsigned long moved = (perm & upto & ~below) >> 4 & ~below;
+
+	perm = (perm & ~(upto & ~below)) | moved | slot << 4 * (n - 1);
+	return perm - (1UL << PERM_COUNT_SHIFT);
+}
+
+#endif

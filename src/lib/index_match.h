@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The comparisons of a key with a node's fifteen entries, in two forms: which
+ * can overlap, for searches, and how many come before it, for writers. The
+ * portable form reads each word as the shared word it is; the vector form
+ * relies on aligned lanes of 8 bytes being read whole, as they are on x86-64.
+ */
+#ifndef LIB_INDEX_MATCH_H
+#define LIB_INDEX_MATCH_H
+
+#include "index.h"
+
+#define INDEX_LANES ((1U << INDEX_FANOUT) - 1)
+
+#ifdef INDEX_SEARCH_AVX512
+
+#include <immintrin.h>
+
+static inline unsigned int index_match(const struct index_node *node,
+				       unsigned long start, unsigned long last)
+{
+	const __m512i s = _mm512_set1_epi64((long long)start);
+	const __m512i e = _mm512_set1_epi64((long long)last);
+	unsigned int lo, hi;
+
+	lo = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), e) |
+	     _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), e) << 8;
+	hi = _mm512_cmpge_epu64_mask(_mm512_load_si512(node->hi), s) |
+	     _mm512_cmpge_epu64_mask(_mm512_load_si512(node->hi + 8), s) << 8;
+	return lo & hi & INDEX_LANES;
+}
+
+static inline unsigned int index_rank(const struct index_node *node,
+				      unsigned long key)
+{
+	const __m512i k = _mm512_set1_epi64((long long)key);
+	unsigned int lo;
+
+	lo = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), k) |
+	     _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), k) << 8;
+	return (unsigned int)__builtin_popcount(lo & INDEX_LANES);
+}
+
+#define INDEX_SEARCH_NAME "avx512"
+#define INDEX_SEARCH_OPS index_search_avx512
+
+#else
+
+static inline unsigned int index_match(const struct index_node *node,
+				       unsigned long start, unsigned long last)
+{
+	unsigned int mask = 0;
+
+	for (unsigned int i = 0; i < INDEX_FANOUT; i++)
+		mask |= (unsigned int)((READ_ONCE(node->lo[i]) <= last) &
+				       (READ_ONCE(node->hi[i]) >= start)) << i;
+	return mask;
+}
+
+static inline unsigned int index_rank(const struct index_node *node,
+				      unsigned long key)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < INDEX_FANOUT; i++)
+		n += node->lo[i] <= key;
+	return n;
+}
+
+#define INDEX_SEARCH_NAME "portable"
+#define INDEX_SEARCH_OPS index_search_portable
+
+#endif
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Searching the index: no lock, no retry, each node looked at once at most
+ * and only if its bounds say that it can hold a hit. Compiled once for each
+ * form of index_match().
+ */
+#include "index_match.h"
+
+/* Of equal keys none is less. */
+static inline bool key_less(unsigned long a, unsigned long a_order,
+			    unsigned long b, unsigned long b_order)
+{
+	return a < b || (a == b && a_order < b_order);
+}
+
+/* Append what stands in @slot, if it is what it looked like. */
+static inline unsigned int take(const struct index_node *leaf,
+				unsigned int slot, unsigned long start,
+				unsigned long last,
+				const struct index_walk *from,
+				struct uhmm_interval_node **out,
+				unsigned int n)
+{
+	/*
+	 * Ordering: (IX-TAKE) pairs with (IX-FILL) in leaf_fill(): the slot may
+	 * have been filled anew, and then the interval must be seen filled.
+	 */
+	struct uhmm_interval_node *x = smp_load_acquire(&leaf->at[slot]);
+
+	if (unlikely(x->start > last || x->last < start))
+		return n;
+	if (from && key_less(x->start, node_order(x), from->start, from->order))
+		return n;
+	out[n] = x;
+	return n + 1;
+}
+
+static inline unsigned int leaf_hits(const struct index_node *leaf,
+				     unsigned long start, unsigned long last,
+				     const struct index_walk *from,
+				     struct uhmm_interval_node **out,
+				     unsigned int n)
+{
+	/*
+	 * Ordering: (IX-LEAF) pairs with (IX-PUBLISH) in leaf_add() and
+	 * (IX-UNPUBLISH) in index_remove(): the slots that the word calls live
+	 * are seen as they were filled.
+	 */
+	unsigned long perm = smp_load_acquire(&leaf->perm);
+	unsigned int mask = index_match(leaf, start, last);
+	unsigned int i, count = perm_count(perm);
+
+	if (!mask)
+		return n;
+	if (!(mask & (mask - 1))) {
+		i = (unsigned int)__builtin_ctz(mask);
+		if (perm_position(perm, i) >= count)
+			return n;
+		return take(leaf, i, start, last, from, out, n);
+	}
+	for (i = 0; i < count; i++, perm >>= 4)
+		if (mask >> (perm & 15) & 1)
+			n = take(leaf, perm & 15, start, last, from, out, n);
+	return n;
+}
+
+/* The last child that may hold keys from the cursor on, or less. */
+static inline unsigned int child_of(const struct index_node *node,
+				    const struct index_walk *from)
+{
+	const struct index_inner *inner = container_of(node, struct index_inner,
+						       node);
+	unsigned int i = (unsigned int)inner->count - 1;
+
+	while (i && key_less(from->start, from->order, inner->node.lo[i],
+			     inner->order[i]))
+		i--;
+	return i;
+}
+
+/* What is left of a node to look at, with the level of what is below it. */
+struct pending {
+	const struct index_node *node;
+	unsigned int mask;
+	unsigned int level;
+};
+
+/* Stop before child @i of @node, where there may be no more room. */
+static void walk_pause(struct index_walk *walk, const struct index_node *node,
+		       unsigned int i)
+{
+	walk->start = node->lo[i];
+	walk->order = container_of(node, struct index_inner, node)->order[i];
+	walk->done = false;
+	walk->single = false;
+}
+
+static inline __attribute__((always_inline)) unsigned int
+walk_tree(const struct interval_index *ix, unsigned long start,
+	  unsigned long last, struct index_walk *walk, bool resume,
+	  struct uhmm_interval_node **out)
+{
+	/*
+	 * Ordering: (IX-ROOT) pairs with (IX-REPLACE) in replace(): a node is
+	 * seen as it was made.
+	 */
+	const struct index_node *node = smp_load_acquire(&ix->root);
+	const struct index_walk from = *walk;
+	struct pending stack[INDEX_MAX_HEIGHT];
+	unsigned int i, mask, depth = 0, n = 0;
+	unsigned int level = node_level(node);
+	const struct index_node *leaf = NULL;
+	bool single = true;
+
+	for (;;) {
+		while (level) {
+			mask = index_match(node, start, last) &
+			       (unsigned int)node->perm;
+			if (resume)
+				mask &= ~0U << child_of(node, &from);
+			if (!mask)
+				goto up;
+			i = (unsigned int)__builtin_ctz(mask);
+			mask &= mask - 1;
+			level--;
+			if (mask) {
+				single = false;
+				stack[depth].node = node;
+				stack[depth].level = level;
+				stack[depth++].mask = mask;
+			}
+			/*
+			 * Ordering: (IX-CHILD) pairs with (IX-REPLACE) in
+			 * replace(): as (IX-ROOT).
+			 */
+			node = smp_load_acquire(&node->at[i]);
+			index_prefetch(node);
+		}
+		leaf = node;
+		/*
+		 * Ordering: (IX-TAG-SEEN) pairs with (IX-ADDED) in leaf_add():
+		 * what was added before is found now.
+		 */
+		walk->tag = smp_load_acquire(&leaf->tag);
+		n = leaf_hits(leaf, start, last, resume ? &from : NULL, out, n);
+up:
+		if (!depth)
+			break;
+		node = stack[depth - 1].node;
+		mask = stack[depth - 1].mask;
+		level = stack[depth - 1].level;
+		i = (unsigned int)__builtin_ctz(mask);
+		if (unlikely(n > INDEX_BATCH - INDEX_FANOUT)) {
+			walk_pause(walk, node, i);
+			return n;
+		}
+		stack[depth - 1].mask = mask & (mask - 1);
+		depth -= !stack[depth - 1].mask;
+		/* Ordering: (IX-NEXT) pairs with (IX-REPLACE) in replace(): as (IX-ROOT). */
+		node = smp_load_acquire(&node->at[i]);
+		index_prefetch(node);
+	}
+	walk->done = true;
+	walk->single = single;
+	walk->leaf = leaf;
+	return n;
+}
+
+static unsigned int search_leaf(const struct index_node *leaf,
+				unsigned long start, unsigned long last,
+				struct uhmm_interval_node **out)
+{
+	return leaf_hits(leaf, start, last, NULL, out, 0);
+}
+
+static unsigned int search_first(const struct interval_index *ix,
+				 unsigned long start, unsigned long last,
+				 struct index_walk *walk,
+				 struct uhmm_interval_node **out)
+{
+	return walk_tree(ix, start, last, walk, false, out);
+}
+
+static unsigned int search_resume(const struct interval_index *ix,
+				  unsigned long start, unsigned long last,
+				  struct index_walk *walk,
+				  struct uhmm_interval_node **out)
+{
+	return walk_tree(ix, start, last, walk, true, out);
+}
+
+static unsigned int search_rank(const struct index_node *node,
+				unsigned long key)
+{
+	return index_rank(node, key);
+}
+
+extern const struct index_search INDEX_SEARCH_OPS;
+const struct index_search INDEX_SEARCH_OPS = {
+	.name = INDEX_SEARCH_NAME,
+	.leaf = search_leaf,
+	.first = search_first,
+	.resume = search_resume,
+	.rank = search_rank,
+};

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The words of sync.h on Linux: pthread, futex, membarrier.
+ */
+#include "sync.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "arch.h"
+
+#define SPINS 100
+#define NSEC_PER_SEC 1000000000LL
+
+bool sync_asymmetric;
+
+void cpu_relax(void)
+{
+	arch_cpu_relax();
+}
+
+void smp_mb_others(void)
+{
+	smp_mb();
+	if (sync_asymmetric)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void sync_register_membarrier(void)
+{
+	static bool refused;
+
+	if (READ_ONCE(refused))
+		return;
+	if (syscall(SYS_membarrier,
+		    MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
+		WRITE_ONCE(refused, true);
+	else if (!READ_ONCE(sync_asymmetric))
+		WRITE_ONCE(sync_asymmetric, true);
+}
+
+int wait_word(unsigned int *word, unsigned int value, int64_t timeout_ns)
+{
+	struct timespec ts;
+	/* With a timeout every handler ends the wait, SA_RESTART or not. */
+	int64_t ns = timeout_ns < 0 ? 3600 * NSEC_PER_SEC : timeout_ns;
+
+	ts.tv_sec = ns / NSEC_PER_SEC;
+	ts.tv_nsec = ns % NSEC_PER_SEC;
+	if (!syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &ts, NULL, 0))
+		return 0;
+	if (errno == EINTR)
+		return -EINTR;
+	if (errno == ETIMEDOUT && timeout_ns >= 0)
+		return -ETIMEDOUT;
+	return 0;
+}
+
+void wake_word(unsigned int *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static bool spin_try(spinlock_t *lock)
+{
+	unsigned int free = 0;
+
+	return !READ_ONCE(lock->locked) &&
+	       __atomic_compare_exchange_n(&lock->locked, &free, 1, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+void spin_lock_slow(spinlock_t *lock)
+{
+	for (int i = 0; i < SPINS; i++) {
+		if (spin_try(lock))
+			return;
+		cpu_relax();
+	}
+	fetch_add(&lock->waiters, 1);
+	while (!spin_try(lock)) {
+		/*
+		 * Announced as a waiter before this fence: an unlock that does
+		 * not see us has stored 0 before wait_word() looks.
+		 */
+		smp_mb_others();
+		wait_word(&lock->locked, 1, -1);
+	}
+	fetch_sub(&lock->waiters, 1);
+}
+
+void spin_unlock_wake(spinlock_t *lock)
+{
+	wake_word(&lock->locked);
+}
+
+void mutex_init(struct mutex *lock)
+{
+	pthread_mutex_init(&lock->m, NULL);
+}
+
+void mutex_lock(struct mutex *lock) __no_context_analysis
+{
+	pthread_mutex_lock(&lock->m);
+}
+
+bool mutex_trylock(struct mutex *lock)
+{
+	return !pthread_mutex_trylock(&lock->m);
+}
+
+void mutex_unlock(struct mutex *lock) __no_context_analysis
+{
+	pthread_mutex_unlock(&lock->m);
+}
+
+void init_rwsem(struct rw_semaphore *sem)
+{
+	pthread_mutex_init(&sem->m, NULL);
+	pthread_cond_init(&sem->changed, NULL);
+	sem->holders = 0;
+	sem->writers_waiting = 0;
+}
+
+void destroy_rwsem(struct rw_semaphore *sem)
+{
+	pthread_cond_destroy(&sem->changed);
+	pthread_mutex_destroy(&sem->m);
+}
+
+void down_read(struct rw_semaphore *sem)
+{
+	pthread_mutex_lock(&sem->m);
+	while (sem->holders < 0 || sem->writers_waiting)
+		pthread_cond_wait(&sem->changed, &sem->m);
+	sem->holders++;
+	pthread_mutex_unlock(&sem->m);
+}
+
+bool down_read_trylock(struct rw_semaphore *sem)
+{
+	bool got;
+
+	pthread_mutex_lock(&sem->m);
+	got = sem->holders >= 0 && !sem->writers_waiting;
+	if (got)
+		sem->holders++;
+	pthread_mutex_unlock(&sem->m);
+	return got;
+}
+
+static void release(struct rw_semaphore *sem, int holders)
+{
+	sem->holders = holders;
+	pthread_cond_broadcast(&sem->changed);
+	pthread_mutex_unlock(&sem->m);
+}
+
+void up_read(struct rw_semaphore *sem)
+{
+	pthread_mutex_lock(&sem->m);
+	/* In a forked child nobody holds what was held at the fork. */
+	release(sem, sem->holders > 0 ? sem->holders - 1 : 0);
+}
+
+void down_write(struct rw_semaphore *sem)
+{
+	pthread_mutex_lock(&sem->m);
+	sem->writers_waiting++;
+	while (sem->holders)
+		pthread_cond_wait(&sem->changed, &sem->m);
+	sem->writers_waiting--;
+	sem->holders = -1;
+	pthread_mutex_unlock(&sem->m);
+}
+
+bool down_write_trylock(struct rw_semaphore *sem)
+{
+	bool got;
+
+	pthread_mutex_lock(&sem->m);
+	got = !sem->holders;
+	if (got)
+		sem->holders = -1;
+	pthread_mutex_unlock(&sem->m);
+	return got;
+}
+
+void up_write(struct rw_semaphore *sem)
+{
+	pthread_mutex_lock(&sem->m);
+	release(sem, 0);
+}
+
+void downgrade_write(struct rw_semaphore *sem)
+{
+	pthread_mutex_lock(&sem->m);
+	release(sem, sem->holders ? 1 : 0);
+}
+
+int rwsem_holders(struct rw_semaphore *sem)
+{
+	int holders;
+
+	pthread_mutex_lock(&sem->m);
+	holders = sem->holders;
+	pthread_mutex_unlock(&sem->m);
+	return holders;
+}
+
+int64_t ktime_get_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+void sync_yield(void)
+{
+	sched_yield();
+}
+
+/* Thread ids of Linux have 22 bits at most. */
+#define TID_BITS 22
+
+static __thread unsigned long thread_number;
+
+void sync_thread_renumber(void)
+{
+	static unsigned long last;
+
+	thread_number = (fetch_add(&last, 1) + 1) << TID_BITS |
+			(unsigned long)syscall(SYS_gettid);
+}
+
+unsigned long sync_thread_number(void)
+{
+	if (unlikely(!thread_number))
+		sync_thread_renumber();
+	return thread_number;
+}
+
+bool sync_thread_alive(unsigned long number)
+{
+	unsigned long tid = number & ((1UL << TID_BITS) - 1);
+
+	return !syscall(SYS_tgkill, getpid(), tid, 0) || errno != ESRCH;
+}
+
+static pthread_key_t exit_key;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static void (*exit_fn)(void);
+
+static void thread_exits(void *unused)
+{
+	(void)unused;
+	exit_fn();
+}
+
+static void make_exit_key(void)
+{
+	pthread_key_create(&exit_key, thread_exits);
+}
+
+void sync_at_thread_exit(void (*fn)(void))
+{
+	WRITE_ONCE(exit_fn, fn);
+	pthread_once(&exit_once, make_exit_key);
+	pthread_setspecific(exit_key, &exit_key);
+}
+
+void sync_at_fork(void (*prepare)(void), void (*parent)(void),
+		  void (*child)(void))
+{
+	pthread_atfork(prepare, parent, child);
+}
+
+long sync_thread_sleeps(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
+}
+
+void *sync_alloc_pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void sync_free_pages(void *pages, size_t size)
+{
+	munmap(pages, size);
+}
+
+void sync_want_huge_pages(void *pages, size_t size)
+{
+	/* Refused or not, it works. */
+	madvise(pages, size, MADV_HUGEPAGE);
+}

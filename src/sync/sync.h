@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The vocabulary of concurrency: the only header through which the library
+ * touches threads, locks, fences, clocks and raw pages. The words are the
+ * kernel's and mean what they mean there. What can block is a function, so
+ * that another world can supply it.
+ *
+ * The shared words of the library are read and written with the macros below,
+ * never plainly: another thread may be at it.
+ */
+#ifndef SYNC_SYNC_H
+#define SYNC_SYNC_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ------------------------------------------------- lock comments as types */
+#if defined(__clang__) && __clang_major__ >= 19
+#define __capability(x) __attribute__((capability(x)))
+#define __guarded_by(x) __attribute__((guarded_by(x)))
+#define __acquires(x) __attribute__((acquire_capability(x)))
+#define __releases(x) __attribute__((release_capability(x)))
+#define __must_hold(x) __attribute__((requires_capability(x)))
+#define __no_context_analysis __attribute__((no_thread_safety_analysis))
+#else
+#define __capability(x)
+#define __guarded_by(x)
+#define __acquires(x)
+#define __releases(x)
+#define __must_hold(x)
+#define __no_context_analysis
+#endif
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define container_of(ptr, type, member) \
+	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* The unit in which memory moves between cores. */
+#define CACHE_LINE 64
+#define __cacheline_aligned __attribute__((aligned(CACHE_LINE)))
+
+/* ------------------------------------------------------ one word, ordering
+ * smp_mb() is a full fence, not a read-modify-write: on aarch64 two
+ * read-modify-writes followed by acquire loads may still miss each other.
+ */
+#define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
+#define smp_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define smp_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define smp_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define smp_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* Read-modify-writes, all of them full barriers for their own word's users. */
+#define xchg(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define try_cmpxchg(p, pold, new) \
+	__atomic_compare_exchange_n((p), (pold), (new), false, \
+				    __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
+#define fetch_add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define fetch_sub(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST)
+#define fetch_or(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define fetch_and(p, v) __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+
+void cpu_relax(void);
+
+/* ------------------------------------------------------ asymmetric fences
+ * One side of a rare meeting pays for both: the frequent side has a plain
+ * store, barrier(), load; the rare side calls smp_mb_others(), after which
+ * every other thread of the process has passed a full fence. Where the kernel
+ * refuses, sync_asymmetric is false, and the frequent side must use xchg().
+ * Idea: membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED.
+ */
+extern bool sync_asymmetric;
+void smp_mb_others(void);
+/* Once before use, and again in a forked child. Idempotent. */
+void sync_register_membarrier(void);
+
+/* ------------------------------------------------------------------- locks */
+
+/*
+ * For sections of some hundred instructions. Waiters spin, then sleep, so a
+ * holder that lost its CPU costs no more than that. Unlocking is one store.
+ */
+typedef struct __capability("mutex") spinlock {
+	unsigned int locked;
+	unsigned int waiters;
+} spinlock_t;
+
+void spin_lock_slow(spinlock_t *lock);
+void spin_unlock_wake(spinlock_t *lock);
+
+static inline void spin_lock_init(spinlock_t *lock)
+{
+	lock->locked = 0;
+	lock->waiters = 0;
+}
+
+static inline void spin_lock(spinlock_t *lock)
+	__acquires(lock) __no_context_analysis
+{
+	unsigned int free = 0;
+
+	if (unlikely(!__atomic_compare_exchange_n(&lock->locked, &free, 1,
+						  false, __ATOMIC_ACQUIRE,
+						  __ATOMIC_RELAXED)))
+		spin_lock_slow(lock);
+}
+
+static inline void spin_unlock(spinlock_t *lock)
+	__releases(lock) __no_context_analysis
+{
+	if (likely(sync_asymmetric)) {
+		smp_store_release(&lock->locked, 0);
+		barrier();
+	} else {
+		xchg(&lock->locked, 0);
+	}
+	if (unlikely(READ_ONCE(lock->waiters)))
+		spin_unlock_wake(lock);
+}
+
+struct __capability("mutex") mutex {
+	pthread_mutex_t m;
+};
+
+#define MUTEX_INITIALIZER { PTHREAD_MUTEX_INITIALIZER }
+
+void mutex_init(struct mutex *lock);
+void mutex_lock(struct mutex *lock) __acquires(lock);
+bool mutex_trylock(struct mutex *lock);
+void mutex_unlock(struct mutex *lock) __releases(lock);
+
+/* Readers and writers; writers first, not recursive, as the kernel's. */
+struct rw_semaphore {
+	pthread_mutex_t m;
+	pthread_cond_t changed;
+	int holders;		/* readers, or -1: a writer */
+	int writers_waiting;
+};
+
+void init_rwsem(struct rw_semaphore *sem);
+void destroy_rwsem(struct rw_semaphore *sem);
+void down_read(struct rw_semaphore *sem);
+bool down_read_trylock(struct rw_semaphore *sem);
+void up_read(struct rw_semaphore *sem);
+void down_write(struct rw_semaphore *sem);
+bool down_write_trylock(struct rw_semaphore *sem);
+void up_write(struct rw_semaphore *sem);
+void downgrade_write(struct rw_semaphore *sem);
+int rwsem_holders(struct rw_semaphore *sem);
+
+/* ----------------------------------------------------------- sleep on a word
+ * wait_word() sleeps while *word == value, for timeout_ns at most (< 0: for
+ * ever), and may return early. 0, -ETIMEDOUT, or -EINTR when a signal handler
+ * ran. wake_word() wakes all.
+ */
+int wait_word(unsigned int *word, unsigned int value, int64_t timeout_ns);
+void wake_word(unsigned int *word);
+
+/* ---------------------------------------------------------- time and threads */
+int64_t ktime_get_ns(void);
+void sync_yield(void);
+
+/*
+ * This thread's number: not 0, and never given to another one. It holds what
+ * the kernel calls the thread, by which it can be found out whether it lives.
+ */
+unsigned long sync_thread_number(void);
+/* In a forked child: this thread has become another one. */
+void sync_thread_renumber(void);
+bool sync_thread_alive(unsigned long number);
+/* Have @fn called when this thread ends, as late as libc allows. */
+void sync_at_thread_exit(void (*fn)(void));
+void sync_at_fork(void (*prepare)(void), void (*parent)(void),
+		  void (*child)(void));
+/* Voluntary context switches of this thread so far: did a call sleep? */
+long sync_thread_sleeps(void);
+
+/* Pages straight from the kernel, zeroed: no lock of the process is taken. */
+void *sync_alloc_pages(size_t size);
+void sync_free_pages(void *pages, size_t size);
+/* Memory that is used all over: the kernel may back it with huge pages. */
+void sync_want_huge_pages(void *pages, size_t size);
+
+#endif

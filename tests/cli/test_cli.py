@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The tool as its user sees it: test_cli.py UHMM [WRAPPER...]. TAP out."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from tap import run_cases
+
+HOLDS, INTERNAL, USAGE = 0, 128, 129
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+def uhmm(*args, stdout=subprocess.PIPE, **env):
+    return subprocess.run([sys.argv[1], *args], stdin=subprocess.DEVNULL,
+                          stdout=stdout, stderr=subprocess.PIPE, text=True,
+                          env=dict(os.environ, **env), check=False)
+
+
+def equal(have, want):
+    if have != want:
+        raise AssertionError(f'{have!r}, not {want!r}')
+
+
+def contains(text, part):
+    if part not in text:
+        raise AssertionError(f'no {part!r} in {text!r}')
+
+
+def refuses(named, *args):
+    """A wrong command line: its own status, the culprit named on stderr."""
+    run = uhmm(*args)
+    equal(run.returncode, USAGE)
+    equal(run.stdout, '')
+    contains(run.stderr, named)
+
+
+def commands():
+    return uhmm('--list-commands').stdout.split()
+
+
+def test_bare_call_prints_help_and_is_a_usage_error():
+    run = uhmm()
+    equal(run.returncode, USAGE)
+    equal(run.stdout, '')
+    contains(run.stderr, 'usage: uhmm')
+
+
+def test_help_lists_every_command():
+    run = uhmm('--help')
+    equal((run.returncode, run.stderr), (HOLDS, ''))
+    for name in commands():
+        contains(run.stdout, f'\n  {name} ')
+
+
+def test_every_command_has_help_and_answers_to_its_option():
+    for name in commands():
+        run = uhmm('help', name)
+        equal((run.returncode, run.stderr), (HOLDS, ''))
+        contains(run.stdout, f'usage: uhmm {name}')
+        if name != 'help':
+            equal(uhmm(name, '--help').stdout, run.stdout)
+
+
+def test_manual_page_describes_every_command():
+    page = (ROOT / 'man/uhmm.1').read_text()
+    for name in commands():
+        contains(page, f'.It Cm {name}')
+
+
+def test_version_is_that_of_the_project():
+    build = (ROOT / 'meson.build').read_text()
+    version = build.split("version: '", 1)[1].split("'", 1)[0]
+    equal(uhmm('--version').stdout, f'uhmm {version}\n')
+    equal(uhmm('version').stdout, f'uhmm {version}\n')
+    equal(json.loads(uhmm('version', '--json').stdout),
+          {'schema': 1, 'version': version})
+
+
+def test_unknown_command_is_named():
+    refuses("unknown command 'explode'", 'explode')
+    refuses("unknown command 'explode'", 'help', 'explode')
+
+
+def test_unknown_option_is_named():
+    refuses("unknown option '--jsn'", '--jsn')
+    refuses("unknown option '--jsn'", 'features', '--jsn')
+    refuses("unknown option '-x'", 'version', '-x')
+
+
+def test_unexpected_argument_is_named():
+    refuses("unexpected argument 'more'", 'features', 'more')
+    refuses("unexpected argument 'more'", 'help', 'features', 'more')
+
+
+def test_features_as_json_is_one_object_a_line():
+    run = uhmm('features', '--json')
+    equal((run.returncode, run.stderr), (HOLDS, ''))
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    for line in lines:
+        equal(sorted(line), ['feature', 'present', 'schema', 'value'])
+        equal(line['schema'], 1)
+        equal(type(line['present']), bool)
+    names = [line['feature'] for line in lines]
+    equal(len(names), len(set(names)))
+    text = uhmm('features').stdout.splitlines()
+    equal([line.split()[0] for line in text], names)
+
+
+def feature(name, **env):
+    for line in uhmm('features', '--json', **env).stdout.splitlines():
+        if json.loads(line)['feature'] == name:
+            return json.loads(line)
+    raise AssertionError(f'no feature {name}')
+
+
+def test_features_names_the_kernel():
+    contains(feature('kernel')['value'], os.uname().release)
+
+
+def test_features_shows_the_environment():
+    line = feature('UHMM_CHECK', UHMM_CHECK='1')
+    equal((line['present'], line['value']), (True, '1'))
+    equal(feature('UHMM_CHECK', UHMM_CHECK='')['present'], False)
+
+
+def test_full_disk_is_an_internal_error():
+    with open('/dev/full', 'w', encoding='ascii') as full:
+        for args in (['--help'], ['features'], ['features', '--json']):
+            run = uhmm(*args, stdout=full)
+            equal(run.returncode, INTERNAL)
+            contains(run.stderr, 'stdout')
+
+
+if __name__ == '__main__':
+    sys.exit(run_cases(sys.modules[__name__]))
