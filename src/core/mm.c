@@ -41,18 +41,15 @@ static bool grab_not_zero(struct mm_struct *mm)
 
 struct mm_struct *mm_next(unsigned long id)
 {
-	struct mm_struct *mm, *next = NULL;
+	struct mm_struct *mm, *least = NULL;
 
 	mutex_lock(&all_lock);
-	for (mm = all; mm && mm->id > id; mm = mm->next_mm) {
-		if (!grab_not_zero(mm))
-			continue;
-		if (next)
-			fetch_sub(&next->count, 1);
-		next = mm;
-	}
+	for (mm = all; mm && mm->id > id; mm = mm->next_mm)
+		least = mm;
+	while (least && !grab_not_zero(least))
+		least = least->prev_mm;
 	mutex_unlock(&all_lock);
-	return next;
+	return least;
 }
 
 /* -------------------------------------------------------------------- fork */

@@ -28,65 +28,56 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "the reservers are in the half of the word that is slept on");
 
-struct reservation {
-	struct mmu_interval_notifier *sub;
-	unsigned long number;
-};
-
-/* What this thread has reserved, and where it is colliding. */
-static __thread struct {
-	struct reservation *held;
-	unsigned int nheld;
-	unsigned int room;
-	const struct mmu_interval_notifier *colliding;
-	unsigned int collisions;
-} mine __attribute__((tls_model("initial-exec")));
+__thread struct reserve_thread reserve_thread;
 
 /* One that is not lost; what is known of one that is lost is forgotten. */
 static struct reservation *find(const struct mmu_interval_notifier *sub)
 {
 	unsigned long verified = READ_ONCE(sub->verified);
 
-	for (unsigned int i = 0; i < mine.nheld; i++) {
-		if (mine.held[i].sub != sub)
+	for (unsigned int i = 0; i < reserve_thread.nheld; i++) {
+		if (reserve_thread.held[i].sub != sub)
 			continue;
 		if (VERIFIED_RESERVERS(verified) &&
-		    verified >> VERIFIED_NUMBER_SHIFT == mine.held[i].number)
-			return &mine.held[i];
-		mine.held[i--] = mine.held[--mine.nheld];
+		    verified >> VERIFIED_NUMBER_SHIFT == reserve_thread.held[i].number)
+			return &reserve_thread.held[i];
+		reserve_thread.held[i--] = reserve_thread.held[--reserve_thread.nheld];
 	}
 	return NULL;
 }
 
 bool reserve_held(const struct mmu_interval_notifier *sub)
 {
-	return mine.nheld && find(sub);
+	return reserve_thread.nheld && find(sub);
 }
 
 /* -------------------------------------------------------- take and give back */
 
-static int make_room(void)
+/* For one more; the address space @mm sees to it that it is freed. */
+static int make_room(struct mm_struct *mm)
 {
-	unsigned int room = mine.room ? mine.room * 2 : 4;
+	unsigned int room = reserve_thread.room ? reserve_thread.room * 2 : 4;
 	struct reservation *held;
 
-	if (mine.nheld < mine.room)
+	if (reserve_thread.nheld < reserve_thread.room)
 		return 0;
-	held = realloc(mine.held, room * sizeof(*held));
+	if (!slot_counters(mm))
+		return -ENOMEM;
+	held = realloc(reserve_thread.held, room * sizeof(*held));
 	if (!held)
 		return -ENOMEM;
-	mine.held = held;
-	mine.room = room;
+	reserve_thread.held = held;
+	reserve_thread.room = room;
 	return 0;
 }
 
 static void shrink_room(void)
 {
-	if (mine.nheld)
+	if (reserve_thread.nheld)
 		return;
-	free(mine.held);
-	mine.held = NULL;
-	mine.room = 0;
+	free(reserve_thread.held);
+	reserve_thread.held = NULL;
+	reserve_thread.room = 0;
 }
 
 /*
@@ -118,7 +109,7 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 
 	if (find(interval_sub))
 		return 0;
-	ret = make_room();
+	ret = make_room(mm);
 	if (ret)
 		return ret;
 	number = fetch_add(&mm->reserves, 1) + 1;
@@ -137,18 +128,16 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 			      (old & 1 ? VERIFIED_KNOWN :
 					 (old & VERIFIED_KNOWN) | known);
 	} while (!try_cmpxchg(&interval_sub->verified, &old, new));
-	mine.held[mine.nheld].sub = interval_sub;
-	mine.held[mine.nheld++].number = new >> VERIFIED_NUMBER_SHIFT;
+	reserve_thread.held[reserve_thread.nheld].sub = interval_sub;
+	reserve_thread.held[reserve_thread.nheld++].number = new >> VERIFIED_NUMBER_SHIFT;
 	UHMM_PROBE2(reserve, interval_sub, number);
 	return 0;
 }
 
-void reserve_forget(struct mmu_interval_notifier *sub)
+void reserve_thread_exit(void)
 {
-	if (unlikely(mine.nheld))
-		uhmm_interval_unreserve(sub);
-	if (unlikely(mine.colliding == sub))
-		mine.colliding = NULL;
+	reserve_thread.nheld = 0;
+	shrink_room();
 }
 
 int uhmm_interval_reserve(struct mmu_interval_notifier *interval_sub)
@@ -167,7 +156,7 @@ void uhmm_interval_unreserve(struct mmu_interval_notifier *interval_sub)
 	if (!held)
 		return;
 	number = held->number;
-	*held = mine.held[--mine.nheld];
+	*held = reserve_thread.held[--reserve_thread.nheld];
 	shrink_room();
 	old = READ_ONCE(interval_sub->verified);
 	do {
@@ -184,24 +173,24 @@ void uhmm_interval_unreserve(struct mmu_interval_notifier *interval_sub)
 
 bool reserve_colliding(const struct mmu_interval_notifier *sub)
 {
-	return mine.colliding == sub || reserve_held(sub);
+	return reserve_thread.colliding == sub || reserve_held(sub);
 }
 
 void reserve_result(struct mmu_interval_notifier *sub, bool collided)
 {
 	if (!collided) {
-		if (mine.colliding == sub)
-			mine.colliding = NULL;
+		if (reserve_thread.colliding == sub)
+			reserve_thread.colliding = NULL;
 		if (reserve_held(sub))
 			uhmm_interval_unreserve(sub);
 		return;
 	}
-	if (mine.colliding != sub) {
-		mine.colliding = sub;
-		mine.collisions = 0;
+	if (reserve_thread.colliding != sub) {
+		reserve_thread.colliding = sub;
+		reserve_thread.collisions = 0;
 	}
 	/* Without memory it goes on as before, as a bare collision-retry. */
-	if (++mine.collisions >= sub->mm->reserve_after &&
+	if (++reserve_thread.collisions >= sub->mm->reserve_after &&
 	    sub->mm->reserve_after != UHMM_RESERVE_NEVER)
 		reserve(sub);
 }
@@ -267,7 +256,7 @@ void reserve_wait(struct mm_struct *mm, struct slot *slot,
 		  struct uhmm_interval_node *const *hits, unsigned int n,
 		  int64_t *deadline)
 {
-	if (mine.nheld || slot_thread_busy(mm, slot))
+	if (reserve_thread.nheld || slot_thread_busy(mm, slot))
 		return;
 	if (!*deadline)
 		*deadline = ktime_get_ns() + mm->reserve_limit_ns;

@@ -16,6 +16,39 @@
 #define VERIFIED_RESERVERS(verified) \
 	((verified) & 1 ? 0UL : (verified) >> 2 & VERIFIED_MAX)
 
+struct reservation {
+	struct mmu_interval_notifier *sub;
+	unsigned long number;
+};
+
+/**
+ * struct reserve_thread - what a thread has reserved, and where it collides
+ * @held: reservations; some may be lost
+ * @nheld: how many
+ * @room: for how many @held has room
+ * @colliding: the subscription whose reads collided last; NULL: none
+ * @collisions: how often in a row
+ */
+struct reserve_thread {
+	struct reservation *held;
+	unsigned int nheld;
+	unsigned int room;
+	const struct mmu_interval_notifier *colliding;
+	unsigned int collisions;
+};
+
+extern __thread struct reserve_thread reserve_thread
+	__attribute__((tls_model("initial-exec")));
+
+/* The subscription ends, and with it what this thread knows of it. */
+static inline void reserve_forget(struct mmu_interval_notifier *sub)
+{
+	if (unlikely(reserve_thread.nheld))
+		uhmm_interval_unreserve(sub);
+	if (unlikely(reserve_thread.colliding == sub))
+		reserve_thread.colliding = NULL;
+}
+
 static inline bool sub_reserved(const struct mmu_interval_notifier *sub)
 {
 	return VERIFIED_RESERVERS(READ_ONCE(sub->verified));
@@ -23,8 +56,7 @@ static inline bool sub_reserved(const struct mmu_interval_notifier *sub)
 
 /* Shall the read that begins be looked at closely when it ends? */
 bool reserve_colliding(const struct mmu_interval_notifier *sub);
-/* This thread's reservation ends with the subscription. */
-void reserve_forget(struct mmu_interval_notifier *sub);
+void reserve_thread_exit(void);
 /* The read has ended. */
 void reserve_result(struct mmu_interval_notifier *sub, bool collided);
 

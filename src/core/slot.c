@@ -7,7 +7,7 @@
  * from whoever gave his back or is no more, or from fresh pages, so that an
  * invalidation that must not sleep can be a thread's first.
  */
-#include "internal.h"
+#include "reserve.h"
 
 #include <errno.h>
 
@@ -187,6 +187,7 @@ static void thread_exit(void)
 
 	for (unsigned int i = 0; i < BLOCK_CACHE; i++)
 		block_cache[i].mm_id = 0;
+	reserve_thread_exit();
 	mm_for_each(give_back, &me);
 }
 

@@ -297,8 +297,8 @@ int uhmm_interval_notifier_remove_async(struct mmu_interval_notifier *interval_s
 	last = sub_unlink(interval_sub);
 	for_each_slot(slot, block, mm)
 		slot_settle(slot);
-	spin_lock(&mm->list_lock);
 	WRITE_ONCE(interval_sub->verified, index_stamp(&mm->index) << 1 | 1);
+	spin_lock(&mm->list_lock);
 	interval_sub->removing = mm->removing;
 	mm->removing = interval_sub;
 	fetch_or(&mm->flags, MM_REMOVING);
