@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define NSEC_PER_SEC INT64_C(1000000000)
-#define SECONDS 31
+#define SECONDS 28
 #define SECONDS_LONG 600
 #define MAX_PAIRS 401
 #define MIN_PAIRS 5
@@ -20,6 +20,7 @@
 #define MIN_ROUNDS 3
 #define MAX_TRIES (4 * MAX_PAIRS)
 #define NUMBER 24
+#define BUSY 0.8
 
 static volatile sig_atomic_t interrupted;
 
@@ -352,6 +353,8 @@ void bench_run(struct bench *b, struct cell *c, double weight)
 	for (unsigned int i = 0; i < MAX_TRIES && count < MAX_PAIRS; i++) {
 		if (interrupted || (count >= MIN_PAIRS && bench_now() >= until))
 			break;
+		if (i >= MIN_PAIRS && bench_over(b))
+			break;
 		x[count] = slice(&c->first, nx);
 		y[count] = c->second.name ? slice(&c->second, ny) : x[count];
 		if (x[count] < 0 || y[count] < 0) {
@@ -419,6 +422,8 @@ void bench_run_rounds(struct bench *b, struct cell *cells, unsigned int n,
 		if (interrupted)
 			break;
 		if (round >= MIN_ROUNDS && bench_now() >= until)
+			break;
+		if (round && bench_over(b))
 			break;
 		play_round(cells, n, tracks, warm);
 	}
@@ -534,6 +539,17 @@ void bench_init(struct bench *b, const char *name, int argc, char **argv)
 	bench_note(b, "index search", b->search->name);
 }
 
+/* How much of the time this process had a CPU, all its threads together. */
+static double cpu_share(const struct bench *b)
+{
+	int64_t wall = bench_now() - b->begun, cpu;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	cpu = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+	return (double)cpu / (double)wall;
+}
+
 int bench_finish(struct bench *b)
 {
 	char text[128];
@@ -544,6 +560,9 @@ int bench_finish(struct bench *b)
 			 b->missed, b->unmeasured);
 		bench_note(b, "targets", text);
 	}
+	snprintf(text, sizeof(text), "%.2f%s", cpu_share(b),
+		 cpu_share(b) < BUSY ? ": others were busy, run it again" : "");
+	bench_note(b, "share of a CPU", text);
 	if (interrupted)
 		bench_note(b, "ended early", "interrupted");
 	snprintf(text, sizeof(text), "%.1f",

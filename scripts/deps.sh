@@ -12,7 +12,7 @@ packages_for()
 			libjansson-dev libcmocka-dev systemtap-sdt-dev \
 			linux-kbuild-6.1 perl ;;
 	test)	echo g++ binutils mandoc universal-ctags ;;
-	bench)	echo valgrind ;;
+	bench)	echo valgrind liburcu8 ;;
 	ci)	echo git clang clang-19 libclang-rt-dev gcc-aarch64-linux-gnu \
 			libc6-dev-arm64-cross qemu-user-static ;;
 	*)	echo "deps.sh: unknown purpose '$1'" >&2

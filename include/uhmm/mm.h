@@ -121,7 +121,8 @@ struct uhmm_pte {
  *
  * This is the one place where an address space meets the rest; a VMM's guest
  * memory is a table like this, filled in an afternoon. What is left NULL
- * answers -EOPNOTSUPP. Each change of a page table is the address space's to
+ * answers -EOPNOTSUPP; @migrate_out, @migrate_home and @make_exclusive are
+ * not called by anything in this version. Each change of a page table is the address space's to
  * bracket, with these operations as with its own system calls.
  */
 struct uhmm_mm_ops {
@@ -173,7 +174,8 @@ struct uhmm_mm_options {
  * uhmm_mm_create() - make a bare address space
  * @ret_mm: returns it, with mm_users and mm_count 1
  *
- * With UHMM_CHECK=1 in the environment the contract checker runs on it.
+ * With UHMM_CHECK=1 or UHMM_CHECK=abort in the environment the contract
+ * checker runs on it, see <uhmm/check.h>.
  *
  * Context: may sleep.
  * Return: 0; -EINVAL: @ret_mm is NULL; -ENOMEM.
@@ -422,8 +424,9 @@ int uhmm_mm_fork(struct mm_struct *mm, struct mm_struct **ret_child);
  * @reserves: reservations taken
  * @reserves_lost: reservations that outlived the limit
  * @subscriptions: interval notifiers inserted now
- * @thread_blocks: threads that have announced invalidations so far, less
- *	those whose place was handed on
+ * @thread_blocks: places made so far for threads that invalidate or wait; one
+ *	is used again when its thread has ended, and a thread with many
+ *	invalidations open has several
  */
 struct uhmm_mm_stats {
 	unsigned long starts;

@@ -191,7 +191,8 @@ int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range);
  * mmu_notifier_invalidate_range_start_nonblock() - the same without sleeping
  * @range: what
  *
- * Takes no lock and waits for nobody, not even in a thread's first call.
+ * Waits for nobody, and takes no lock, not even in a thread's first call; but
+ * for a short one while an asynchronous removal or a put is pending.
  *
  * Context: any in which callbacks of a non-blockable range may run.
  * Return: 0; -EAGAIN: a callback would have had to sleep, or memory for the
@@ -247,7 +248,8 @@ struct mmu_interval_notifier_finish {
  *	also when a later first pass refused.
  * @uhmm_invalidate_batch: instead of @invalidate: neighbours in order that
  *	share these ops are passed in one call, so that one lock does for all.
- *	set_seq for each of them. What it refuses, it refuses for all.
+ *	set_seq for each of them. What it refuses, it refuses for all. @n is
+ *	as many as one search found, 128 at most.
  * @uhmm_removed: a subscription that uhmm_interval_notifier_remove_async()
  *	took out is not used any more: it may be freed. Must not sleep.
  *
@@ -310,7 +312,7 @@ struct mmu_interval_notifier {
  * Context: may sleep; mmap_lock may be held or not.
  * Return: 0; -EOVERFLOW: @length is 0, or the interval wraps; -EINVAL: a
  * pointer is NULL, @ops is incomplete or ambiguous, or @mm has ended; -EBUSY:
- * it is inserted already; -ENOMEM.
+ * it is inserted there already; -ENOMEM.
  */
 int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 				 struct mm_struct *mm, unsigned long start,
@@ -370,6 +372,9 @@ int uhmm_interval_notifier_remove_timeout(struct mmu_interval_notifier *interval
  * whose invalidation was the last, or by the last mmdrop(). Driver pattern:
  * an object that finds itself empty in its own callback.
  *
+ * Once for each subscription: callbacks that may run in parallel have to agree
+ * on who calls.
+ *
  * Context: any, callbacks included.
  * Return: 0; -EINVAL: ops have no uhmm_removed, or it is not inserted.
  */
@@ -387,8 +392,8 @@ bool uhmm_interval_check_retry_slow(struct mmu_interval_notifier *interval_sub,
  * mmu_interval_read_begin() - begin to read page tables
  * @interval_sub: the subscription that covers what is read
  *
- * Waits for invalidations under way that overlap the subscription and have
- * called it, and for no other. Two loads of one line when nothing hit the
+ * Waits for invalidations under way that overlap the subscription, and for no
+ * other. Two loads of one line when nothing hit the
  * subscription since the last read.
  *
  * Context: may sleep. user_lock not held, nor any lock a callback takes.
@@ -496,10 +501,9 @@ int uhmm_interval_read_begin_timeout(struct mmu_interval_notifier *interval_sub,
  * Blockable invalidations that start later and hit the subscription wait
  * before they call back, until a read that this thread begins afterwards ends
  * with mmu_interval_read_retry() false, or uhmm_interval_unreserve(), or the
- * limit is over
- * (&uhmm_mm_options.reserve_limit_us): then they go on, and the reservation is
- * lost and counted. Non-blockable ones and those of a thread that has another
- * invalidation open or a reservation itself do not wait.
+ * limit is over (&uhmm_mm_options.reserve_limit_us): then they go on, and the
+ * reservation is lost and counted. Non-blockable ones and those of a thread
+ * that has another invalidation open or a reservation itself do not wait.
  * A thread that collided &uhmm_mm_options.reserve_after times in a row gets one
  * by itself. Take it before user_lock and after mmap_lock.
  * Idea: the lock inside the API that the review of 1 September 2015 asked for,

@@ -181,7 +181,7 @@ void check_end_without_start(const struct mmu_notifier_range *range,
 	    !(READ_ONCE(range->mm->flags) & MM_CHECK))
 		return;
 	spin_lock(&check_lock);
-	over = check_bracket_closed(range->mm, range->id);
+	over = check_bracket_closed(range->mm, SLOT_ID(range->id));
 	if (over && over->refused) {
 		what = "end of an invalidation that was refused";
 		finding.other_what = "it was started";
@@ -380,7 +380,7 @@ void check_list_begin(struct check_call *call,
 		      const struct mmu_notifier_range *range,
 		      const struct mmu_notifier *subscription, const void *fn)
 {
-	call_init(call, range->mm, range, range->id, fn);
+	call_init(call, range->mm, range, SLOT_ID(range->id), fn);
 	call->list = subscription;
 	call_enter(call);
 }

@@ -292,7 +292,8 @@ static inline unsigned long slot_announce(struct mm_struct *mm,
 	smp_store_release(&slot->start, start);
 	/* Ordering: (SLOT-LAST) pairs with (SLOT-RECHECK) in slot_covers(): as (SLOT-START). */
 	smp_store_release(&slot->last, last);
-	WRITE_ONCE(slot->version, version);
+	if (unlikely(READ_ONCE(slot->version) != version))
+		WRITE_ONCE(slot->version, version);
 	/*
 	 * Ordering: (SLOT-ANNOUNCE) pairs with (SLOT-SEEN) in slot_covers():
 	 * the range is in place before the word says so.

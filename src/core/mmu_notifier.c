@@ -174,14 +174,14 @@ static int call_batch(struct caller *c, struct uhmm_interval_node *const *hits,
 {
 	bool checked = READ_ONCE(c->mm->flags) & MM_CHECK;
 	unsigned int i, called;
-	bool reserved = false;
+	unsigned long odd = 1;
 	int ret = 0;
 	bool ok;
 
-	/* This also fetches the lines of all. */
+	/* Nobody has an odd one reserved. This also fetches the lines of all. */
 	for (i = 0; i < n; i++)
-		reserved |= sub_reserved(sub_of(hits[i]));
-	if (unlikely(reserved) && mmu_notifier_range_blockable(c->range))
+		odd &= READ_ONCE(sub_of(hits[i])->verified);
+	if (unlikely(!odd) && mmu_notifier_range_blockable(c->range))
 		reserve_wait(c->mm, c->slot, hits, n, &c->deadline);
 	for (i = 0; i < n && !ret; i += called) {
 		if (i)
@@ -266,7 +266,11 @@ static int call_all(struct caller *c, struct index_walk *walk,
 
 /* ------------------------------------------------------------- start and end */
 
-/* In &mmu_notifier_range.listed: the checker wants to see the end. */
+/*
+ * In &mmu_notifier_range.id, whose low bits are free: others want to see the
+ * end, the list notifiers or the checker; and in .listed: the checker.
+ */
+#define ID_WATCHED SLOT_LISTED
 #define LISTED_CHECKED (1UL << 63)
 
 /* Everything but the case that nobody is hit and nobody wants more. */
@@ -278,6 +282,7 @@ static int start_slow(struct caller *c, struct mmu_notifier_range *range,
 	struct slot *slot = c->slot;
 	int ret = 0;
 
+	range->listed = 0;
 	if (flags & MM_CHECK)
 		check_start(range, c->id, c->from);
 	if (!(flags & MM_RELEASED))
@@ -295,6 +300,8 @@ static int start_slow(struct caller *c, struct mmu_notifier_range *range,
 	} else if (flags & MM_CHECK) {
 		range->listed |= LISTED_CHECKED;
 	}
+	if (range->listed)
+		range->id |= ID_WATCHED;
 	if (unlikely(READ_ONCE(c->mm->flags) & MM_REMOVING))
 		interval_reap(c->mm, false);
 	return ret;
@@ -326,7 +333,6 @@ static inline int start(struct mmu_notifier_range *range, bool blockable,
 		       range->end - 1, &walk, hits);
 	range->slot = slot;
 	range->id = id;
-	range->listed = 0;
 	WRITE_ONCE(block->counters.starts, block->counters.starts + 1);
 	UHMM_PROBE4(start, range, id, range->event, blockable);
 	if (likely(!n && walk.done && !READ_ONCE(mm->flags))) {
@@ -360,6 +366,7 @@ static void end_slow(struct slot *slot, struct mmu_notifier_range *range,
 {
 	bool checked = range->listed & LISTED_CHECKED;
 
+	range->id &= ~ID_WATCHED;
 	range->listed &= ~LISTED_CHECKED;
 	if (range->listed)
 		list_end(slot, range);
@@ -372,13 +379,13 @@ void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 	struct slot *slot = range->slot;
 
 	UHMM_PROBE2(end, range, range->id);
-	if (unlikely(!slot || SLOT_ID(READ_ONCE(slot->word)) != range->id)) {
+	if (unlikely(!slot || SLOT_ID(READ_ONCE(slot->word)) !=
+				      SLOT_ID(range->id))) {
 		check_end_without_start(range, CHECK_FROM);
 		return;
 	}
-	if (unlikely(range->listed))
+	if (unlikely(range->id & ID_WATCHED))
 		end_slow(slot, range, CHECK_FROM);
-	range->slot = NULL;
 	slot_end(slot, range->id);
 }
 
@@ -410,6 +417,8 @@ static void wait_called(struct mm_struct *mm)
 	 */
 	smp_mb();
 	for_each_slot(slot, block, mm) {
+		/* Who finds nobody wakes nobody. */
+		slot_settle(slot);
 		word = slot_covers(slot, 0, ~0UL);
 		if (!word || word & SLOT_CALLED)
 			continue;

@@ -88,7 +88,7 @@ static int wait_for_open(struct mmu_interval_notifier *sub, bool known,
 			continue;
 		if (!since) {
 			since = ktime_get_ns();
-			UHMM_PROBE2(wait, sub, word);
+			UHMM_PROBE2(wait, sub, reading.id);
 		}
 		ret = slot_wait(slot, reading_over, &reading, patience);
 		if (ret)
@@ -129,7 +129,7 @@ static int read_begin_wait(struct mmu_interval_notifier *sub,
 	 * slot_announce(): as (INSERT-FENCE), for who inserted elsewhere.
 	 */
 	smp_mb();
-	ret = wait_for_open(sub, verified & (1 | VERIFIED_KNOWN), patience);
+	ret = wait_for_open(sub, verified_known(verified), patience);
 	if (ret)
 		return ret;
 	verify(sub, verified, *seq);

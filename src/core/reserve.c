@@ -114,7 +114,7 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 		return ret;
 	number = fetch_add(&mm->reserves, 1) + 1;
 	old = READ_ONCE(interval_sub->verified);
-	if (!(old & (1 | VERIFIED_KNOWN)) && known_to_all(interval_sub))
+	if (verified_known(old) || known_to_all(interval_sub))
 		known = VERIFIED_KNOWN;
 	do {
 		if (VERIFIED_RESERVERS(old) == VERIFIED_MAX) {
@@ -125,8 +125,7 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 			new = old + VERIFIED_ONE;
 		else
 			new = number << VERIFIED_NUMBER_SHIFT | VERIFIED_ONE |
-			      (old & 1 ? VERIFIED_KNOWN :
-					 (old & VERIFIED_KNOWN) | known);
+			      known;
 	} while (!try_cmpxchg(&interval_sub->verified, &old, new));
 	reserve_thread.held[reserve_thread.nheld].sub = interval_sub;
 	reserve_thread.held[reserve_thread.nheld++].number = new >> VERIFIED_NUMBER_SHIFT;

@@ -9,12 +9,21 @@
 
 #include "internal.h"
 
+/* Odd, and no number of an invalidation: never verified. */
+#define VERIFIED_NEW 5UL
 #define VERIFIED_KNOWN 2UL
 #define VERIFIED_ONE 4UL
 #define VERIFIED_MAX 65535UL
 #define VERIFIED_NUMBER_SHIFT 18
 #define VERIFIED_RESERVERS(verified) \
 	((verified) & 1 ? 0UL : (verified) >> 2 & VERIFIED_MAX)
+
+/* Does every invalidation that is open know the subscription? */
+static inline bool verified_known(unsigned long verified)
+{
+	return verified & 1 ? verified != VERIFIED_NEW :
+			      verified & VERIFIED_KNOWN;
+}
 
 struct reservation {
 	struct mmu_interval_notifier *sub;

@@ -48,7 +48,7 @@ static int sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 		return -EBUSY;
 	spin_lock(&mm->index.lock);
 	WRITE_ONCE(sub->invalidate_seq, SEQ_BORN(mm->index.next_order));
-	WRITE_ONCE(sub->verified, 0);
+	WRITE_ONCE(sub->verified, VERIFIED_NEW);
 	sub->interval_tree.start = start;
 	sub->interval_tree.last = last;
 	sub->ops = ops;
@@ -56,7 +56,7 @@ static int sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 	sub->removing = SUB_INSERTED;
 	ret = index_insert(&mm->index, &sub->interval_tree);
 	if (unlikely(ret)) {
-		sub->removing = NULL;
+		*sub = (struct mmu_interval_notifier){ 0 };
 		goto out_unlock;
 	}
 	if (mm->index.count == 1)

@@ -151,6 +151,9 @@ struct index_search {
 };
 
 extern const struct index_search index_search_portable;
+/* In builds that have vectors. */
+extern const struct index_search index_search_avx2;
+extern const struct index_search index_search_avx512;
 /* NULL where this build or this machine has none. */
 const struct index_search *index_search_vector(void);
 

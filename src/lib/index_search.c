@@ -195,7 +195,6 @@ static unsigned int search_rank(const struct index_node *node,
 	return index_rank(node, key);
 }
 
-extern const struct index_search INDEX_SEARCH_OPS;
 const struct index_search INDEX_SEARCH_OPS = {
 	.name = INDEX_SEARCH_NAME,
 	.leaf = search_leaf,

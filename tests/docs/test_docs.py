@@ -5,6 +5,7 @@
 LIBRARY is the shared library, SDT 1 if it was built with probes.
 """
 
+import json
 import pathlib
 import re
 import shutil
@@ -17,6 +18,7 @@ from docs.doclib import ROOT, displays, replaced
 from tap import run_cases
 
 sys.path.insert(0, str(ROOT / 'scripts'))
+import gen_figures
 import gen_ordering
 import gen_symbols
 from public_functions import public_functions
@@ -83,6 +85,46 @@ def test_each_figure_names_a_benchmark_that_is_there():
     names = {re.search(r'`make bench BENCH=(\w+)`', row)[1] for row in rows}
     have = set(re.findall(r"^  '(\w+)': \[", text_of('bench/meson.build'), re.M))
     equal(names - have, set())
+
+
+def planted_figures(skip=None):
+    """Lines as benchmarks print them, each figure another; one left out."""
+    wanted = []
+
+    class Asked(gen_figures.Figures):
+        """Notes what the table asks for."""
+
+        def get(self, test, who, n, what='median'):
+            wanted.append((test, who, n, what))
+            return 1 + len(wanted)
+
+    gen_figures.table(Asked([]))
+    for i, (test, who, n, what) in enumerate(wanted):
+        if i != skip:
+            yield json.dumps({'kind': 'figure', 'test': test, 'who': who,
+                              'n': n, 'value': {'median': 0, what: 2 + i}})
+
+
+def test_figures_are_put_into_their_places():
+    rows = gen_figures.table(gen_figures.Figures(planted_figures()))
+    readme = gen_figures.inserted(text_of('README.md'), rows)
+    for row in ('| 2 / 3 / 4 / 5 ns | 6 / 7 / 8 / 9 ns | `make bench BENCH=not',
+                'driver\'s lock | 18 ns | 19 ns | `make bench BENCH=notifier`'):
+        if row not in readme:
+            raise AssertionError(f'{row!r} is not in {rows}')
+    equal(readme.count('\n'), text_of('README.md').count('\n'))
+
+
+def test_a_missing_figure_is_noticed():
+    for skip in (0, 5, 16):
+        fails(gen_figures.Problem, gen_figures.table,
+              gen_figures.Figures(planted_figures(skip)))
+
+
+def test_table_has_the_rows_of_its_script():
+    have = re.findall(r'^\| ([^|`]+) \|.*`make bench BENCH=(\w+)` \|$',
+                      text_of('README.md'), re.M)
+    equal(have, [(what, bench) for what, bench, _ in gen_figures.ROWS])
 
 
 # ---------------------------------------------------------- paths and names

@@ -39,6 +39,11 @@ enum index_op {
 
 #define HISTORY_READERS 3
 
+/* Those that this build has and this machine can do, NULL behind them. */
+#define HISTORY_SEARCHES 3
+extern const struct index_search *history_searches[HISTORY_SEARCHES + 1];
+void history_find_searches(void);
+
 struct entry {
 	struct uhmm_interval_node node;
 	unsigned long since;	/* a time, of the insert */
@@ -56,7 +61,7 @@ struct history_reader {
 
 struct history {
 	struct interval_index ix;
-	const struct index_search *search[2];
+	const struct index_search *search[HISTORY_SEARCHES];
 	unsigned int n_searches;
 	struct index_finger finger;
 	struct history_reader readers[HISTORY_READERS];
@@ -65,6 +70,7 @@ struct history {
 	struct entry *removed;	/* readers may still look at them */
 	unsigned long time;
 	enum index_shape shape;
+	bool refused;		/* an insert, for want of memory */
 	char problem[200];	/* empty: none */
 };
 

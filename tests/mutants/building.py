@@ -21,7 +21,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"|^\s*#\s*include\s+<(uhmm/[^>]
 PROBES = 'src/lib/probes_none.h'
 COMMON = ['-std=gnu11', '-g', '-D_GNU_SOURCE', '-Wno-unused-parameter',
           f'-DUHMM_PROBES_H="{PROBES.removeprefix("src/")}"']
-VECTOR = ['-mavx512f', '-mavx512dq', '-mavx512vl', '-DINDEX_SEARCH_AVX512']
+# As in the project's meson.build: the search, for two kinds of vectors.
+VECTORS = [['-mavx512f', '-mavx512dq', '-mavx512vl', '-DINDEX_SEARCH_AVX512'],
+           ['-mavx2', '-DINDEX_SEARCH_AVX2']]
 
 FLAVOURS = {
     'native': ['-O2'],
@@ -62,9 +64,8 @@ class Tree:
 
     def text(self, name):
         if name not in self.texts:
-            self.texts[name] = self.changed.get(name)
-            if self.texts[name] is None:
-                self.texts[name] = read(self.root / name)
+            self.texts[name] = self.changed[name] if name in self.changed \
+                else read(self.root / name)
         return self.texts[name]
 
     def exists(self, name):
@@ -117,12 +118,10 @@ class Builder:
             if base == 'index_search_novector.c' and vector or \
                     base == 'index_search_vector.c' and not vector:
                 continue
-            if base == 'index_search_vector.c':
-                yield name, VECTOR
-                continue
             yield name, []
             if base == 'index_search.c' and vector:
-                yield name, VECTOR
+                for options in VECTORS:
+                    yield name, options
 
     def compile(self, tree, name, options):
         """The object of one file, made if it is not there."""

@@ -146,7 +146,8 @@ static void check_order(struct call_log *log, const struct mirror_of_pages *m)
 {
 	unsigned long start = address(m->first);
 	unsigned long order =
-		is_uhmm() ? m->sub.as.uhmm.interval_tree.order : 0;
+		is_uhmm() ? READ_ONCE(m->sub.as.uhmm.interval_tree.order) >> 4 :
+			    0;
 
 	if (log->n && is_uhmm() &&
 	    (start < log->order_start ||

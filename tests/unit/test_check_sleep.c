@@ -113,6 +113,17 @@ static void mmap_hook(struct view *view, const struct mmu_notifier_range *range,
 	mmap_read_unlock(view->mm);
 }
 
+static void unregister_elsewhere(struct view *view,
+				 const struct mmu_notifier_range *range,
+				 unsigned long cur_seq)
+{
+	struct view *elsewhere = view->data;
+
+	(void)range;
+	(void)cur_seq;
+	mmu_notifier_unregister(elsewhere->data, elsewhere->mm);
+}
+
 static void insert_hook(struct view *view,
 			const struct mmu_notifier_range *range,
 			unsigned long cur_seq)
@@ -136,14 +147,18 @@ static void sleep_is_reported_where_it_must_not_be(void **state)
 {
 	static const view_hook hooks[] = {
 		sleep_hook, say_hook, mmap_hook, start_hook, read_elsewhere,
+		unregister_elsewhere,
 	};
 	struct mm_struct *mm = checked_mm(), *other = checked_mm();
+	struct mmu_notifier notifier = { .ops = &list_start_ops };
 	struct view view, child, elsewhere;
 
 	(void)state;
+	assert_int_equal(mmu_notifier_register(&notifier, other), 0);
 	view_open_with(&view, mm, 0, 4, &view_ops);
 	view_open(&elsewhere, other, 0, 4);
 	view.data = &elsewhere;
+	elsewhere.data = &notifier;
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
 		view.hook = hooks[i];
 		assert_int_equal(invalidate_nonblock(mm, 0, 1), 0);
@@ -227,6 +242,41 @@ static const struct mmu_interval_notifier_ops two_ops = {
 	.invalidate_start = two_start,
 	.invalidate_finish = two_finish,
 };
+
+/* Reporting takes its time. */
+static void slow_handler(const struct uhmm_check_report *report, void *arg)
+{
+	struct timespec ms = { 0, 1000000 };
+
+	*(int *)arg += report->rule == UHMM_RULE_FOREIGN_SEQ ? 1 : 100;
+	nanosleep(&ms, NULL);
+}
+
+static void foreign_hook(struct view *view,
+			 const struct mmu_notifier_range *range,
+			 unsigned long cur_seq)
+{
+	(void)range;
+	(void)cur_seq;
+	assert_true(mmu_interval_check_retry(&view->sub, 12345));
+}
+
+static void the_checker_itself_may_sleep(void **state)
+{
+	struct mm_struct *mm = checked_mm();
+	struct view view;
+	int seen = 0;
+
+	(void)state;
+	view_open(&view, mm, 0, 4);
+	view.hook = foreign_hook;
+	uhmm_check_set_handler(slow_handler, &seen);
+	assert_int_equal(invalidate_nonblock(mm, 0, 1), 0);
+	assert_int_equal(seen, 1);
+	assert_int_equal(uhmm_check_violations(mm), 1);
+	view_close(&view);
+	mmput(mm);
+}
 
 static void second_passes_and_list_callbacks_must_not_sleep_either(void **state)
 {
@@ -313,6 +363,7 @@ int main(void)
 		CASE(unregister_in_a_list_callback_is_reported),
 		CASE(sleep_is_reported_where_it_must_not_be),
 		CASE(where_a_range_is_blockable_sleep_is_right),
+		CASE(the_checker_itself_may_sleep),
 		CASE(second_passes_and_list_callbacks_must_not_sleep_either),
 		CASE(refusing_what_is_blockable_is_reported),
 		CASE(list_notifiers_refuse_by_eagain_and_without_an_end),

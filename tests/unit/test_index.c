@@ -178,7 +178,6 @@ static void try_lane(const struct index_search *search,
 				 (leaf->lo[i] <= bounds[q]) *
 						 (INDEX_FANOUT - 1) +
 					 (leaf->lo[lane] <= bounds[q]));
-	assert_int_equal(search->slot(leaf, leaf->at[lane]), 1U << lane);
 }
 
 static void compare_all_lanes(const struct index_search *search)
@@ -206,13 +205,15 @@ static void the_portable_search_compares_right(void **state)
 	compare_all_lanes(&index_search_portable);
 }
 
-static void the_vector_search_compares_right(void **state)
+static void each_vector_search_compares_right(void **state)
 {
-	if (!index_search_vector()) {
+	history_find_searches();
+	if (!history_searches[1]) {
 		print_message("this build or this machine has none\n");
 		skip();
 	}
-	compare_all_lanes(index_search_vector());
+	for (unsigned int i = 1; history_searches[i]; i++)
+		compare_all_lanes(history_searches[i]);
 }
 
 /* ------------------------------------------------------------- small histories
@@ -523,7 +524,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_leafs_word_is_a_permutation),
 		cmocka_unit_test(the_portable_search_compares_right),
-		cmocka_unit_test(the_vector_search_compares_right),
+		cmocka_unit_test(each_vector_search_compares_right),
 		cmocka_unit_test(every_short_history_from_nothing),
 		cmocka_unit_test(every_short_history_around_a_full_leaf),
 		cmocka_unit_test(every_short_history_around_two_leaves),

@@ -18,7 +18,7 @@
 
 #define TRAP_FLAG 0x100
 #define MAX_STEPS 100000
-#define PATIENCE 3000
+#define PATIENCE 400
 
 /*
  * @stepped is stopped once, and then @other runs, until it is done or waits.
@@ -66,20 +66,25 @@ static bool other_sleeps(void)
 	return at && at[1] && at[2] == 'S';
 }
 
-/* Waits, or turns round until this thread does something. */
-static void let_other_run(void)
+/* Until it is done, or waits, or turns round until this thread goes on. */
+static void watch_other(void)
 {
 	int asleep = 0;
 
-	went = true;
-	sem_post(&go);
 	for (int i = 0; i < PATIENCE && asleep < 3; i++) {
 		if (look(&other.done))
 			return;
 		sched_yield();
-		if (i % 100 == 99)
+		if (i % 20 == 19)
 			asleep = other_sleeps() ? asleep + 1 : 0;
 	}
+}
+
+static void let_other_run(void)
+{
+	went = true;
+	sem_post(&go);
+	watch_other();
 }
 
 static void on_step(int signal, siginfo_t *info, void *context)
@@ -138,6 +143,7 @@ static bool run_once(int at)
 	if (!went)
 		let_other_run();
 	if (!duel->may_wait) {
+		watch_other();
 		if (task_waits(&other))
 			need("the other waits for ever", at);
 		if (duel->both_done)
@@ -830,6 +836,32 @@ static void the_end_meets_an_invalidation(void **state)
 	fight(&duel);
 }
 
+static void add_none(void)
+{
+	remake_mm(NULL);
+	mmgrab(mm);
+}
+
+static const char *drop_mm(void)
+{
+	mmdrop(mm);
+	return NULL;
+}
+
+/* Nobody is called, so there is nothing to wait for. */
+static void a_start_that_hits_nobody_meets_the_end(void **state)
+{
+	static const struct duel duel = {
+		.setup = add_none,
+		.stepped = begin_10,
+		.other = end_mm,
+		.finish = end_10,
+		.ended = drop_mm,
+	};
+
+	fight(&duel);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest cases[] = {
@@ -854,6 +886,7 @@ int main(int argc, char **argv)
 		CASE(an_invalidation_meets_a_put),
 		CASE(a_put_meets_an_invalidation),
 		CASE(a_start_meets_the_end),
+		CASE(a_start_that_hits_nobody_meets_the_end),
 		CASE(the_end_meets_an_invalidation),
 	};
 
