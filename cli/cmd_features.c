@@ -56,34 +56,39 @@ static void probe_membarrier(struct feature *f)
 			      "no private expedited: end is an exchange");
 }
 
-/* True if a "flags" line of /proc/cpuinfo has all that the search needs. */
-static bool cpu_has_vectors(void)
+/* The best vectors of this CPU that the search can use; NULL: none. */
+static const char *cpu_vectors(void)
 {
 	FILE *file = fopen("/proc/cpuinfo", "re");
-	bool found = false;
+	const char *best = NULL;
 	char *line = NULL;
 	size_t size = 0;
 
 	if (!file)
-		return false;
-	while (!found && getline(&line, &size, file) > 0)
-		found = !strncmp(line, "flags", 5) &&
-			strstr(line, " avx512f") && strstr(line, " avx512dq") &&
-			strstr(line, " avx512vl");
+		return NULL;
+	while (getline(&line, &size, file) > 0) {
+		if (strncmp(line, "flags", 5))
+			continue;
+		if (strstr(line, " avx512f"))
+			best = "AVX-512";
+		else if (strstr(line, " avx2"))
+			best = "AVX2";
+		break;
+	}
 	free(line);
 	fclose(file);
-	return found;
+	return best;
 }
 
 static void probe_search(struct feature *f)
 {
-	bool cpu = cpu_has_vectors();
+	const char *vectors = cpu_vectors();
 
 	f->name = "vector-search";
-	f->present = UHMM_TOOL_VECTOR && cpu;
+	f->present = UHMM_TOOL_VECTOR && vectors;
 	snprintf(f->value, sizeof(f->value), "%s",
-		 f->present	  ? "AVX-512" :
-		 UHMM_TOOL_VECTOR ? "this CPU lacks AVX-512: portable search" :
+		 f->present	  ? vectors :
+		 UHMM_TOOL_VECTOR ? "no AVX-512 or AVX2: portable search" :
 				    "not built in: portable search");
 }
 

@@ -11,10 +11,11 @@ packages_for()
 	build)	echo gcc libc6-dev make meson ninja-build pkg-config python3 \
 			libjansson-dev libcmocka-dev systemtap-sdt-dev \
 			linux-kbuild-6.1 perl ;;
-	test)	echo g++ binutils mandoc universal-ctags ;;
+	test)	echo g++ binutils mandoc universal-ctags valgrind ;;
 	bench)	echo valgrind liburcu8 ;;
-	ci)	echo git clang clang-19 libclang-rt-dev gcc-aarch64-linux-gnu \
-			libc6-dev-arm64-cross qemu-user-static ;;
+	ci)	echo git clang clang-19 libclang-rt-dev libclang-rt-19-dev \
+			gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+			qemu-user-static ;;
 	*)	echo "deps.sh: unknown purpose '$1'" >&2
 		exit 129 ;;
 	esac

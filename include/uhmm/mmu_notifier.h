@@ -511,7 +511,8 @@ int uhmm_interval_read_begin_timeout(struct mmu_interval_notifier *interval_sub,
  *
  * Context: any; user_lock not held.
  * Return: 0, also if it was reserved already; -EBUSY: 65535 threads have it;
- * -ENOMEM.
+ * -ENOMEM; in a checked address space also -EINVAL and -EDEADLK, see
+ * <uhmm/check.h>.
  */
 int uhmm_interval_reserve(struct mmu_interval_notifier *interval_sub);
 

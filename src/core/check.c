@@ -178,7 +178,7 @@ void check_end_without_start(const struct mmu_notifier_range *range,
 
 	/* Start refused these as well, and the end of them does nothing. */
 	if (!range->mm || range->start >= range->end ||
-	    !(READ_ONCE(range->mm->flags) & MM_CHECK))
+	    !mm_checked(range->mm))
 		return;
 	spin_lock(&check_lock);
 	over = check_bracket_closed(range->mm, SLOT_ID(range->id));

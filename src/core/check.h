@@ -14,6 +14,11 @@
 #define CHECK_FROM \
 	__builtin_extract_return_addr(__builtin_return_address(0))
 
+static inline bool mm_checked(const struct mm_struct *mm)
+{
+	return READ_ONCE(mm->flags) & MM_CHECK;
+}
+
 /**
  * struct check_call - a callback under way, and those around it
  * @outer: the callback that this thread was in before
@@ -114,7 +119,7 @@ void check_mmap_not_held(struct mm_struct *mm, const char *how,
 
 static inline void check_write_locked(struct mm_struct *mm, const void *from)
 {
-	if (mm->flags & MM_CHECK && rwsem_holders(&mm->mmap_lock) >= 0)
+	if (mm_checked(mm) && rwsem_holders(&mm->mmap_lock) >= 0)
 		check_mmap_not_held(mm, "held for writing", from);
 }
 

@@ -446,6 +446,7 @@ bool check_records_used(void)
 	return used;
 }
 
+/* Those whose removal timed out, and was not tried again, are here still. */
 static void forget_subs(struct check_sub **at, const struct mm_struct *mm)
 	__must_hold(&check_lock)
 {
@@ -481,14 +482,11 @@ static void forget_user_locks(const struct mm_struct *mm)
 void check_records_leave(const struct mm_struct *mm)
 {
 	struct chunk *chunk = NULL, *next;
-	struct check_bracket *bracket;
 
 	spin_lock(&check_lock);
 	for (unsigned int i = 0; i < ARRAY_SIZE(all.subs); i++)
 		forget_subs(&all.subs[i], mm);
 	forget_user_locks(mm);
-	while ((bracket = check_bracket_any(mm)))
-		check_bracket_close(bracket);
 	for (unsigned int i = 0; i < CLOSED; i++)
 		if (all.closed[i].mm == mm)
 			all.closed[i].mm = NULL;

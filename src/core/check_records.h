@@ -182,7 +182,7 @@ struct check_bracket *check_bracket_closed(const struct mm_struct *mm,
 					   unsigned long id)
 	__must_hold(&check_lock);
 
-/* A checked address space comes and goes; are there any? */
+/* A checked address space comes, and goes with no bracket open; are there any? */
 void check_records_join(void);
 void check_records_leave(const struct mm_struct *mm);
 bool check_records_used(void);

@@ -283,7 +283,7 @@ unsigned long uhmm_check_violations(const struct mm_struct *mm)
 {
 	unsigned long n;
 
-	if (!(READ_ONCE(mm->flags) & MM_CHECK))
+	if (!mm_checked(mm))
 		return 0;
 	spin_lock(&check_lock);
 	n = mm->check->violations;

@@ -389,7 +389,7 @@ int uhmm_check_user_lock(struct mmu_interval_notifier *interval_sub,
 
 	if (!interval_sub || !held || !lock || !interval_sub->mm)
 		return -EINVAL;
-	if (!(READ_ONCE(interval_sub->mm->flags) & MM_CHECK))
+	if (!mm_checked(interval_sub->mm))
 		return 0;
 	if (check_lock_records(1)) {
 		rec = check_sub_find(interval_sub);
@@ -481,7 +481,7 @@ void uhmm_check_access(struct mmu_interval_notifier *interval_sub,
 	struct check_sub *rec;
 
 	if (!interval_sub->mm ||
-	    !(READ_ONCE(interval_sub->mm->flags) & MM_CHECK) ||
+	    !mm_checked(interval_sub->mm) ||
 	    !check_inside(interval_sub, start, end, "an access", CHECK_FROM))
 		return;
 	finding.mm = interval_sub->mm;

@@ -88,6 +88,7 @@ struct counters {
  * struct thread_block - what a thread needs in one address space
  * @slots: for invalidations that are open at the same time
  * @nslots: how many others must look at: the first, and those ever used
+ * @holds: see slot_hold()
  * @finger: where the last search ended
  * @counters: written by the owner only
  * @owner: sync_thread_number() of the thread; 0: free to take
@@ -102,6 +103,7 @@ struct thread_block {
 	struct counters counters;
 	unsigned long owner;
 	unsigned long nslots;
+	unsigned long holds;
 	struct thread_block *next;
 } __attribute__((aligned(2 * CACHE_LINE)));
 
@@ -178,7 +180,7 @@ struct mm_struct {
  */
 #define SUB_INSERTED ((struct mmu_interval_notifier *)1)
 #define SUB_UNLINKED ((struct mmu_interval_notifier *)2)
-#define SUB_LAST ((struct mmu_interval_notifier *)3)	/* was the only one */
+#define SUB_HOLDS ((struct mmu_interval_notifier *)3)	/* with a reference */
 
 /* The first &invalidate_seq of a subscription; no invalidation has it. */
 #define SEQ_BORN(order) ((order) * SLOT_STEP | 3)
@@ -221,6 +223,8 @@ struct slot *slot_get_slow(struct mm_struct *mm, bool may_sleep,
 unsigned long slot_new_ids(struct mm_struct *mm);
 bool slot_thread_busy(struct mm_struct *mm, const struct slot *except);
 struct counters *slot_counters(struct mm_struct *mm);
+void slot_wait_holders(struct mm_struct *mm);
+struct thread_block *slot_hold_slow(struct mm_struct *mm);
 unsigned long slot_oldest_reader(void *mm);
 int slot_mm_init(struct mm_struct *mm);
 void slot_mm_destroy(struct mm_struct *mm);
@@ -266,6 +270,37 @@ static inline struct slot *slot_get(struct mm_struct *mm, bool may_sleep,
 		return slot_get_slow(mm, may_sleep, ret_block);
 	*ret_block = cached->block;
 	return slot;
+}
+
+/*
+ * Keep @mm for a moment, behind the last use of it that keeps it: mm_free()
+ * waits. No word is written that all threads share. Before a lock is taken and
+ * given back that whoever drops the last reference takes later.
+ */
+static inline struct thread_block *slot_hold(struct mm_struct *mm)
+{
+	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
+	struct thread_block *block = cached->block;
+
+	if (unlikely(cached->mm_id != mm->id))
+		block = slot_hold_slow(mm);
+	if (likely(block))
+		WRITE_ONCE(block->holds, block->holds + 1);
+	return block;
+}
+
+/* @block is what slot_hold() returned. */
+static inline void slot_unhold(struct mm_struct *mm, struct thread_block *block)
+{
+	if (unlikely(!block))
+		mmdrop(mm);
+	else
+		/*
+		 * Ordering: (HOLD-END) pairs with (HOLD-SEEN) in
+		 * slot_wait_holders(): nothing of the address space is used
+		 * any more.
+		 */
+		smp_store_release(&block->holds, block->holds - 1);
 }
 
 /*

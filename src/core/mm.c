@@ -131,12 +131,13 @@ static void leave_all(struct mm_struct *mm)
 
 static void mm_free(struct mm_struct *mm)
 {
+	slot_wait_holders(mm);
 	if (READ_ONCE(mm->flags) & MM_REMOVING)
 		interval_reap(mm, true);
 	leave_all(mm);
 	if (mm->ops->destroy)
 		mm->ops->destroy(mm->private_data);
-	if (mm->flags & MM_CHECK)
+	if (mm_checked(mm))
 		check_mm_destroy(mm);
 	index_destroy(&mm->index);
 	slot_mm_destroy(mm);
@@ -261,7 +262,7 @@ const char *uhmm_mm_name(const struct mm_struct *mm)
 static void read_lock(struct mm_struct *mm, const void *from)
 {
 	check_might_sleep("mmap_read_lock", from);
-	if (mm->flags & MM_CHECK)
+	if (mm_checked(mm))
 		check_mmap_lock(mm, from);
 	down_read(&mm->mmap_lock);
 }
@@ -269,7 +270,7 @@ static void read_lock(struct mm_struct *mm, const void *from)
 static void write_lock(struct mm_struct *mm, const void *from)
 {
 	check_might_sleep("mmap_write_lock", from);
-	if (mm->flags & MM_CHECK)
+	if (mm_checked(mm))
 		check_mmap_lock(mm, from);
 	down_write(&mm->mmap_lock);
 }
@@ -323,7 +324,7 @@ void mmap_write_downgrade(struct mm_struct *mm)
 
 void mmap_assert_locked(struct mm_struct *mm)
 {
-	if (mm->flags & MM_CHECK && !rwsem_holders(&mm->mmap_lock))
+	if (mm_checked(mm) && !rwsem_holders(&mm->mmap_lock))
 		check_mmap_not_held(mm, "held", CHECK_FROM);
 }
 

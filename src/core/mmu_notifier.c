@@ -80,7 +80,7 @@ struct caller {
 	const void *from;		/* who called the library */
 };
 
-const struct mmu_interval_notifier_ops tagged_ops = { NULL };
+const struct mmu_interval_notifier_ops tagged_ops = { .invalidate = NULL };
 
 static bool call_two_pass(struct caller *c, struct mmu_interval_notifier *sub)
 {
@@ -172,7 +172,7 @@ static inline void cursor_to(struct slot *slot, unsigned long start,
 static int call_batch(struct caller *c, struct uhmm_interval_node *const *hits,
 		      unsigned int n)
 {
-	bool checked = READ_ONCE(c->mm->flags) & MM_CHECK;
+	bool checked = mm_checked(c->mm);
 	unsigned int i, called;
 	unsigned long odd = 1;
 	int ret = 0;
@@ -228,7 +228,7 @@ static void call_finish(struct caller *c,
 {
 	void (*fn)(struct mmu_interval_notifier_finish *) =
 		finish->notifier->ops->invalidate_finish;
-	bool checked = READ_ONCE(c->mm->flags) & MM_CHECK;
+	bool checked = mm_checked(c->mm);
 	struct check_call call;
 
 	if (checked)

@@ -70,6 +70,8 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 	struct mm_struct *mm = subscription->mm;
 	bool last;
 
+	/* The reference of the subscription is dropped by whoever frees it. */
+	mmgrab(mm);
 	spin_lock(&mm->list_lock);
 	last = subscription->users && !--subscription->users;
 	if (last) {
@@ -83,6 +85,7 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 	spin_unlock(&mm->list_lock);
 	if (last)
 		list_reap(mm);
+	mmdrop(mm);
 }
 
 /* Free those that were put and that nobody calls any more. */

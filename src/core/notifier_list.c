@@ -207,7 +207,7 @@ static void call_end(struct mmu_notifier *subscription,
 {
 	void (*fn)(struct mmu_notifier *, const struct mmu_notifier_range *) =
 		subscription->ops->invalidate_range_end;
-	bool checked = READ_ONCE(range->mm->flags) & MM_CHECK;
+	bool checked = mm_checked(range->mm);
 	struct check_call call;
 
 	if (!fn)
@@ -240,7 +240,7 @@ static int call_start(struct mmu_notifier *subscription,
 {
 	int (*fn)(struct mmu_notifier *, const struct mmu_notifier_range *) =
 		subscription->ops->invalidate_range_start;
-	bool checked = READ_ONCE(range->mm->flags) & MM_CHECK;
+	bool checked = mm_checked(range->mm);
 	struct check_call call;
 	int ret;
 

@@ -105,7 +105,7 @@ static void verify(struct mmu_interval_notifier *sub, unsigned long verified,
 		   unsigned long seq)
 {
 	/* Where reads are checked none goes on at once. */
-	bool even = VERIFIED_RESERVERS(verified) || sub->mm->flags & MM_CHECK;
+	bool even = VERIFIED_RESERVERS(verified) || mm_checked(sub->mm);
 	unsigned long new = even ? verified | VERIFIED_KNOWN : seq;
 
 	/*
@@ -141,7 +141,7 @@ static int read_begin_wait(struct mmu_interval_notifier *sub,
 unsigned long uhmm_interval_read_begin_slow(struct mmu_interval_notifier *interval_sub,
 					    unsigned long seq)
 {
-	bool checked = interval_sub->mm->flags & MM_CHECK;
+	bool checked = mm_checked(interval_sub->mm);
 
 	if (checked && !check_read_begin(interval_sub, true, CHECK_FROM))
 		return CHECK_SEQ_NONE;
@@ -160,7 +160,7 @@ int uhmm_interval_read_begin_timeout(struct mmu_interval_notifier *interval_sub,
 
 	if (!interval_sub || !ret_seq)
 		return -EINVAL;
-	checked = interval_sub->mm->flags & MM_CHECK;
+	checked = mm_checked(interval_sub->mm);
 	/*
 	 * Ordering: (READ-SEQ-TIMED) pairs with (SET-SEQ) in
 	 * mmu_interval_set_seq() and (TAG-STAMP) in call_other(): as in mmu_interval_read_begin().
@@ -196,7 +196,7 @@ bool uhmm_interval_read_retry_slow(struct mmu_interval_notifier *interval_sub,
 {
 	bool collided;
 
-	if (interval_sub->mm->flags & MM_CHECK &&
+	if (mm_checked(interval_sub->mm) &&
 	    !check_read_retry(interval_sub, &seq, CHECK_FROM))
 		return true;
 	collided = READ_ONCE(interval_sub->invalidate_seq) !=
@@ -210,7 +210,7 @@ bool uhmm_interval_read_retry_slow(struct mmu_interval_notifier *interval_sub,
 bool uhmm_interval_check_retry_slow(struct mmu_interval_notifier *interval_sub,
 				    unsigned long seq)
 {
-	if (interval_sub->mm->flags & MM_CHECK &&
+	if (mm_checked(interval_sub->mm) &&
 	    !check_check_retry(interval_sub, &seq, CHECK_FROM))
 		return true;
 	return READ_ONCE(interval_sub->invalidate_seq) != (seq & ~SEQ_SLOW);

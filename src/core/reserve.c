@@ -141,7 +141,7 @@ void reserve_thread_exit(void)
 
 int uhmm_interval_reserve(struct mmu_interval_notifier *interval_sub)
 {
-	if (interval_sub->mm->flags & MM_CHECK &&
+	if (mm_checked(interval_sub->mm) &&
 	    !check_reserve(interval_sub, CHECK_FROM))
 		return -EINVAL;
 	return reserve(interval_sub);

@@ -242,21 +242,53 @@ bool slot_thread_busy(struct mm_struct *mm, const struct slot *except)
 }
 
 /* NULL: this thread has none, and gets none now. */
-struct counters *slot_counters(struct mm_struct *mm)
+static struct thread_block *block_of_mine(struct mm_struct *mm)
 {
 	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
 	struct thread_block *block;
 
 	if (cached->mm_id == mm->id)
-		return &cached->block->counters;
+		return cached->block;
 	if (slot_of_mine(mm, &block))
-		return &block->counters;
+		return block;
 	block = block_get(mm);
 	if (!block)
 		return NULL;
 	sync_at_thread_exit(thread_exit);
 	block_remember(mm, block);
-	return &block->counters;
+	return block;
+}
+
+struct counters *slot_counters(struct mm_struct *mm)
+{
+	struct thread_block *block = block_of_mine(mm);
+
+	return block ? &block->counters : NULL;
+}
+
+/* ------------------------------------------------------------------ holding */
+
+/* NULL: a reference is held instead. */
+struct thread_block *slot_hold_slow(struct mm_struct *mm)
+{
+	struct thread_block *block = block_of_mine(mm);
+
+	if (!block)
+		mmgrab(mm);
+	return block;
+}
+
+void slot_wait_holders(struct mm_struct *mm)
+{
+	struct thread_block *block;
+
+	for_each_block(block, mm)
+		/*
+		 * Ordering: (HOLD-SEEN) pairs with (HOLD-END) in slot_unhold():
+		 * see there.
+		 */
+		while (smp_load_acquire(&block->holds))
+			sync_yield();
 }
 
 /* ------------------------------------------------------------------ waiting */
@@ -411,6 +443,9 @@ void slot_fork_child(struct mm_struct *mm, unsigned long old_number)
 		slot->finishing = 0;
 		slot->waiters = 0;
 	}
-	for_each_block(block, mm)
+	for_each_block(block, mm) {
+		if (block->owner != old_number)
+			block->holds = 0;
 		block->owner = block->owner == old_number ? me : 0;
+	}
 }

@@ -39,7 +39,7 @@ static int sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 		return -EOVERFLOW;
 	if (!mm_alive(mm))
 		return -EINVAL;
-	if (mm->flags & MM_CHECK) {
+	if (mm_checked(mm)) {
 		ret = check_insert(sub, mm, start, last, from);
 		if (ret)
 			return ret;
@@ -69,7 +69,7 @@ static int sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 	smp_mb();
 out_unlock:
 	spin_unlock(&mm->index.lock);
-	if (unlikely(ret) && mm->flags & MM_CHECK)
+	if (unlikely(ret) && mm_checked(mm))
 		check_removed(sub, 0);
 	return ret;
 }
@@ -190,11 +190,32 @@ static int wait_for_callbacks(struct mmu_interval_notifier *sub,
 	return 0;
 }
 
+/* Unlink, if that is not done yet, and wait. @mm is held by the caller. */
+static int sub_leave(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+		     struct patience patience)
+{
+	int ret;
+
+	if (sub->removing == SUB_INSERTED) {
+		reserve_forget(sub);
+		sub->removing = sub_unlink(sub) ? SUB_HOLDS : SUB_UNLINKED;
+	}
+	ret = wait_for_callbacks(sub, patience);
+	if (mm_checked(mm))
+		check_removed(sub, ret);
+	if (ret && sub->removing == SUB_UNLINKED) {
+		mmgrab(mm);
+		sub->removing = SUB_HOLDS;
+	}
+	return ret;
+}
+
 static int sub_remove(struct mmu_interval_notifier *sub,
 		      struct patience patience, const void *from)
 {
 	struct mm_struct *mm = sub->mm;
-	bool checked = mm && mm->flags & MM_CHECK;
+	bool checked = mm && mm_checked(mm);
+	struct thread_block *hold;
 	int ret;
 
 	if (unlikely(!mm))
@@ -202,18 +223,14 @@ static int sub_remove(struct mmu_interval_notifier *sub,
 	ret = checked ? check_remove(sub, from) : 0;
 	if (ret)
 		return ret;
-	if (sub->removing == SUB_INSERTED) {
-		reserve_forget(sub);
-		sub->removing = sub_unlink(sub) ? SUB_LAST : SUB_UNLINKED;
-	}
 	if (!sub->removing)
 		return 0;
-	ret = wait_for_callbacks(sub, patience);
-	if (checked)
-		check_removed(sub, ret);
+	hold = slot_hold(mm);
+	ret = sub_leave(sub, mm, patience);
+	slot_unhold(mm, hold);
 	if (ret)
 		return ret;
-	if (sub->removing == SUB_LAST)
+	if (sub->removing == SUB_HOLDS)
 		mmdrop(mm);
 	sub->removing = NULL;
 	return 0;
@@ -233,6 +250,11 @@ int uhmm_interval_notifier_remove_timeout(struct mmu_interval_notifier *interval
 /*
  * Asynchronous: the subscription waits in mm->removing, with the version of
  * the index behind which no start finds it in place of &verified.
+ *
+ * Searches that could find it were waited for. So one that is under way finds
+ * others, and what its invalidation called before it is through with, but for
+ * second passes. This is not only to be exact: a start that finds nobody does
+ * not look whether there is anything to reap.
  */
 static bool may_be_called(struct mm_struct *mm,
 			  const struct mmu_interval_notifier *sub)
@@ -244,9 +266,11 @@ static bool may_be_called(struct mm_struct *mm,
 	for_each_slot(slot, block, mm) {
 		word = slot_covers(slot, sub->interval_tree.start,
 				   sub->interval_tree.last);
-		if (word && !sub_passed(slot, word, sub) &&
-		    (READ_ONCE(slot->version) < version ||
-		     READ_ONCE(slot->finishing)))
+		if (!word || sub_passed(slot, word, sub))
+			continue;
+		if (READ_ONCE(slot->finishing))
+			return true;
+		if (!(word & SLOT_SEARCH) && READ_ONCE(slot->version) < version)
 			return true;
 	}
 	return false;
@@ -274,7 +298,7 @@ void interval_reap(struct mm_struct *mm, bool all)
 	while ((sub = gone)) {
 		gone = sub->removing;
 		sub->removing = NULL;
-		if (mm->flags & MM_CHECK)
+		if (mm_checked(mm))
 			check_removed(sub, 0);
 		sub->ops->uhmm_removed(sub);
 	}
@@ -291,9 +315,11 @@ int uhmm_interval_notifier_remove_async(struct mmu_interval_notifier *interval_s
 	    !interval_sub->ops->uhmm_removed)
 		return -EINVAL;
 	mm = interval_sub->mm;
-	if (mm->flags & MM_CHECK)
+	if (mm_checked(mm))
 		check_remove_async(interval_sub, CHECK_FROM);
 	reserve_forget(interval_sub);
+	/* Unless it is the last one, it keeps @mm no longer than it is linked. */
+	mmgrab(mm);
 	last = sub_unlink(interval_sub);
 	for_each_slot(slot, block, mm)
 		slot_settle(slot);
@@ -311,5 +337,6 @@ int uhmm_interval_notifier_remove_async(struct mmu_interval_notifier *interval_s
 	interval_reap(mm, false);
 	if (last)
 		mmdrop(mm);
+	mmdrop(mm);
 	return 0;
 }

@@ -566,7 +566,6 @@ void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
 	 */
 	smp_store_release(&leaf->perm, perm_remove(perm, pos));
 	WRITE_ONCE(leaf->lo[slot], ~0UL);
-	WRITE_ONCE(leaf->hi[slot], 0);
 	if (!p->depth)
 		return;
 	if (perm_count(perm) == 1)

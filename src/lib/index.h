@@ -47,7 +47,7 @@
  * @at: leaf: the interval; inner: the node below
  * @next: among the retired and the free
  *
- * The unused have @lo ULONG_MAX and @hi 0. @perm and @tag are the sixteenth
+ * The unused have @lo ULONG_MAX. @perm and @tag are the sixteenth
  * lane of their row.
  */
 struct index_node {
@@ -72,7 +72,7 @@ static inline unsigned long node_order(const struct uhmm_interval_node *x)
 
 static inline unsigned int node_level(const struct index_node *node)
 {
-	return node->tag % INDEX_ADDED;
+	return READ_ONCE(node->tag) % INDEX_ADDED;
 }
 
 /**

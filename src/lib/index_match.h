@@ -98,8 +98,8 @@ static inline unsigned int index_match(const struct index_node *node,
 	unsigned int mask = 0;
 
 	for (unsigned int i = 0; i < INDEX_FANOUT; i++)
-		mask |= (unsigned int)((READ_ONCE(node->lo[i]) <= last) &
-				       (READ_ONCE(node->hi[i]) >= start)) << i;
+		mask |= ((unsigned int)(READ_ONCE(node->lo[i]) <= last) &
+			 (unsigned int)(READ_ONCE(node->hi[i]) >= start)) << i;
 	return mask;
 }
 

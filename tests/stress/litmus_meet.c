@@ -65,12 +65,12 @@ static int inserted;
 static void insert_only(void)
 {
 	mmu_interval_notifier_insert(&sub, litmus_mm, PG(0), 4096, &counting);
-	say(&inserted, 1);
+	smp_store_release(&inserted, 1);
 }
 
 static void read_only(void)
 {
-	while (!seen(&inserted))
+	while (!smp_load_acquire(&inserted))
 		cpu_relax();
 	got = !uhmm_interval_read_begin_timeout(&sub, 0, &got_seq);
 	got_pte = READ_ONCE(pte);

@@ -111,12 +111,16 @@ static void end_address_space(void)
 
 /* ------------------------------------------------------------------- threads */
 
+/*
+ * List notifiers of the kernel's scheme are registered under a lock that its
+ * invalidations hold: only the library's own can come and go beside them.
+ */
 static void start_workers(void)
 {
 	for (enum actor actor = 0; actor < ACTORS; actor++) {
-		unsigned int n = stress.config->threads[actor]; if (actor==SPAWNER && getenv("NOSPAWN")) n=0;
+		unsigned int n = stress.config->threads[actor];
 
-		if (actor == LISTER && !stress.design->list_register)
+		if (actor == LISTER && stress.design != &uhmm_as_uhmm)
 			n = 0;
 		for (unsigned int i = 0; i < n && n_workers < MAX_THREADS; i++) {
 			struct worker *w = &workers[n_workers++];
@@ -205,7 +209,6 @@ static void run(const struct config *config)
 	my_beat = &beat;
 	my_random = options.seed;
 	stress.design = options.design;
-	static struct config cc; cc=*config; if(getenv("KINDS")) cc.kinds=atoi(getenv("KINDS")); config=&cc;
 	stress.config = config;
 	stress.seed = options.seed;
 	stress.n_seats = config->residents +

@@ -204,6 +204,45 @@ static void expect_counted(struct mm_struct *mm, int n)
 	counted[i].violations += n;
 }
 
+/* The text ends with @remedy, in lines that fit a screen. */
+static void expect_remedy(const char *remedy)
+{
+	const char *at = strstr(last_text, "  remedy:");
+	int column = 0;
+
+	assert_non_null(at);
+	for (; *at; at++) {
+		column = *at == '\n' ? 0 : column + 1;
+		assert_true(column <= 72);
+	}
+	at = strstr(last_text, "  remedy:") + strlen("  remedy:");
+	while (*remedy) {
+		at += strspn(at, " \n");
+		while (*remedy && *remedy != ' ')
+			assert_int_equal(*at++, *remedy++);
+		remedy += *remedy == ' ';
+	}
+	assert_string_equal(at, "\n");
+}
+
+static void expect_text(struct mm_struct *mm)
+{
+	char line[64];
+
+	assert_non_null(strstr(last_text, last_report.name));
+	assert_non_null(strstr(last_text, last_report.what));
+	expect_remedy(last_report.remedy);
+	assert_ptr_equal(last_report.mm, mm);
+	snprintf(line, sizeof(line), "  subscription: %p\n",
+		 last_report.subscription);
+	assert_int_equal(strstr(last_text, line) != NULL,
+			 last_report.subscription != NULL);
+	/* Only of what never began it is not known where. */
+	if (last_report.at && (last_report.other || !last_report.other_what))
+		assert_null(strstr(last_text, "unknown"));
+	assert_null(strstr(last_text, "(nil)"));
+}
+
 void expect_reports(struct mm_struct *mm, enum uhmm_rule rule, int n)
 {
 	if (reports != n || reports_of[rule] != n)
@@ -214,10 +253,7 @@ void expect_reports(struct mm_struct *mm, enum uhmm_rule rule, int n)
 		expect_counted(mm, n);
 	if (n) {
 		assert_int_equal(last_report.rule, rule);
-		assert_non_null(strstr(last_text, last_report.name));
-		assert_non_null(strstr(last_text, last_report.what));
-		assert_non_null(last_report.remedy);
-		assert_ptr_equal(last_report.mm, mm);
+		expect_text(mm);
 	}
 	reports = 0;
 	memset(reports_of, 0, sizeof(reports_of));

@@ -7,7 +7,9 @@
 #include "check_driver.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct mm_struct *mm;
 
@@ -223,14 +225,26 @@ static void what_is_outside_is_reported(void **state)
 	view_close(&view);
 }
 
+static void *fault_once(void *arg)
+{
+	view_fault(arg, 0);
+	return NULL;
+}
+
 static void installing_without_a_retry_is_reported(void **state)
 {
+	pthread_t thread;
 	unsigned long seq;
 	struct view view;
 
 	(void)state;
 	view_open(&view, mm, 0, 4);
+	/* Another thread's does not count. */
+	pthread_create(&thread, NULL, fault_once, &view);
+	pthread_join(thread, NULL);
+	pthread_mutex_lock(&view.lock);
 	uhmm_check_access(&view.sub, PG(0), PG(1));
+	pthread_mutex_unlock(&view.lock);
 	expect_other("it was inserted");
 	expect_reports(mm, UHMM_RULE_INSTALL, 1);
 	seq = mmu_interval_read_begin(&view.sub);
@@ -255,12 +269,6 @@ static void installing_without_a_retry_is_reported(void **state)
 	expect_reports(mm, UHMM_RULE_INSTALL, 1);
 	pthread_mutex_unlock(&view.lock);
 	view_close(&view);
-}
-
-static void *fault_once(void *arg)
-{
-	view_fault(arg, 0);
-	return NULL;
 }
 
 /* More threads than the checker remembers: the right ones stay right. */
@@ -331,6 +339,97 @@ static void waiting_with_user_lock_held_is_reported(void **state)
 	pthread_mutex_unlock(&view.lock);
 	pthread_mutex_destroy(&other.lock);
 	view_close(&view);
+}
+
+static void user_locks_of_other_address_spaces_do_not_count(void **state)
+{
+	struct mm_struct *other = checked_mm();
+	struct view view;
+
+	(void)state;
+	view_open(&view, other, 0, 4);
+	pthread_mutex_lock(&view.lock);
+	mmap_read_lock(mm);
+	mmap_read_unlock(mm);
+	expect_no_reports(mm);
+	mmap_read_lock(other);
+	mmap_read_unlock(other);
+	expect_reports(other, UHMM_RULE_LOCK_ORDER, 1);
+	pthread_mutex_unlock(&view.lock);
+	view_close(&view);
+	mmput(other);
+}
+
+static bool count_held(void *lock)
+{
+	++*(int *)lock;
+	return false;
+}
+
+static void a_lock_is_asked_for_only_while_it_is_registered(void **state)
+{
+	int first = 0, second = 0;
+	struct view view;
+
+	(void)state;
+	view_open_with(&view, mm, 0, 4, &view_ops);
+	uhmm_check_user_lock(&view.sub, count_held, &first);
+	mmap_read_lock(mm);
+	mmap_read_unlock(mm);
+	assert_int_equal(first, 1);
+	uhmm_check_user_lock(&view.sub, count_held, &second);
+	mmap_read_lock(mm);
+	mmap_read_unlock(mm);
+	assert_int_equal(first, 1);
+	assert_int_equal(second, 1);
+	view_close(&view);
+	second = 0;
+	mmap_read_lock(mm);
+	mmap_read_unlock(mm);
+	assert_int_equal(second, 0);
+}
+
+/* The lock may be freed after remove: nobody asks for it any more. */
+static int asking, removing, removed_while_asked;
+
+static bool slow_held(void *lock)
+{
+	(void)lock;
+	if (__atomic_exchange_n(&asking, 1, __ATOMIC_SEQ_CST))
+		return false;
+	while (!__atomic_load_n(&removing, __ATOMIC_SEQ_CST))
+		sched_yield();
+	usleep(20000);
+	if (__atomic_load_n(&removing, __ATOMIC_SEQ_CST) == 2)
+		removed_while_asked = 1;
+	return false;
+}
+
+static void *take_mmap_lock(void *arg)
+{
+	mmap_read_lock(arg);
+	mmap_read_unlock(arg);
+	return NULL;
+}
+
+static void remove_waits_for_who_asks_for_the_lock(void **state)
+{
+	pthread_t thread;
+	struct view view;
+
+	(void)state;
+	view_open_with(&view, mm, 0, 4, &view_ops);
+	assert_int_equal(uhmm_check_user_lock(&view.sub, slow_held,
+					      &view.lock), 0);
+	pthread_create(&thread, NULL, take_mmap_lock, mm);
+	while (!__atomic_load_n(&asking, __ATOMIC_SEQ_CST))
+		sched_yield();
+	__atomic_store_n(&removing, 1, __ATOMIC_SEQ_CST);
+	mmu_interval_notifier_remove(&view.sub);
+	__atomic_store_n(&removing, 2, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	assert_int_equal(removed_while_asked, 0);
+	pthread_mutex_destroy(&view.lock);
 }
 
 /* One that can be taken again, so that the test ends. */
@@ -451,15 +550,18 @@ static void mmap_lock_that_is_not_held_is_reported(void **state)
 
 static void waiting_for_oneself_is_reported_and_returns(void **state)
 {
-	struct mmu_notifier_range range;
+	struct mmu_notifier_range range, first;
 	struct view view, apart;
 	unsigned long seq;
 
 	(void)state;
 	view_open(&view, mm, 0, 4);
 	view_open(&apart, mm, 8, 4);
+	range_of(&first, mm, 8, 1);
+	assert_int_equal(mmu_notifier_invalidate_range_start(&first), 0);
 	range_of(&range, mm, 3, 2);
 	assert_int_equal(mmu_notifier_invalidate_range_start(&range), 0);
+	mmu_notifier_invalidate_range_end(&first);
 	assert_int_equal(view_fault(&apart, 8), 0);
 	expect_no_reports(mm);
 	seq = mmu_interval_read_begin(&view.sub);
@@ -540,13 +642,16 @@ static void ends_are_counted(void **state)
 
 static void an_invalidation_left_open_is_reported(void **state)
 {
-	struct mmu_notifier_range range;
+	struct mmu_notifier_range range, open;
 	struct mm_struct *other = checked_mm();
 
 	(void)state;
+	range_of(&open, mm, 0, 1);
+	assert_int_equal(mmu_notifier_invalidate_range_start(&open), 0);
 	range_of(&range, other, 0, 1);
 	assert_int_equal(mmu_notifier_invalidate_range_start(&range), 0);
 	mmput(other);
+	mmu_notifier_invalidate_range_end(&open);
 	assert_non_null(last_report.at);
 	assert_int_equal(last_report.rule, UHMM_RULE_END);
 	assert_int_equal(reports, 1);
@@ -567,6 +672,9 @@ int main(void)
 		CASE(installing_without_a_retry_is_reported),
 		CASE(many_threads_may_install),
 		CASE(waiting_with_user_lock_held_is_reported),
+		CASE(user_locks_of_other_address_spaces_do_not_count),
+		CASE(a_lock_is_asked_for_only_while_it_is_registered),
+		CASE(remove_waits_for_who_asks_for_the_lock),
 		CASE(starting_with_user_lock_held_is_reported),
 		CASE(mmap_lock_and_reservation_in_a_callback_are_reported),
 		CASE(mmap_lock_that_is_not_held_is_reported),

@@ -420,6 +420,33 @@ static void remove_waits_for_no_other_callback(void **state)
 	mirror_drop(&slow);
 }
 
+static void remove_is_woken_though_others_are_still_called(void **state)
+{
+	struct task starter, remover;
+	struct gate first, second;
+	struct mirror one, two;
+
+	gate_init(&first);
+	gate_init(&second);
+	mirror_add(&one, 1, PG(10), 1);
+	mirror_add(&two, 2, PG(10), 1);
+	one.hook = mirror_at_gate;
+	one.data = &first;
+	two.hook = mirror_at_gate;
+	two.data = &second;
+	task_start(&starter, invalidate_task, NULL);
+	gate_await(&first);
+	task_start(&remover, mirror_drop_task, &one);
+	assert_true(task_waits(&remover));
+	gate_open(&first);
+	gate_await(&second);
+	task_join(&remover);
+	gate_open(&second);
+	task_join(&starter);
+	assert_recorded("i1 i2");
+	mirror_drop(&two);
+}
+
 /* Found by the start, and not called yet. */
 static void remove_waits_for_a_callback_that_must_still_come(void **state)
 {
@@ -468,6 +495,7 @@ int main(int argc, char **argv)
 		CASE(remove_does_not_wait_for_end),
 		CASE(remove_waits_for_its_callback),
 		CASE(remove_waits_for_no_other_callback),
+		CASE(remove_is_woken_though_others_are_still_called),
 		CASE(remove_waits_for_a_callback_that_must_still_come),
 	};
 

@@ -453,6 +453,29 @@ static void unregister_does_not_wait_for_those_behind_it(void **state)
 	listener_drop(&older);
 }
 
+static void unregister_is_woken_though_others_are_still_called(void **state)
+{
+	struct listener older, newer;
+	struct task starter, remover;
+	struct gate first, second;
+
+	gate_init(&second);
+	listener_add(&older, 1);
+	listener_add(&newer, 2);
+	older.hook = pass_at_start;
+	older.data = &second;
+	into_start(&newer, &first, &starter);
+	task_start(&remover, unregister_task, &newer);
+	assert_true(task_waits(&remover));
+	gate_open(&first);
+	gate_await(&second);
+	task_join(&remover);
+	gate_open(&second);
+	task_join(&starter);
+	assert_recorded("s2 r2 s1 e1");
+	listener_drop(&older);
+}
+
 static void other_release_task(void *l)
 {
 	struct listener *listener = l;
@@ -606,6 +629,7 @@ int main(int argc, char **argv)
 		CASE(unregister_waits_for_its_callback),
 		CASE(unregister_does_not_wait_for_open_ranges),
 		CASE(unregister_does_not_wait_for_those_behind_it),
+		CASE(unregister_is_woken_though_others_are_still_called),
 		CASE(unregister_does_not_wait_for_other_spaces),
 		CASE(release_is_called_by_unregister_or_at_the_end),
 		CASE(after_release_nothing_is_called),

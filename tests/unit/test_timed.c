@@ -275,6 +275,27 @@ static void a_plain_remove_ends_what_a_timed_one_began(void **state)
 	assert_recorded("i1");
 }
 
+/* Between the two calls the address space stays, though all others leave it. */
+static void what_timed_out_can_be_ended_after_the_address_space(void **state)
+{
+	struct mirror one, two;
+	struct task starter;
+	struct gate gate;
+
+	into_callback(&one, &gate, &starter);
+	mirror_add(&two, 2, PG(20), 1);
+	assert_int_equal(timed_remove(&one, 0), -ETIMEDOUT);
+	gate_open(&gate);
+	task_join(&starter);
+	assert_recorded("i1");
+	end_mm();
+	assert_recorded("R2");
+	mirror_drop(&two);
+	assert_false(mm_destroyed());
+	assert_int_equal(timed_remove(&one, ENDLESS), 0);
+	assert_true(mm_destroyed());
+}
+
 /* ------------------------------------------------------------ register_timeout */
 
 static int timed_register(void *arg, int64_t timeout_ns)
@@ -517,6 +538,7 @@ int main(int argc, char **argv)
 		CASE(remove_times_out_and_then_succeeds),
 		CASE(remove_is_interrupted_and_then_succeeds),
 		CASE(a_plain_remove_ends_what_a_timed_one_began),
+		CASE(what_timed_out_can_be_ended_after_the_address_space),
 		CASE(register_times_out_and_then_succeeds),
 		CASE(register_is_interrupted_and_then_succeeds),
 		CASE(what_is_half_registered_may_be_unregistered),

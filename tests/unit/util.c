@@ -114,6 +114,11 @@ void end_mm(void)
 	ended = true;
 }
 
+bool mm_destroyed(void)
+{
+	return destroys;
+}
+
 struct uhmm_mm_stats stats(void)
 {
 	struct uhmm_mm_stats s;

@@ -54,6 +54,7 @@ extern struct mm_struct *mm;
 void remake_mm(const struct uhmm_mm_options *options);
 /* The last mmput(), which case_end() then leaves out. */
 void end_mm(void);
+bool mm_destroyed(void);
 struct uhmm_mm_stats stats(void);
 /* The child of a fork may go on in the middle of a case. */
 int in_child(int (*fn)(void *arg), void *arg);
