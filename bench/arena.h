@@ -52,6 +52,9 @@ struct beside {
 void beside_begin(struct beside *beside);
 void beside_end(struct beside *beside);
 
+/* preempted.c: a thread that may hold a lock is stopped. */
+void bench_preempted(struct bench *b);
+
 /* crowd.c: more threads than CPUs. */
 void bench_crowds(struct bench *b);
 

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "world.h"
+
 #define NSEC_PER_SEC INT64_C(1000000000)
 #define SECONDS 28
 #define SECONDS_LONG 600
@@ -468,11 +470,13 @@ static void second_thread(void)
 static void usage(const struct bench *b, FILE *to)
 {
 	fprintf(to,
-		"usage: bench_%s [--json] [--long] [--search portable|best]\n"
+		"usage: bench_%s [--json] [--long] [--pages small|huge]\n"
+		"       [--search portable|best]\n"
 		"  --json    one object a line\n"
 		"  --long    everything, up to %d minutes; else %d seconds\n"
+		"  --pages   what %lu and more subscriptions lie on\n"
 		"  --search  how the index is searched; best: what users get\n",
-		b->name, SECONDS_LONG / 60, SECONDS);
+		b->name, SECONDS_LONG / 60, SECONDS, WORLD_HUGE_FROM);
 }
 
 static const struct index_search *best_search(void)
@@ -493,6 +497,7 @@ static void parse(struct bench *b, int argc, char **argv)
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "long", no_argument, NULL, 'l' },
+		{ "pages", required_argument, NULL, 'p' },
 		{ "search", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -508,13 +513,17 @@ static void parse(struct bench *b, int argc, char **argv)
 			b->search = &index_search_portable;
 		} else if (c == 's' && !strcmp(optarg, "best")) {
 			b->search = best_search();
+		} else if (c == 'p' && (!strcmp(optarg, "small") ||
+					!strcmp(optarg, "huge"))) {
+			b->small_pages = *optarg == 's';
 		} else if (c == 'h') {
 			usage(b, stdout);
 			exit(0);
 		} else {
-			if (c == 's')
-				fprintf(stderr, "bench_%s: no search '%s'\n",
-					b->name, optarg);
+			if (c == 's' || c == 'p')
+				fprintf(stderr, "bench_%s: no %s '%s'\n",
+					b->name, c == 's' ? "search" : "pages",
+					optarg);
 			bad_usage(b);
 		}
 	}
@@ -554,6 +563,8 @@ int bench_finish(struct bench *b)
 {
 	char text[128];
 
+	if (world_pages(text, sizeof(text)))
+		bench_note(b, "large worlds", text);
 	if (b->held + b->missed + b->unmeasured) {
 		snprintf(text, sizeof(text),
 			 "%u hold, %u missed, %u not measured", b->held,

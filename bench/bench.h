@@ -26,6 +26,7 @@ struct bench {
 	const char *name;
 	bool json;
 	bool longer;
+	bool small_pages;	/* for large worlds, too: see world.h */
 	const struct index_search *search;	/* what the library is to use */
 	int64_t begun;		/* in bench_now() */
 	int64_t deadline;

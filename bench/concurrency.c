@@ -2,7 +2,8 @@
 /*
  * Two threads and more, the library against the kernel's scheme: disjoint
  * ranges side by side, waiting for what is not one's own, faults under a
- * storm, invalidations that never leave a gap, more threads than CPUs.
+ * storm, invalidations that never leave a gap, a lock holder that is stopped,
+ * more threads than CPUs.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -480,7 +481,7 @@ int main(int argc, char **argv)
 	struct bench b;
 
 	bench_init(&b, "concurrency", argc, argv);
-	bench_plan(&b, 8 + 6 + 14);
+	bench_plan(&b, 8 + 6 + 18);
 	if (!arena_pin(1)) {
 		bench_missing(&b, "everything", "there is only one CPU");
 		return bench_finish(&b);
@@ -490,6 +491,7 @@ int main(int argc, char **argv)
 	collateral(&b);
 	storms(&b);
 	no_gap(&b);
+	bench_preempted(&b);
 	bench_crowds(&b);
 	judge(&b);
 	if (arena_realtime_refused)

@@ -14,6 +14,25 @@
 #define CROWD_NS (50 * MS)
 #define CROWD_ROUNDS 9
 #define CROWD_SAMPLES 4000
+#define CROWD_ALL 65536	/* samples of all rounds */
+
+/* What a member does, and how often before it does the next. */
+static const struct {
+	enum device_op op;
+	const char *what;
+	unsigned int times;
+} kinds[] = {
+	{ DEVICE_READ, "a read", 14 },
+	{ DEVICE_HIT1, "start + end", 1 },
+	{ DEVICE_INSERT, "remove + insert", 1 },
+};
+#define KINDS ARRAY_SIZE(kinds)
+#define A_TURN 16
+
+struct late {
+	unsigned int n;
+	double ns[CROWD_SAMPLES];
+};
 
 struct member {
 	const struct arena *arena;
@@ -22,16 +41,15 @@ struct member {
 	struct device *device;
 	unsigned long done;
 	int64_t cpu_ns;
-	unsigned int nlate;
-	double late[CROWD_SAMPLES];
+	struct late late[KINDS];
 };
 
 /* Of one scheme, over all rounds. */
 struct crowd {
 	struct arena arena;
 	double speed[CROWD_ROUNDS];
-	unsigned int nlate;
-	double late[CROWD_ROUNDS * CROWD_SAMPLES];
+	unsigned int nlate[KINDS];
+	double late[KINDS][CROWD_ALL];
 };
 
 static int64_t cpu_now(void)
@@ -42,24 +60,51 @@ static int64_t cpu_now(void)
 	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
-/* 14 reads, a start and end, a remove and insert; each 8th such is timed. */
+/* The last of its operations is timed. */
+static void timed(struct member *m, unsigned int kind)
+{
+	void (*slice)(void *, unsigned long) =
+		m->arena->ops->device_slice[kinds[kind].op];
+	struct late *late = &m->late[kind];
+	int64_t begun;
+
+	slice(m->device, kinds[kind].times - 1);
+	begun = bench_now();
+	slice(m->device, 1);
+	if (late->n < CROWD_SAMPLES)
+		late->ns[late->n++] = (double)(bench_now() - begun);
+}
+
+/* Each 64th turn is timed. */
 static void *member_thread(void *arg)
 {
 	struct member *m = arg;
 	const struct ops *ops = m->arena->ops;
-	int64_t begun;
 
 	for (unsigned long i = 0; !READ_ONCE(*m->stop); i++) {
-		begun = bench_now();
-		ops->device_slice[DEVICE_READ](m->device, 14);
-		ops->device_slice[DEVICE_HIT1](m->device, 1);
-		ops->device_slice[DEVICE_INSERT](m->device, 1);
-		m->done += 16;
-		if (i % 8 == 0 && m->nlate < CROWD_SAMPLES)
-			m->late[m->nlate++] = (double)(bench_now() - begun);
+		for (unsigned int k = 0; k < KINDS; k++)
+			if (i % 64)
+				ops->device_slice[kinds[k].op](m->device,
+							       kinds[k].times);
+			else
+				timed(m, k);
+		m->done += A_TURN;
 	}
 	m->cpu_ns = cpu_now();
 	return NULL;
+}
+
+static void collect(struct crowd *crowd, const struct member *m)
+{
+	for (unsigned int k = 0; k < KINDS; k++) {
+		unsigned int n = m->late[k].n;
+
+		if (n > CROWD_ALL - crowd->nlate[k])
+			n = CROWD_ALL - crowd->nlate[k];
+		memcpy(crowd->late[k] + crowd->nlate[k], m->late[k].ns,
+		       n * sizeof(*m->late[k].ns));
+		crowd->nlate[k] += n;
+	}
 }
 
 /* Million operations in a second of CPU time: others may use the CPUs too. */
@@ -68,7 +113,7 @@ static void crowd_round(struct crowd *crowd, unsigned int n, unsigned int round)
 	struct member *members = calloc(n, sizeof(*members));
 	struct timespec ts = { 0, CROWD_NS };
 	const struct arena *a = &crowd->arena;
-	unsigned int stop = 0, room;
+	unsigned int stop = 0;
 	unsigned long done = 0;
 	int64_t cpu_ns = 0;
 
@@ -91,12 +136,7 @@ static void crowd_round(struct crowd *crowd, unsigned int n, unsigned int round)
 		a->ops->device_destroy(m->device);
 		done += m->done;
 		cpu_ns += m->cpu_ns;
-		room = ARRAY_SIZE(crowd->late) - crowd->nlate;
-		if (m->nlate > room)
-			m->nlate = room;
-		memcpy(crowd->late + crowd->nlate, m->late,
-		       m->nlate * sizeof(*m->late));
-		crowd->nlate += m->nlate;
+		collect(crowd, m);
 	}
 	crowd->speed[round] = (double)done * 1000 / (double)cpu_ns;
 	free(members);
@@ -124,10 +164,13 @@ static void crowd_of(struct bench *b, unsigned int n)
 		figure.unit = "M/s";
 		figure.value = bench_quartiles(crowds[s].speed, round);
 		bench_figure(b, &figure);
-		figure.test = "16 operations";
 		figure.unit = "ns";
-		figure.value = bench_quartiles(crowds[s].late, crowds[s].nlate);
-		bench_figure(b, &figure);
+		for (unsigned int k = 0; k < KINDS; k++) {
+			figure.test = kinds[k].what;
+			figure.value = bench_quartiles(crowds[s].late[k],
+						       crowds[s].nlate[k]);
+			bench_figure(b, &figure);
+		}
 		arena_drop(&crowds[s].arena);
 	}
 	free(crowds);

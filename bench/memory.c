@@ -45,7 +45,10 @@ static double resident(void)
 static double subscriptions(struct bench *b, const struct ops *ops,
 			    enum shape shape, unsigned long n)
 {
-	struct setup setup = { .shape = shape, .n = n, .search = b->search };
+	struct setup setup = {
+		.shape = shape, .n = n, .search = b->search,
+		.small_pages = b->small_pages,
+	};
 	struct world *w = ops->create(&setup);
 	double each = (double)ops->own_bytes(w) / (double)n;
 	char test[64];

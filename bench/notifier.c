@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * One thread: the library against the kernel's scheme, at five sizes. First
- * what the machine's parts cost, last what was aimed at.
+ * what the machine's parts cost, last what was aimed at. Large worlds lie on
+ * huge pages, see world.h.
  */
 #include <stdio.h>
 
@@ -133,7 +134,9 @@ struct pair {
 static void make_pair(struct pair *p, const struct bench *b, enum shape shape,
 		      unsigned long n, enum callback mine)
 {
-	struct setup setup = { shape, n, b->search, mine, false };
+	struct setup setup = {
+		shape, n, b->search, mine, false, b->small_pages,
+	};
 
 	p->mine = ops_uhmm.create(&setup);
 	setup.callback = CALL_LOCKED;

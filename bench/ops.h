@@ -184,13 +184,11 @@ SLICE(slice_insert_remove_random,
 
 /* ------------------------------------------------------------------- worlds */
 
-static struct object *make_objects(unsigned long n)
+static struct object *make_objects(const struct setup *setup, unsigned long n)
 {
-	size_t size = n * sizeof(struct object);
-	struct object *objects = aligned_alloc(64, size);
+	struct object *objects = world_memory(setup, n * sizeof(*objects));
 
 	check(objects, "memory");
-	memset(objects, 0, size);
 	return objects;
 }
 
@@ -205,8 +203,8 @@ static struct world *create(const struct setup *setup)
 	plan_init(&w->plan, setup->shape, n);
 	check(!words_mm_create(&w->mm, setup), "mm_create");
 	w->callback = setup->callback;
-	w->objects = make_objects(n);
-	w->spares = make_objects(SPARES);
+	w->objects = make_objects(setup, n);
+	w->spares = make_objects(setup, SPARES);
 	for (unsigned long i = 0; i < n; i++) {
 		plan_interval(&w->plan, order[i], &start, &length);
 		insert(w, &w->objects[place[i]], start, length);
@@ -397,6 +395,11 @@ static void device_close(struct device *d, unsigned int i)
 	words_end(&d->open[i]);
 }
 
+static bool locked(struct world *w)
+{
+	return words_locked(&w->mm);
+}
+
 static unsigned long reserves_lost(struct world *w)
 {
 	return words_reserves_lost(&w->mm);
@@ -450,6 +453,7 @@ static unsigned long reserves_lost(struct world *w)
 	.device_close = device_close,                                          \
 	.device_insert = device_insert,                                        \
 	.device_remove = device_remove,                                        \
+	.locked = locked,                                                      \
 	.reserves_lost = reserves_lost,                                        \
 	.own_bytes = own_bytes
 

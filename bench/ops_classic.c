@@ -139,6 +139,11 @@ static inline void words_set_seq(struct words_sub *sub, unsigned long cur_seq)
 	classic_interval_set_seq(&sub->native, cur_seq);
 }
 
+static inline bool words_locked(struct words_mm *mm)
+{
+	return READ_ONCE(mm->native->lock);
+}
+
 /* There are no reservations. */
 static inline void words_give_up(struct words_sub *sub)
 {

@@ -176,6 +176,11 @@ static inline void words_give_up(struct words_sub *sub)
 	uhmm_interval_unreserve(&sub->native);
 }
 
+static inline bool words_locked(struct words_mm *mm)
+{
+	return READ_ONCE(mm->native->index.lock.locked);
+}
+
 static inline unsigned long words_reserves_lost(struct words_mm *mm)
 {
 	struct uhmm_mm_stats stats = { 0 };

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * How worlds lie in their address space, and in memory: subscriptions of large
+ * worlds are on huge pages, of both schemes alike, unless --pages small says
+ * otherwise (see struct setup).
+ */
 #include "world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #define BLOCK 512UL		/* nested: slots of a block */
 #define FAMILY 256UL		/* of which those under others */
@@ -110,4 +118,62 @@ unsigned int *random_order(unsigned long n, unsigned long seed)
 		order[j] = (unsigned int)i;
 	}
 	return order;
+}
+
+/* ------------------------------------------------------------------- memory */
+
+#define HUGE (2UL << 20)
+#define MIB (1UL << 20)
+
+/* Bytes that large worlds have asked for, and of those on huge pages. */
+static unsigned long asked, on_huge;
+
+/* Bytes of this process on huge pages. */
+static unsigned long huge_bytes(void)
+{
+	FILE *f = fopen("/proc/self/smaps_rollup", "r");
+	unsigned long kib = 0;
+	char line[128];
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "AnonHugePages: %lu", &kib) == 1)
+			break;
+	fclose(f);
+	return kib * 1024;
+}
+
+void *world_memory(const struct setup *setup, size_t size)
+{
+	bool large = setup_large(setup);
+	size_t align = large ? HUGE : 64;
+	unsigned long before = 0;
+	void *memory;
+
+	size = (size + align - 1) & ~(align - 1);
+	memory = aligned_alloc(align, size);
+	if (!memory)
+		return NULL;
+	if (large) {
+		before = huge_bytes();
+		/* Refused or not, it works. */
+		madvise(memory, size,
+			setup->small_pages ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	}
+	memset(memory, 0, size);
+	if (large) {
+		asked += size;
+		on_huge += huge_bytes() - before;
+	}
+	return memory;
+}
+
+bool world_pages(char *text, size_t size)
+{
+	if (!asked)
+		return false;
+	snprintf(text, size, "%lu of %lu MiB of subscriptions on huge pages",
+		 on_huge / MIB, asked / MIB);
+	return true;
 }

@@ -93,14 +93,32 @@ enum callback {
 	CALL_DEVICE,	/* set_seq under the device's own mutex */
 };
 
-/* What a world is made of. */
+/*
+ * What a world is made of. From WORLD_HUGE_FROM on its subscriptions lie on
+ * huge pages, if they may be had: those of a kernel do, in its direct map, and
+ * 4 KiB pages are scattered over the sets of the caches anew in each run. With
+ * @small_pages they lie on 4 KiB pages. It is the same for all schemes.
+ */
+#define WORLD_HUGE_FROM 262144UL
+
 struct setup {
 	enum shape shape;
 	unsigned long n;
 	const struct index_search *search;
 	enum callback callback;
 	bool never_reserve;	/* collisions have no consequences */
+	bool small_pages;
 };
+
+static inline bool setup_large(const struct setup *setup)
+{
+	return setup->n >= WORLD_HUGE_FROM;
+}
+
+/* For the subscriptions of a world: zeroed; to be freed with free(). */
+void *world_memory(const struct setup *setup, size_t size);
+/* How much of what large worlds asked for they got; false: there were none. */
+bool world_pages(char *text, size_t size);
 
 /* On one device, of one thread at a time. */
 enum device_op {
@@ -148,6 +166,8 @@ struct ops {
 	void (*device_close)(struct device *device, unsigned int i);
 	void (*device_insert)(struct device *device);
 	void (*device_remove)(struct device *device);
+	/* Does anybody hold the lock of insert and remove? */
+	bool (*locked)(struct world *world);
 	/* Reservations lost to their limit. */
 	unsigned long (*reserves_lost)(struct world *world);
 	/* Bytes that the scheme itself has allocated beside subscriptions. */
