@@ -36,8 +36,9 @@ _Static_assert(sizeof(struct mmu_interval_notifier) == CACHE_LINE,
 #define SLOT_STEP 64UL
 #define SLOT_ID(word) (((word) & ~(SLOT_STEP - 1)) | SLOT_ACTIVE)
 
-/* Numbers are handed to slots by so many. */
+/* Numbers are handed to slots by so many; a free slot with the first has none. */
 #define SLOT_IDS (1UL << 32)
+#define SLOT_HAS_IDS(word) ((unsigned int)(word) != 0)
 /* The top bit of what read_begin returns: look closer at the retry. */
 #define SEQ_SLOW (1UL << 63)
 
@@ -220,7 +221,6 @@ void slot_wake(struct slot *slot);
 void slot_wait_search(const struct slot *slot, unsigned long word);
 struct slot *slot_get_slow(struct mm_struct *mm, bool may_sleep,
 			   struct thread_block **ret_block);
-unsigned long slot_new_ids(struct mm_struct *mm);
 bool slot_thread_busy(struct mm_struct *mm, const struct slot *except);
 struct counters *slot_counters(struct mm_struct *mm);
 void slot_wait_holders(struct mm_struct *mm);
@@ -252,24 +252,34 @@ struct block_cache {
 extern __thread struct block_cache block_cache[BLOCK_CACHE]
 	__attribute__((tls_model("initial-exec")));
 
-/* A free slot of the calling thread; NULL: no memory, and not @may_sleep. */
-static inline struct slot *slot_get(struct mm_struct *mm, bool may_sleep,
-				    struct thread_block **ret_block)
+/* A free slot of the calling thread, if one is at hand; NULL: none is. */
+static inline struct slot *slot_at_hand(struct mm_struct *mm,
+					struct thread_block **ret_block)
 {
 	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
-	struct slot *slot;
+	struct thread_block *block = cached->block;
+	unsigned long word;
 
 	if (unlikely(cached->mm_id != mm->id))
-		return slot_get_slow(mm, may_sleep, ret_block);
-	slot = &cached->block->slots[0];
+		return NULL;
 	/*
 	 * Ordering: (SLOT-REUSE) pairs with (SLOT-STATE) in slot_set(): another
 	 * thread may have ended what was in it.
 	 */
-	if (unlikely(smp_load_acquire(&slot->word) & SLOT_ACTIVE))
-		return slot_get_slow(mm, may_sleep, ret_block);
-	*ret_block = cached->block;
-	return slot;
+	word = smp_load_acquire(&block->slots[0].word);
+	if (unlikely(word & SLOT_ACTIVE || !SLOT_HAS_IDS(word)))
+		return NULL;
+	*ret_block = block;
+	return &block->slots[0];
+}
+
+/* One in any case; NULL: no memory, and not @may_sleep. */
+static inline struct slot *slot_get(struct mm_struct *mm, bool may_sleep,
+				    struct thread_block **ret_block)
+{
+	struct slot *slot = slot_at_hand(mm, ret_block);
+
+	return likely(slot) ? slot : slot_get_slow(mm, may_sleep, ret_block);
 }
 
 /*
@@ -315,11 +325,8 @@ static inline unsigned long slot_announce(struct mm_struct *mm,
 					  unsigned long state)
 {
 	unsigned long version = READ_ONCE(mm->index.version);
-	unsigned long id = READ_ONCE(slot->word);
+	unsigned long id = READ_ONCE(slot->word) | SLOT_ACTIVE;
 
-	if (unlikely(!(unsigned int)id))
-		id = slot_new_ids(mm);
-	id |= SLOT_ACTIVE;
 	/*
 	 * Ordering: (SLOT-START) pairs with (SLOT-RECHECK) in slot_covers():
 	 * who reads the new range with the old word finds the word changed.
@@ -377,7 +384,7 @@ static inline void slot_set(struct slot *slot, unsigned long word)
 {
 	/*
 	 * Ordering: (SLOT-STATE) pairs with (SLOT-SEEN) in slot_covers() and
-	 * (SLOT-WAITED) in is_over() and (SLOT-REUSE) in slot_get() and
+	 * (SLOT-WAITED) in is_over() and (SLOT-REUSE) in slot_at_hand() and
 	 * (SLOT-AGAIN) in block_free_slot() and (WALKER-TRY) in
 	 * list_has_walkers() and (SLOT-WAITER) in slot_sleep() and
 	 * (REAP-FENCE) in uhmm_interval_notifier_remove_async(): who sees the

@@ -160,7 +160,11 @@ static bool call_checked(struct caller *c,
 static inline void cursor_to(struct slot *slot, unsigned long start,
 			     unsigned long order)
 {
-	WRITE_ONCE(slot->cursor_order, order);
+	/*
+	 * Ordering: (CURSOR-ORDER) pairs with (ORDER-SEEN) in sub_passed(): as
+	 * (CURSOR); of equal starts it alone tells how far it is.
+	 */
+	smp_store_release(&slot->cursor_order, order);
 	/*
 	 * Ordering: (CURSOR) pairs with (CURSOR-SEEN) in sub_passed(): what is
 	 * behind the cursor has been called.
@@ -258,7 +262,11 @@ static int call_all(struct caller *c, struct index_walk *walk,
 		next = finish->next;
 		call_finish(c, finish);
 	}
-	WRITE_ONCE(c->slot->finishing, 0);
+	/*
+	 * Ordering: (FINISHED) pairs with (FINISHED-SEEN) in sub_passed(): see
+	 * there.
+	 */
+	smp_store_release(&c->slot->finishing, 0);
 	WRITE_ONCE(c->slot->cursor_order, 0);
 	WRITE_ONCE(c->slot->cursor, 0);
 	return ret;
@@ -307,34 +315,19 @@ static int start_slow(struct caller *c, struct mmu_notifier_range *range,
 	return ret;
 }
 
-static inline int start(struct mmu_notifier_range *range, bool blockable,
-			const void *from)
+/* Announced; look who is hit. */
+static __attribute__((noinline)) int
+start_search(struct mmu_notifier_range *range, struct slot *slot,
+	     struct thread_block *block, unsigned long id, const void *from)
 {
 	struct uhmm_interval_node *hits[INDEX_BATCH];
 	struct mm_struct *mm = range->mm;
-	struct thread_block *block;
 	struct index_walk walk;
-	struct slot *slot;
 	struct caller c;
-	unsigned long id;
 	unsigned int n;
 
-	if (unlikely(!mm || range->start >= range->end)) {
-		range->slot = NULL;
-		return -EINVAL;
-	}
-	slot = slot_get(mm, blockable, &block);
-	if (unlikely(!slot)) {
-		range->slot = NULL;
-		return -EAGAIN;
-	}
-	id = slot_announce(mm, slot, range->start, range->end - 1, 0);
 	n = index_find(&mm->index, &block->finger, range->start,
 		       range->end - 1, &walk, hits);
-	range->slot = slot;
-	range->id = id;
-	WRITE_ONCE(block->counters.starts, block->counters.starts + 1);
-	UHMM_PROBE4(start, range, id, range->event, blockable);
 	if (likely(!n && walk.done && !READ_ONCE(mm->flags))) {
 		slot_leave_index(slot, id | SLOT_CALLED);
 		return 0;
@@ -349,29 +342,88 @@ static inline int start(struct mmu_notifier_range *range, bool blockable,
 	return start_slow(&c, range, &walk, hits, n);
 }
 
+/*
+ * What most starts do, nobody being there: without a call, so that nothing has
+ * to be saved.
+ */
+static inline __attribute__((always_inline)) int
+start_at(struct mmu_notifier_range *range, struct slot *slot,
+	 struct thread_block *block, const void *from)
+{
+	struct mm_struct *mm = range->mm;
+	unsigned long id;
+
+	id = slot_announce(mm, slot, range->start, range->end - 1, 0);
+	range->slot = slot;
+	range->id = id;
+	WRITE_ONCE(block->counters.starts, block->counters.starts + 1);
+	UHMM_PROBE4(start, range, id, range->event,
+		    mmu_notifier_range_blockable(range));
+	if (unlikely(!index_nothing(&mm->index, &block->finger, range->start,
+				    range->end - 1) ||
+		     READ_ONCE(mm->flags)))
+		return start_search(range, slot, block, id, from);
+	slot_leave_index(slot, id | SLOT_CALLED);
+	return 0;
+}
+
+/* No slot is at hand, or the range is not one. */
+static __attribute__((noinline)) int
+start_odd(struct mmu_notifier_range *range, const void *from)
+{
+	struct thread_block *block;
+	struct slot *slot;
+
+	range->slot = NULL;
+	if (!range->mm || range->start >= range->end)
+		return -EINVAL;
+	slot = slot_get(range->mm, mmu_notifier_range_blockable(range), &block);
+	return slot ? start_at(range, slot, block, from) : -EAGAIN;
+}
+
+static inline __attribute__((always_inline)) int
+start(struct mmu_notifier_range *range, const void *from)
+{
+	struct thread_block *block;
+	struct slot *slot;
+
+	if (unlikely(!range->mm || range->start >= range->end))
+		return start_odd(range, from);
+	slot = slot_at_hand(range->mm, &block);
+	if (unlikely(!slot))
+		return start_odd(range, from);
+	return start_at(range, slot, block, from);
+}
+
 int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 {
 	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
-	return start(range, true, CHECK_FROM);
+	return start(range, CHECK_FROM);
 }
 
 int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 {
 	range->flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
-	return start(range, false, CHECK_FROM);
+	return start(range, CHECK_FROM);
 }
 
-static void end_slow(struct slot *slot, struct mmu_notifier_range *range,
-		     const void *from)
+static __attribute__((noinline)) void
+end_slow(struct mmu_notifier_range *range, const void *from)
 {
+	struct slot *slot = range->slot;
 	bool checked = range->listed & LISTED_CHECKED;
 
+	if (!slot || SLOT_ID(READ_ONCE(slot->word)) != SLOT_ID(range->id)) {
+		check_end_without_start(range, from);
+		return;
+	}
 	range->id &= ~ID_WATCHED;
 	range->listed &= ~LISTED_CHECKED;
 	if (range->listed)
 		list_end(slot, range);
 	if (checked)
 		check_end(range, range->id, from);
+	slot_end(slot, range->id);
 }
 
 void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
@@ -379,14 +431,12 @@ void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 	struct slot *slot = range->slot;
 
 	UHMM_PROBE2(end, range, range->id);
-	if (unlikely(!slot || SLOT_ID(READ_ONCE(slot->word)) !=
-				      SLOT_ID(range->id))) {
-		check_end_without_start(range, CHECK_FROM);
-		return;
-	}
-	if (unlikely(range->id & ID_WATCHED))
-		end_slow(slot, range, CHECK_FROM);
-	slot_end(slot, range->id);
+	/* Nothing but how far it is may differ; nobody watches. */
+	if (unlikely(!slot || range->id & ID_WATCHED ||
+		     (READ_ONCE(slot->word) ^ range->id) >= SLOT_STEP))
+		end_slow(range, CHECK_FROM);
+	else
+		slot_end(slot, range->id);
 }
 
 bool mm_has_notifiers(struct mm_struct *mm)

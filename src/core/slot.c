@@ -131,15 +131,23 @@ static void block_remember(struct mm_struct *mm, struct thread_block *block)
 	cached->block = block;
 }
 
-static struct slot *block_free_slot(struct thread_block *block)
+static struct slot *block_free_slot(struct mm_struct *mm,
+				    struct thread_block *block)
 {
+	unsigned long word;
+
 	for (unsigned long i = 0; i < BLOCK_SLOTS; i++) {
 		/*
 		 * Ordering: (SLOT-AGAIN) pairs with (SLOT-STATE) in slot_set():
 		 * as (SLOT-REUSE).
 		 */
-		if (smp_load_acquire(&block->slots[i].word) & SLOT_ACTIVE)
+		word = smp_load_acquire(&block->slots[i].word);
+		if (word & SLOT_ACTIVE)
 			continue;
+		if (!SLOT_HAS_IDS(word))
+			WRITE_ONCE(block->slots[i].word,
+				   fetch_add(&mm->next_ids, SLOT_IDS) +
+					   SLOT_STEP);
 		if (i >= block->nslots)
 			WRITE_ONCE(block->nslots, i + 1);
 		return &block->slots[i];
@@ -157,7 +165,7 @@ static struct slot *slot_of_mine(struct mm_struct *mm,
 	for_each_block(block, mm) {
 		if (READ_ONCE(block->owner) != me)
 			continue;
-		slot = block_free_slot(block);
+		slot = block_free_slot(mm, block);
 		if (slot) {
 			*ret_block = block;
 			return slot;
@@ -219,12 +227,7 @@ struct slot *slot_get_slow(struct mm_struct *mm, bool may_sleep,
 		sync_at_thread_exit(thread_exit);
 	block_remember(mm, block);
 	*ret_block = block;
-	return block_free_slot(block);
-}
-
-unsigned long slot_new_ids(struct mm_struct *mm)
-{
-	return fetch_add(&mm->next_ids, SLOT_IDS);
+	return block_free_slot(mm, block);
 }
 
 /* Has the calling thread another invalidation open? */

@@ -133,22 +133,31 @@ static bool sub_unlink(struct mmu_interval_notifier *sub)
 static bool sub_passed(const struct slot *slot, unsigned long word,
 		       const struct mmu_interval_notifier *sub)
 {
-	unsigned long start;
+	unsigned long start, order;
 
 	if (!(word & SLOT_ACTIVE) || word & SLOT_CALLED)
 		return true;
 	/*
 	 * Ordering: (CURSOR-SEEN) pairs with (CURSOR) in cursor_to(): the
-	 * callbacks are over. The order may be that of the next cursor, and
-	 * then the start is about to be.
+	 * callbacks are over.
 	 */
 	start = smp_load_acquire(&slot->cursor);
-	if (READ_ONCE(slot->finishing))
+	/*
+	 * Ordering: (ORDER-SEEN) pairs with (CURSOR-ORDER) in cursor_to(): this
+	 * may be that of a later cursor; then the callbacks are over up to
+	 * there, and whether second passes are due is known.
+	 */
+	order = smp_load_acquire(&slot->cursor_order);
+	/*
+	 * Ordering: (FINISHED-SEEN) pairs with (FINISHED) in call_all(): the
+	 * second passes are over. Looked at last: a first pass may have been
+	 * made before the cursor moved.
+	 */
+	if (smp_load_acquire(&slot->finishing))
 		return false;
 	return start > sub->interval_tree.start ||
 	       (start == sub->interval_tree.start &&
-		READ_ONCE(slot->cursor_order) >
-			node_order(&sub->interval_tree));
+		order > node_order(&sub->interval_tree));
 }
 
 struct removal {

@@ -194,9 +194,10 @@ static void inner_add_from(struct index_inner *inner,
 static void bump(struct interval_index *ix) __must_hold(&ix->lock)
 {
 	/*
-	 * Ordering: (IX-VERSION) pairs with (IX-FINGER) in index_find(): a
-	 * finger that is still good was made after the bounds rose and the
-	 * nodes were replaced, or belongs to a search that we will wait for.
+	 * Ordering: (IX-VERSION) pairs with (IX-FINGER) in index_find() and
+	 * (IX-NOTHING) in index_nothing(): a finger that is still good was made
+	 * after the bounds rose and the nodes were replaced, or belongs to a
+	 * search that we will wait for.
 	 */
 	smp_store_release(&ix->version, ix->version + 1);
 }
@@ -373,7 +374,8 @@ static void leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
 	smp_store_release(&leaf->perm, perm_insert(perm, pos));
 	/*
 	 * Ordering: (IX-ADDED) pairs with (IX-TAG) in index_find() and
-	 * (IX-TAG-SEEN) in walk_tree(): who reads the new tag finds the entry.
+	 * (IX-NO-NEWS) in index_nothing() and (IX-TAG-SEEN) in walk_tree(): who
+	 * reads the new tag finds the entry.
 	 */
 	smp_store_release(&leaf->tag, leaf->tag + INDEX_ADDED);
 }

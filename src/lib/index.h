@@ -260,6 +260,24 @@ unsigned long index_stamp(struct interval_index *ix);
 /* Bytes that the index has from the allocator. */
 size_t index_bytes(struct interval_index *ix);
 
+/*
+ * Does @finger show that nothing of [start, last] is there? As index_find()
+ * would find out, in no time and without a call.
+ */
+static inline bool index_nothing(const struct interval_index *ix,
+				 const struct index_finger *finger,
+				 unsigned long start, unsigned long last)
+{
+	const struct index_node *leaf = finger->leaf;
+
+	/* Ordering: (IX-NOTHING) pairs with (IX-VERSION) in bump(): as (IX-FINGER). */
+	if (unlikely(finger->version != smp_load_acquire(&ix->version) ||
+		     start < finger->start || last > finger->last))
+		return false;
+	/* Ordering: (IX-NO-NEWS) pairs with (IX-ADDED) in leaf_add(): as (IX-TAG). */
+	return !leaf || smp_load_acquire(&leaf->tag) == finger->tag;
+}
+
 /**
  * index_find() - begin to search
  * @ix: the index

@@ -141,8 +141,8 @@ void fight(const struct duel *which)
 
 	sigaction(SIGTRAP, &action, NULL);
 	duel = which;
-	while (run_once(at)) {
-		if (++at == MAX_STEPS)
+	while (run_once(at) && at++ != duel->instructions) {
+		if (at == MAX_STEPS)
 			fail_msg("no end after %d steps", at);
 	}
 	/* It was really stopped, in more than a call or two. */

@@ -15,7 +15,7 @@
  * @stepped is stopped once, and then @other runs, until it is done or waits.
  * What it waits for ends with @stepped, or else with @finish: then @may_wait.
  * The last two say what is wrong: @both_done, if it may not wait, when both
- * are done, @ended after @finish.
+ * are done, @ended after @finish. @instructions: so many are enough; 0: all.
  */
 struct duel {
 	void (*setup)(void);
@@ -25,6 +25,7 @@ struct duel {
 	const char *(*both_done)(void);
 	void (*finish)(void);
 	const char *(*ended)(void);
+	int instructions;
 };
 
 void fight(const struct duel *which);

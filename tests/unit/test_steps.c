@@ -241,6 +241,106 @@ static void a_read_meets_an_invalidation(void **state)
 	fight(&duel);
 }
 
+/* ------------------------------------------------------- two passes and remove
+ * Of four at the same address the second is at a gate, the third has two
+ * passes, and the fourth gives whoever removes the third some time: that must
+ * wait for the second pass, wherever the start comes to while it looks.
+ */
+static struct mirror before, between, behind;
+static struct mmu_interval_notifier passes;
+static struct mmu_interval_notifier_finish finish;
+static struct gate gate;
+static struct task starter;
+static int reached;
+
+static bool first_pass(struct mmu_interval_notifier *sub,
+		       const struct mmu_notifier_range *r,
+		       unsigned long cur_seq,
+		       struct mmu_interval_notifier_finish **ret_finish)
+{
+	mmu_interval_set_seq(sub, cur_seq);
+	*ret_finish = &finish;
+	return true;
+}
+
+static void second_pass(struct mmu_interval_notifier_finish *f)
+{
+	call_late(NULL, NULL);
+}
+
+static void give_time(struct mirror *m, const struct mmu_notifier_range *r)
+{
+	set(&reached, 1);
+	for (int i = 0; i < 300 && !look(&gone); i++)
+		sync_yield();
+}
+
+static void add_quiet(struct mirror *m, int id)
+{
+	mirror_add(m, id, PG(10), 1);
+	m->quiet = true;
+}
+
+static void add_four(void)
+{
+	static const struct mmu_interval_notifier_ops ops = {
+		.invalidate_start = first_pass,
+		.invalidate_finish = second_pass,
+	};
+
+	gate_init(&gate);
+	gone = late = reached = 0;
+	add_quiet(&before, 1);
+	add_quiet(&between, 2);
+	if (mmu_interval_notifier_insert(&passes, mm, PG(10), 1, &ops))
+		abort();
+	add_quiet(&behind, 3);
+	between.hook = mirror_at_gate;
+	between.data = &gate;
+	behind.hook = give_time;
+	task_start(&starter, invalidate_task, NULL);
+	gate_await(&gate);
+}
+
+/* If it can be at once; the rest is done in the end. */
+static void remove_passes(void)
+{
+	if (!uhmm_interval_notifier_remove_timeout(&passes, 0))
+		set(&gone, 1);
+}
+
+static void go_on_behind_it(void)
+{
+	gate_open(&gate);
+	/* A start that finds it gone has no more of it to call. */
+	while (!look(&reached))
+		sync_yield();
+}
+
+static const char *no_late_pass(void)
+{
+	task_join(&starter);
+	mmu_interval_notifier_remove(&passes);
+	mirror_drop(&before);
+	mirror_drop(&between);
+	mirror_drop(&behind);
+	return look(&late) ? "a second pass came after remove" : NULL;
+}
+
+static void a_remove_meets_the_first_of_two_passes(void **state)
+{
+	static const struct duel duel = {
+		.setup = add_four,
+		.stepped = remove_passes,
+		.other = go_on_behind_it,
+		.ended = no_late_pass,
+		/* What follows is a loop that looks again and again. */
+		.instructions = 600,
+	};
+
+	fight(&duel);
+}
+
 /* --------------------------------------------------------------- reservations */
 
 static void reserve_and_read(void)
@@ -382,6 +482,7 @@ int main(int argc, char **argv)
 		CASE(a_start_meets_a_read),
 		CASE(an_end_meets_a_read),
 		CASE(a_read_meets_an_invalidation),
+		CASE(a_remove_meets_the_first_of_two_passes),
 		CASE(a_start_meets_a_reservation),
 		CASE(a_start_waits_for_no_reservation_that_is_given_up),
 		CASE(a_start_meets_an_asynchronous_remove),
