@@ -69,7 +69,8 @@ static const char *cpu_vectors(void)
 	while (getline(&line, &size, file) > 0) {
 		if (strncmp(line, "flags", 5))
 			continue;
-		if (strstr(line, " avx512f"))
+		if (strstr(line, " avx512f") &&
+		    strstr(line, " avx512dq") && strstr(line, " avx512vl"))
 			best = "AVX-512";
 		else if (strstr(line, " avx2"))
 			best = "AVX2";

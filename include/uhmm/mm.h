@@ -446,7 +446,8 @@ struct uhmm_mm_stats {
  * @mm: the address space
  * @ret_stats: returns them
  *
- * Each is exact once the threads that count stand still, and never goes back.
+ * Each is exact once the threads that count stand still, and does not go back,
+ * but for @subscriptions.
  *
  * Context: any; takes no lock.
  * Return: 0; -EINVAL: a NULL pointer.

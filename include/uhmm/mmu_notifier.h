@@ -577,7 +577,7 @@ uhmm_interval_tag_valid(const struct mmu_interval_notifier *interval_sub,
 	 * that sees the new number sees what led to it.
 	 */
 	return __atomic_load_n(&interval_sub->invalidate_seq,
-			       __ATOMIC_ACQUIRE) == tag;
+			       __ATOMIC_ACQUIRE) == (tag & ~(1UL << 63));
 }
 
 #ifdef __cplusplus

@@ -379,29 +379,10 @@ static inline void slot_settle(const struct slot *slot)
 		slot_wait_search(slot, word);
 }
 
-/* Change the word, and wake whoever sleeps until it changes. */
-static inline void slot_set(struct slot *slot, unsigned long word)
-{
-	/*
-	 * Ordering: (SLOT-STATE) pairs with (SLOT-SEEN) in slot_covers() and
-	 * (SLOT-WAITED) in is_over() and (SLOT-REUSE) in slot_at_hand() and
-	 * (SLOT-AGAIN) in block_free_slot() and (WALKER-TRY) in
-	 * list_has_walkers() and (SLOT-WAITER) in slot_sleep() and
-	 * (REAP-FENCE) in uhmm_interval_notifier_remove_async(): who sees the
-	 * new state sees what the invalidation did before: at the end, the
-	 * page tables that it changed; and whoever sleeps is woken.
-	 */
-	if (likely(sync_asymmetric)) {
-		smp_store_release(&slot->word, word);
-		barrier();
-	} else {
-		xchg(&slot->word, word);
-	}
-	if (unlikely(READ_ONCE(slot->waiters)))
-		slot_wake(slot);
-}
-
-/* Wake whoever sleeps until something else than the word changes. */
+/*
+ * Something in the slot has changed: wake whoever sleeps until it does. A fence,
+ * not an exchange of what changed, which on aarch64 lets the load go ahead.
+ */
 static inline void slot_changed(struct slot *slot)
 {
 	if (likely(sync_asymmetric)) {
@@ -415,6 +396,23 @@ static inline void slot_changed(struct slot *slot)
 	}
 	if (unlikely(READ_ONCE(slot->waiters)))
 		slot_wake(slot);
+}
+
+/* Change the word, and wake whoever sleeps until it changes. */
+static inline void slot_set(struct slot *slot, unsigned long word)
+{
+	/*
+	 * Ordering: (SLOT-STATE) pairs with (SLOT-SEEN) in slot_covers() and
+	 * (SLOT-WAITED) in is_over() and (SLOT-REUSE) in slot_at_hand() and
+	 * (SLOT-AGAIN) in block_free_slot() and (WALKER-TRY) in
+	 * list_has_walkers() and (SLOT-WAITER) in slot_sleep() and
+	 * (REAP-FENCE) in uhmm_interval_notifier_remove_async() and
+	 * (PUT-FENCE) in mmu_notifier_put(): who sees the
+	 * new state sees what the invalidation did before: at the end, the
+	 * page tables that it changed; and whoever sleeps is woken.
+	 */
+	smp_store_release(&slot->word, word);
+	slot_changed(slot);
 }
 
 static inline void slot_end(struct slot *slot, unsigned long id)

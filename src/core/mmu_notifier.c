@@ -210,7 +210,11 @@ static unsigned int call_resume(struct caller *c, struct index_walk *walk,
 	unsigned int n;
 
 	cursor_to(slot, walk->start, walk->order);
-	WRITE_ONCE(slot->version, READ_ONCE(c->mm->index.version));
+	/*
+	 * Ordering: (RESUME-VERSION) pairs with (VERSION-SEEN) in
+	 * may_be_called(): what was found before has been called.
+	 */
+	smp_store_release(&slot->version, READ_ONCE(c->mm->index.version));
 	/*
 	 * Ordering: (RESUME) pairs with (SEARCH-OLD) in slot_oldest_reader():
 	 * the version is in place.

@@ -81,6 +81,11 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 			subscription->version = list_cut(mm, subscription);
 		else
 			subscription->version = mm->list_version;
+		/*
+		 * Ordering: (PUT-FENCE) pairs with (SLOT-STATE) in slot_set():
+		 * a walk that ends behind this sees what is to be freed.
+		 */
+		smp_mb_others();
 	}
 	spin_unlock(&mm->list_lock);
 	if (last)

@@ -45,12 +45,17 @@ struct mmu_notifier *list_walk_begin(struct list_walk *w,
 	w->mm = mm;
 	w->slot = slot;
 	w->newest = newest;
-	WRITE_ONCE(slot->list_version, READ_ONCE(mm->list_version));
+	/*
+	 * Ordering: (LIST-AGAIN) pairs with (LIST-AGAIN-SEEN) in walk_over():
+	 * the walk before this one is over.
+	 */
+	smp_store_release(&slot->list_version, READ_ONCE(mm->list_version));
 	WRITE_ONCE(slot->listed, LISTED_ALL);
 	slot_set(slot, slot->word | SLOT_LISTED);
 	/*
-	 * Ordering: (WALK-FENCE) pairs with (LIST-CUT-FENCE) in list_cut():
-	 * who is cut off without seeing us is not found by us.
+	 * Ordering: (WALK-FENCE) pairs with (LIST-CUT-FENCE) in list_cut() and
+	 * (LIST-VERSION) in list_cut(): who is cut off without seeing us is not
+	 * found by us.
 	 */
 	smp_mb();
 	/* Ordering: (LIST-HEAD) pairs with (LIST-ADD) in list_add(): it is seen as it was made. */
@@ -69,7 +74,11 @@ struct mmu_notifier *list_walk_next(struct list_walk *w)
 void list_walk_end(struct list_walk *w)
 {
 	slot_set(w->slot, w->slot->word & ~SLOT_LISTED);
-	WRITE_ONCE(w->slot->listed, 0);
+	/*
+	 * Ordering: (LIST-LEFT) pairs with (LIST-PASSED) in walk_over(): as
+	 * (LIST-PASS).
+	 */
+	smp_store_release(&w->slot->listed, 0);
 	/* Seen, thanks to slot_set() and the membarrier in list_cut(). */
 	if (unlikely(READ_ONCE(w->mm->putting)))
 		list_reap(w->mm);
@@ -97,12 +106,17 @@ static bool walk_over(const struct slot *slot, unsigned long word,
 {
 	const struct walker *walker = arg;
 
-	if (!(word & SLOT_LISTED) ||
-	    READ_ONCE(slot->list_version) >= walker->version)
+	if (!(word & SLOT_LISTED))
 		return true;
 	/*
-	 * Ordering: (LIST-PASSED) pairs with (LIST-PASS) in walk_to(): its
-	 * callback is over.
+	 * Ordering: (LIST-AGAIN-SEEN) pairs with (LIST-AGAIN) in
+	 * list_walk_begin(): see there.
+	 */
+	if (smp_load_acquire(&slot->list_version) >= walker->version)
+		return true;
+	/*
+	 * Ordering: (LIST-PASSED) pairs with (LIST-PASS) in walk_to() and
+	 * (LIST-LEFT) in list_walk_end(): its callback is over.
 	 */
 	return walker->subscription &&
 	       smp_load_acquire(&slot->listed) < walker->subscription->seq;
@@ -178,7 +192,12 @@ unsigned long list_cut(struct mm_struct *mm,
 	 */
 	smp_store_release(at, subscription->next);
 	subscription->state &= ~MN_LISTED;
-	WRITE_ONCE(mm->list_version, mm->list_version + 1);
+	/*
+	 * Ordering: (LIST-VERSION) pairs with (WALK-FENCE) in
+	 * list_walk_begin(): a walk that begins with the new one does not find
+	 * what was cut.
+	 */
+	smp_store_release(&mm->list_version, mm->list_version + 1);
 	/*
 	 * Ordering: (LIST-CUT-FENCE) pairs with (WALK-FENCE) in list_walk_begin():
 	 * see there. Walkers that then leave see what is written after this.
@@ -404,6 +423,17 @@ int uhmm_notifier_register_timeout(struct mmu_notifier *subscription,
 
 /* --------------------------------------------------------------- unregister */
 
+static bool is_member(struct mm_struct *mm,
+		      const struct mmu_notifier *subscription)
+{
+	bool member;
+
+	spin_lock(&mm->list_lock);
+	member = subscription->state & MN_MEMBER;
+	spin_unlock(&mm->list_lock);
+	return member;
+}
+
 /* True, once, for whoever is to call release. */
 static bool take_release(struct mm_struct *mm,
 			 struct mmu_notifier *subscription)
@@ -443,7 +473,7 @@ static int do_unregister(struct mmu_notifier *subscription,
 	int ret;
 
 	if (!subscription || !mm || subscription->mm != mm ||
-	    !(subscription->state & MN_MEMBER))
+	    !is_member(mm, subscription))
 		return -EINVAL;
 	if (!check_may_wait(mm, "mmu_notifier_unregister", from))
 		return -EDEADLK;

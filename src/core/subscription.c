@@ -191,6 +191,12 @@ static int wait_for_callbacks(struct mmu_interval_notifier *sub,
 				   sub->interval_tree.last);
 		if (!word || sub_passed(slot, word, sub))
 			continue;
+		/*
+		 * A search that began behind the last look does not find it,
+		 * and wakes nobody if it finds nobody.
+		 */
+		if (word & SLOT_SEARCH && !READ_ONCE(slot->finishing))
+			continue;
 		removal.id = SLOT_ID(word);
 		ret = slot_wait(slot, removal_over, &removal, patience);
 		if (ret)
@@ -203,19 +209,22 @@ static int wait_for_callbacks(struct mmu_interval_notifier *sub,
 static int sub_leave(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 		     struct patience patience)
 {
+	bool last, retried = patience.interruptible;
 	int ret;
 
 	if (sub->removing == SUB_INSERTED) {
 		reserve_forget(sub);
-		sub->removing = sub_unlink(sub) ? SUB_HOLDS : SUB_UNLINKED;
+		/* While it is in the index: later nobody else may be left. */
+		if (retried)
+			mmgrab(mm);
+		last = sub_unlink(sub);
+		if (retried && last)
+			mmdrop(mm);
+		sub->removing = last || retried ? SUB_HOLDS : SUB_UNLINKED;
 	}
 	ret = wait_for_callbacks(sub, patience);
 	if (mm_checked(mm))
 		check_removed(sub, ret);
-	if (ret && sub->removing == SUB_UNLINKED) {
-		mmgrab(mm);
-		sub->removing = SUB_HOLDS;
-	}
 	return ret;
 }
 
@@ -279,7 +288,12 @@ static bool may_be_called(struct mm_struct *mm,
 			continue;
 		if (READ_ONCE(slot->finishing))
 			return true;
-		if (!(word & SLOT_SEARCH) && READ_ONCE(slot->version) < version)
+		/*
+		 * Ordering: (VERSION-SEEN) pairs with (RESUME-VERSION) in
+		 * call_resume(): see there.
+		 */
+		if (!(word & SLOT_SEARCH) &&
+		    smp_load_acquire(&slot->version) < version)
 			return true;
 	}
 	return false;

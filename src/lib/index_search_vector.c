@@ -6,7 +6,10 @@
 
 const struct index_search *index_search_vector(void)
 {
-	if (__builtin_cpu_supports("avx512f"))
+	/* All that the build asks for, see meson.build. */
+	if (__builtin_cpu_supports("avx512f") &&
+	    __builtin_cpu_supports("avx512dq") &&
+	    __builtin_cpu_supports("avx512vl"))
 		return &index_search_avx512;
 	if (__builtin_cpu_supports("avx2"))
 		return &index_search_avx2;

@@ -264,7 +264,7 @@ static void (*exit_fn)(void);
 static void thread_exits(void *unused)
 {
 	(void)unused;
-	exit_fn();
+	READ_ONCE(exit_fn)();
 }
 
 static void make_exit_key(void)

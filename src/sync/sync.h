@@ -117,7 +117,8 @@ static inline void spin_unlock(spinlock_t *lock)
 		smp_store_release(&lock->locked, 0);
 		barrier();
 	} else {
-		xchg(&lock->locked, 0);
+		smp_store_release(&lock->locked, 0);
+		smp_mb();
 	}
 	if (unlikely(READ_ONCE(lock->waiters)))
 		spin_unlock_wake(lock);

@@ -120,14 +120,14 @@ static void an_address_space(void **state)
 #define MANY 3000
 
 static struct mmu_interval_notifier subs[MANY];
-static unsigned int calls;
+static int calls;
 
 static bool count_call(struct mmu_interval_notifier *sub,
 		       const struct mmu_notifier_range *range,
 		       unsigned long seq)
 {
 	mmu_interval_set_seq(sub, seq);
-	calls++;
+	count(&calls);
 	return true;
 }
 
