@@ -41,9 +41,21 @@ PROGRAMS = {
                ['-Wl,--wrap=syscall']),
     'litmus': (['tests/stress/litmus*.c', 'tests/stress/refuse_membarrier.c'],
                ['-Wl,--wrap=syscall']),
+    'interleave': (['tests/mutants/interleave*.c'], []),
     'test_index': (['tests/unit/test_index.c', 'tests/fuzz/index_history.c'],
                    ['-Wl,--wrap=aligned_alloc', '-lcmocka']),
 }
+
+UTIL = 'tests/unit/util.c'
+for name in ['async_remove', 'batch', 'fork', 'insert', 'invalidate', 'list',
+             'list_get', 'membarrier', 'mm', 'read', 'release', 'reserve',
+             'reserve_progress', 'tagged', 'threads', 'timed', 'two_pass']:
+    PROGRAMS['test_' + name] = ([f'tests/unit/test_{name}.c', UTIL],
+                                ['-lcmocka'])
+for name in ['steps', 'steps_list', 'steps_end']:
+    PROGRAMS['test_' + name] = (
+        [f'tests/unit/test_{name}.c', 'tests/unit/duel.c', UTIL],
+        ['-lcmocka'] + ['-Wl,--wrap=free'] * (name == 'steps_end'))
 
 
 class BuildError(Exception):
@@ -107,6 +119,16 @@ class Builder:
         self.vector = platform.machine() == 'x86_64'
         self.out.mkdir(parents=True, exist_ok=True)
 
+    def links(self, *options):
+        """Is there what a program needs that is built like that?"""
+        target = self.out / f'empty.{os.getpid()}'
+        done = subprocess.run(
+            self.compiler + list(options) + ['-x', 'c', '-', '-o', str(target)],
+            input='int main(void) { return 0; }', text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        target.unlink(missing_ok=True)
+        return not done.returncode
+
     def sources(self, tree, program, flavour):
         """(file, more options) of a program."""
         own, _ = PROGRAMS[program]
@@ -138,7 +160,7 @@ class Builder:
             path = place / part
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(tree.text(part))
-        partial = self.out / (stem + '.partial.o')
+        partial = self.out / f'{stem}.{os.getpid()}.o'
         command = self.compiler + COMMON + options + [
             '-I' + str(place / folder)
             for folder in ('include', 'src', 'tests', 'tests/stress')]

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Releases and acquires, by their labels in docs/ordering.md."""
+
+from detectors import (INDEX, INDEX_H, INTERNAL, LIST, NOTIFIER, PUBLIC, READ,
+                       RESERVE, SEARCH, SLOT, SUB, Group, Mutant, litmus,
+                       stress)
+
+NO_PLAIN = 'x86-64 orders it, and no plain word is ordered by it'
+NO_FENCE = 'x86-64 orders it, and ThreadSanitizer does not model fences'
+
+
+def masked(by):
+    return f'x86-64 orders it, and for plain words {by} does, too'
+
+
+def watched(case, seconds=2):
+    return litmus(case, seconds, 'tsan')
+
+
+END = watched('an end wakes the reads')
+INDEXES = watched('a search meets writers of the index')
+PUTS = watched('a notifier that was put')
+REGISTERS = watched('register meets a start')
+REMOVES = watched('remove meets a start')
+TAGS = watched('a tag is checked')
+LEAVERS = watched('the last two removes')
+PASSERS = watched('unregister does not wait for other')
+CALLBACKS = watched('the end of a callback wakes')
+WALKS = watched('unregister is woken')
+ONE_PAGE = stress('one-page', flavour='tsan')
+HOT = stress('hot', flavour='tsan')
+
+
+def release(label, path, args, behind='', **rest):
+    return Mutant(label, 'a plain store',
+                  [(path, f'smp_store_release(&{args}){behind}',
+                    f'WRITE_ONCE({args}){behind}')], **rest)
+
+
+def acquire(label, path, word, before='', behind='', **rest):
+    return Mutant(label, 'a plain load',
+                  [(path, f'{before}smp_load_acquire(&{word}){behind}',
+                    f'{before}READ_ONCE({word}){behind}')], **rest)
+
+
+def exchange(label, path, word, old, new, **rest):
+    return Mutant(label, 'a compare and exchange that orders nothing',
+                  [(path, f'try_cmpxchg(&{word}, &{old}, {new})',
+                    f'__atomic_compare_exchange_n(&{word}, &{old}, {new}, '
+                    'false,\n\t\t__ATOMIC_RELAXED, __ATOMIC_RELAXED)')], **rest)
+
+
+def edits(*mutants):
+    return [edit for mutant in mutants for edit in mutant.edits]
+
+
+FILL = release('IX-FILL', INDEX, 'leaf->at[slot], (void *)x',
+               caught_by=[HOT])
+PUBLISH = release('IX-PUBLISH', INDEX, 'leaf->perm, perm_insert(perm, pos)',
+                  why_not=masked('IX-FILL'))
+TAKE = acquire('IX-TAKE', SEARCH, 'leaf->at[slot]', caught_by=[HOT])
+LEAF = acquire('IX-LEAF', SEARCH, 'leaf->perm', why_not=masked('IX-TAKE'))
+
+MUTANTS = [
+    Mutant('READ-SEQ', 'a plain load',
+           [(PUBLIC, 'seq = __atomic_load_n(&interval_sub->invalidate_seq, '
+             '__ATOMIC_ACQUIRE)', 'seq = __atomic_load_n('
+             '&interval_sub->invalidate_seq, __ATOMIC_RELAXED)')],
+           why_not=masked('what is waited for')),
+    Mutant('READ-VERIFIED', 'a plain load',
+           [(PUBLIC, '&interval_sub->verified, __ATOMIC_ACQUIRE',
+             '&interval_sub->verified, __ATOMIC_RELAXED')], [END]),
+    Mutant('SET-SEQ', 'a plain store',
+           [(PUBLIC, 'cur_seq,\n\t\t\t __ATOMIC_RELEASE',
+             'cur_seq,\n\t\t\t __ATOMIC_RELAXED')],
+           why_not=masked('what is waited for')),
+    Mutant('TAG-CHECK', 'a plain load',
+           [(PUBLIC, '__ATOMIC_ACQUIRE) == (tag', '__ATOMIC_RELAXED) == (tag')],
+           [TAGS]),
+    acquire('BLOCKS-SEEN', INTERNAL, '(mm)->blocks', caught_by=[REMOVES]),
+    acquire('SLOT-REUSE', INTERNAL, 'block->slots[0].word',
+            caught_by=[HOT]),
+    release('HOLD-END', INTERNAL, 'block->holds, block->holds - 1',
+            caught_by=[LEAVERS]),
+    release('SLOT-START', INTERNAL, 'slot->start, start', why_not=NO_PLAIN),
+    release('SLOT-LAST', INTERNAL, 'slot->last, last', why_not=NO_PLAIN),
+    release('SLOT-ANNOUNCE', INTERNAL, 'slot->word, id | state | SLOT_SEARCH',
+            why_not=NO_PLAIN),
+    release('SEARCH-LEAVE', INTERNAL, 'slot->word, word', ';\n}',
+            why_not='x86-64 orders it, and who is only looked at is not met '
+            'by its end'),
+    acquire('SEARCH-SEEN', INTERNAL, 'slot->word', '',
+            ';\n\n\tif (unlikely(word & SLOT_SEARCH))',
+            why_not='as SEARCH-LEAVE'),
+    release('SLOT-STATE', INTERNAL, 'slot->word, word', ';\n\tslot_changed(slot)',
+            caught_by=[CALLBACKS, ONE_PAGE]),
+    acquire('SLOT-SEEN', INTERNAL, 'slot->word', '', ';\n\tbool overlaps',
+            caught_by=[END]),
+    Mutant('SLOT-RECHECK', 'no fence',
+           [(INTERNAL, '\tsmp_rmb();\n\tif (!overlaps', '\tif (!overlaps')],
+           why_not=NO_FENCE),
+    release('TAG-STAMP', NOTIFIER, 'sub->invalidate_seq, c->id',
+            caught_by=[TAGS]),
+    release('CURSOR-ORDER', NOTIFIER, 'slot->cursor_order, order',
+            caught_by=[ONE_PAGE]),
+    release('CURSOR', NOTIFIER, 'slot->cursor, start',
+            why_not=masked('CURSOR-ORDER')),
+    release('RESUME', NOTIFIER, 'slot->word, c->id | SLOT_SEARCH',
+            why_not=NO_PLAIN),
+    release('FINISHED', NOTIFIER, 'c->slot->finishing, 0',
+            caught_by=[ONE_PAGE]),
+    acquire('LIST-SKIP', LIST, 'subscription->next',
+            why_not=masked('LIST-HEAD')),
+    release('LIST-PASS', LIST, 'slot->listed, subscription->seq',
+            caught_by=[PASSERS]),
+    acquire('LIST-HEAD', LIST, 'mm->list', caught_by=[REGISTERS]),
+    acquire('LIST-NEXT', LIST, 'w->at->next', why_not=masked('LIST-HEAD')),
+    acquire('LIST-PASSED', LIST, 'slot->listed', caught_by=[PASSERS]),
+    acquire('WALKER-TRY', LIST, 'slot->word', caught_by=[PUTS]),
+    release('LIST-ADD', LIST, 'mm->list, subscription', caught_by=[REGISTERS]),
+    release('LIST-SEQ', LIST, 'mm->list_seq, subscription->seq',
+            why_not=masked('LIST-ADD')),
+    Mutant('LIST-CUT', 'a plain store',
+           [(LIST, 'smp_store_release(at, subscription->next)',
+             'WRITE_ONCE(*at, subscription->next)')],
+           why_not=masked('LIST-ADD')),
+    acquire('LIST-NEWEST', LIST, 'mm->list_seq', why_not=masked('LIST-HEAD')),
+    acquire('STALL-SEEN', READ, 'slot->stalls', why_not=NO_PLAIN),
+    Mutant('STALL-RECHECK', 'no fence', [(READ, 'smp_rmb();', 'barrier();')],
+           why_not=NO_FENCE),
+    exchange('VERIFY', READ, 'sub->verified', 'verified', 'new',
+             caught_by=[END]),
+    acquire('READ-SEQ-TIMED', READ, 'interval_sub->invalidate_seq',
+            why_not='as READ-SEQ'),
+    acquire('READ-VERIFIED-TIMED', READ, 'interval_sub->verified',
+            why_not='x86-64 orders it, and no test begins a timed read behind '
+            'the wait of another'),
+    release('STALL', RESERVE, 'slot->stalls, slot->stalls + 1',
+            why_not=NO_PLAIN),
+    Mutant('STALL-OVER', 'a plain store',
+           [(RESERVE, 'xchg(&slot->stalls, slot->stalls + 1)',
+             'WRITE_ONCE(slot->stalls, slot->stalls + 1)')], why_not=NO_PLAIN),
+    exchange('CHUNK-PUSH', SLOT, 'mm->chunks', 'chunk->next', 'chunk',
+             why_not=NO_PLAIN),
+    acquire('CHUNK-SEEN', SLOT, 'mm->chunks', why_not=NO_PLAIN),
+    exchange('BLOCKS-PUSH', SLOT, 'mm->blocks', 'block->next', 'block',
+             caught_by=[REMOVES], quick=True),
+    exchange('BLOCK-TAKE', SLOT, 'block->owner', 'owner', 'me',
+             why_not=masked('SLOT-AGAIN')),
+    acquire('SLOT-AGAIN', SLOT, 'block->slots[i].word', caught_by=[HOT]),
+    release('BLOCK-GIVE', SLOT, 'block->owner, 0', why_not=masked('SLOT-STATE')),
+    acquire('HOLD-SEEN', SLOT, 'block->holds', caught_by=[LEAVERS], quick=True),
+    acquire('SLOT-WAITED', SLOT, 'slot->word', '', ', arg)',
+            caught_by=[WALKS, ONE_PAGE]),
+    acquire('SEARCH-AGAIN', SLOT, 'slot->word', '', ' == word',
+            why_not='as SEARCH-LEAVE'),
+    acquire('SEARCH-OLD', SLOT, 'slot->word', '', ' & SLOT_SEARCH',
+            why_not='x86-64 orders it, and a node is filled again long after '
+            'the last search that could see it'),
+    acquire('CURSOR-SEEN', SUB, 'slot->cursor', why_not=masked('ORDER-SEEN')),
+    acquire('ORDER-SEEN', SUB, 'slot->cursor_order', caught_by=[ONE_PAGE]),
+    acquire('FINISHED-SEEN', SUB, 'slot->finishing', caught_by=[ONE_PAGE]),
+    release('IX-VERSION', INDEX, 'ix->version, ix->version + 1',
+            why_not=NO_PLAIN),
+    Mutant('IX-REPLACE', 'a plain store',
+           [(INDEX, 'smp_store_release(&ix->root, node)',
+             'WRITE_ONCE(ix->root, node)'),
+            (INDEX, 'smp_store_release(\n\t\t\t&p->step',
+             'WRITE_ONCE(\n\t\t\tp->step')], [INDEXES]),
+    FILL,
+    PUBLISH,
+    Mutant('IX-FILL and IX-PUBLISH', 'plain stores', edits(FILL, PUBLISH),
+           [INDEXES, ONE_PAGE]),
+    release('IX-ADDED', INDEX, 'leaf->tag, leaf->tag + INDEX_ADDED',
+            why_not=masked('IX-PUBLISH')),
+    release('IX-UNPUBLISH', INDEX, 'leaf->perm, perm_remove(perm, pos)',
+            why_not=NO_PLAIN),
+    acquire('IX-NOTHING', INDEX_H, 'ix->version', 'finger->version != ',
+            why_not=NO_PLAIN),
+    acquire('IX-NO-NEWS', INDEX_H, 'leaf->tag', '', ' == finger->tag',
+            why_not=NO_PLAIN),
+    acquire('IX-FINGER', INDEX_H, 'ix->version', 'version = ',
+            why_not=NO_PLAIN),
+    acquire('IX-TAG', INDEX_H, 'leaf->tag', 'walk->tag = ',
+            why_not=masked('IX-LEAF')),
+    TAKE,
+    LEAF,
+    Mutant('IX-TAKE and IX-LEAF', 'plain loads', edits(TAKE, LEAF),
+           [INDEXES, ONE_PAGE]),
+    acquire('IX-ROOT', SEARCH, 'ix->root', caught_by=[INDEXES]),
+    acquire('IX-CHILD', SEARCH, 'node->at[i]', '\t\t\tnode = ',
+            caught_by=[INDEXES]),
+    acquire('IX-TAG-SEEN', SEARCH, 'leaf->tag', why_not=masked('IX-LEAF')),
+    acquire('IX-NEXT', SEARCH, 'node->at[i]', '\n\t\tnode = ',
+            caught_by=[INDEXES]),
+]
+
+ORDERS = Group(
+    'Releases and acquires', 'Made plain. No machine that orders loads with '
+    'loads and stores with stores shows it; ThreadSanitizer does, where a '
+    'plain word is ordered by it.', MUTANTS)

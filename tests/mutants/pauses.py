@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Where a thread can be made to stand still (see interleave.c)."""
+
+from detectors import INDEX, READ, SEARCH, SLOT, SUB
+
+DECLARE = 'void pause_here(const char *point);\n'
+
+IN_SEARCH = '#include "index_match.h"\n'
+IN_INDEX = '#define RETIRE_BATCH 32\n'
+IN_READ = '#include UHMM_PROBES_H\n'
+IN_SLOT = '#define SPINS 100\n'
+IN_SUB = '#include "reserve.h"\n'
+
+
+def declared(path, behind):
+    return (path, behind, behind + DECLARE)
+
+
+def before(path, text, point, indent):
+    return (path, text, f'pause_here("{point}");\n{indent}{text}')
+
+
+BEFORE_A_NODE = [
+    declared(SEARCH, IN_SEARCH),
+    before(SEARCH, 'leaf = node;\n', 'before a node', '\t\t'),
+]
+BEFORE_THE_INTERVAL = [
+    declared(SEARCH, IN_SEARCH),
+    (SEARCH, '*x = smp_load_acquire(&leaf->at[slot]);',
+     '*x = (pause_here("before the interval"),\n'
+     '\t\tsmp_load_acquire(&leaf->at[slot]));'),
+]
+AFTER_THE_LANES = [
+    declared(SEARCH, IN_SEARCH),
+    (SEARCH, 'count = perm_count(perm);',
+     'count = (pause_here("after the lanes"),\n\t\t\t\t perm_count(perm));'),
+]
+IN_AN_INSERT = [
+    declared(INDEX, IN_INDEX),
+    before(INDEX, 'smp_store_release(&leaf->tag, leaf->tag + INDEX_ADDED);',
+           'in an insert', '\t'),
+]
+IN_A_FILL = [
+    declared(INDEX, IN_INDEX),
+    before(INDEX, 'smp_store_release(&leaf->at[slot], (void *)x);',
+           'in an insert', '\t'),
+]
+BEFORE_A_SLEEP = [
+    declared(SLOT, IN_SLOT),
+    before(SLOT, 'ret = wait_word(&slot->phase, phase, left);',
+           'before a sleep', '\t\t'),
+]
+BEFORE_THE_VERDICT = [
+    declared(READ, IN_READ),
+    before(READ, 'verify(sub, verified, *seq);', 'before the verdict', '\t'),
+]
+IN_THE_CURSOR = [
+    declared(SUB, IN_SUB),
+    before(SUB, 'order = smp_load_acquire(&slot->cursor_order);',
+           'in the cursor', '\t'),
+]
+# Not a pause: who waits goes to sleep at once.
+NO_SPINS = [(SLOT, '#define SPINS 100\n', '#define SPINS 1\n')]

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The known-bad variants, all of them. See mutants.py."""
+
+from fences import FENCES
+from orders import ORDERS
+from scheme import INDEXED, LISTS, RESERVED, SCHEME
+from waits import HOLDS, WAITS, WAKES
+
+GROUPS = [FENCES, ORDERS, WAITS, WAKES, HOLDS, SCHEME, RESERVED, LISTS, INDEXED]
+MUTANTS = [mutant for group in GROUPS for mutant in group.mutants]
