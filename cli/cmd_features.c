@@ -118,10 +118,15 @@ static void probe_check(struct feature *f)
 	const char *value = getenv("UHMM_CHECK");
 
 	f->name = "UHMM_CHECK";
-	f->present = value && *value;
-	snprintf(f->value, sizeof(f->value), "%s",
-		 f->present ? value :
-			      "not set: 1 turns the contract checker on");
+	f->present = value && (!strcmp(value, "1") || !strcmp(value, "abort"));
+	if (f->present)
+		snprintf(f->value, sizeof(f->value), "%s", value);
+	else if (value && *value && strcmp(value, "0"))
+		snprintf(f->value, sizeof(f->value),
+			 "not a value that is known: 0, 1 or abort");
+	else
+		snprintf(f->value, sizeof(f->value),
+			 "not set: 1 turns the contract checker on");
 }
 
 static void (*const probes[])(struct feature *f) = {

@@ -125,7 +125,9 @@ def test_features_names_the_kernel():
 def test_features_shows_the_environment():
     line = feature('UHMM_CHECK', UHMM_CHECK='1')
     equal((line['present'], line['value']), (True, '1'))
-    equal(feature('UHMM_CHECK', UHMM_CHECK='')['present'], False)
+    for value in ('', '0', 'banana'):
+        equal(feature('UHMM_CHECK', UHMM_CHECK=value)['present'], False)
+    equal(feature('UHMM_CHECK', UHMM_CHECK='abort')['present'], True)
 
 
 def test_full_disk_is_an_internal_error():
