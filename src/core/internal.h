@@ -407,9 +407,9 @@ static inline void slot_set(struct slot *slot, unsigned long word)
 	 * (SLOT-AGAIN) in block_free_slot() and (WALKER-TRY) in
 	 * list_has_walkers() and (SLOT-WAITER) in slot_sleep() and
 	 * (REAP-FENCE) in uhmm_interval_notifier_remove_async() and
-	 * (PUT-FENCE) in mmu_notifier_put(): who sees the
-	 * new state sees what the invalidation did before: at the end, the
-	 * page tables that it changed; and whoever sleeps is woken.
+	 * (PUT-FENCE) in mmu_notifier_put() and (SLOT-OVER) in slot_covers():
+	 * who sees the new state sees what the invalidation did before: at the
+	 * end, the page tables that it changed; and whoever sleeps is woken.
 	 */
 	smp_store_release(&slot->word, word);
 	slot_changed(slot);
@@ -444,7 +444,12 @@ static inline unsigned long slot_covers(const struct slot *slot,
 	 * and (SLOT-LAST) in slot_announce(): see there.
 	 */
 	smp_rmb();
-	if (!overlaps || SLOT_ID(READ_ONCE(slot->word)) != SLOT_ID(word))
+	/*
+	 * Ordering: (SLOT-OVER) pairs with (SLOT-STATE) in slot_set(): it may
+	 * have ended since, and then that is what we go on after.
+	 */
+	if (SLOT_ID(smp_load_acquire(&slot->word)) != SLOT_ID(word) ||
+	    !overlaps)
 		return 0;
 	return word;
 }

@@ -13,7 +13,7 @@ static inline bool key_less(unsigned long a, unsigned long a_order,
 	return a < b || (a == b && a_order < b_order);
 }
 
-/* Append what stands in @slot, if it is what it looked like. */
+/* Add what stands in @slot, if it is what it looked like, in key order. */
 static inline unsigned int take(const struct index_node *leaf,
 				unsigned int slot, unsigned long start,
 				unsigned long last,
@@ -26,12 +26,18 @@ static inline unsigned int take(const struct index_node *leaf,
 	 * have been filled anew, and then the interval must be seen filled.
 	 */
 	struct uhmm_interval_node *x = smp_load_acquire(&leaf->at[slot]);
+	unsigned int i;
 
 	if (unlikely(x->start > last || x->last < start))
 		return n;
 	if (from && key_less(x->start, node_order(x), from->start, from->order))
 		return n;
-	out[n] = x;
+	/* A slot that was filled anew may stand before those it belongs behind. */
+	for (i = n; i && unlikely(key_less(x->start, node_order(x),
+					   out[i - 1]->start,
+					   node_order(out[i - 1]))); i--)
+		out[i] = out[i - 1];
+	out[i] = x;
 	return n + 1;
 }
 

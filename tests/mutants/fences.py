@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Fences, by their labels in docs/ordering.md."""
 
-from detectors import (INTERNAL, LIST, NOTIFIER, READ, RESERVE, SLOT, SUB, SYNC,
-                       Group, Mutant, litmus)
+from detectors import (GET, INTERNAL, LIST, NOTIFIER, READ, RESERVE, SLOT, SUB,
+                       SYNC, Group, Mutant, litmus)
 from pauses import NO_SPINS
 
 LOCKED = 'on x86-64 the locked instruction before it is a full fence'
 
 READ_FENCE = (READ, '\tsmp_mb();\n\tret = wait_for_open', '\tret = wait_for_open')
+PUT_FENCE = (GET, '\t\tsmp_mb_others();\n', '\t\tsmp_mb();\n')
 INSERT_FENCE = (SUB, '\tsmp_mb();\nout_unlock:', 'out_unlock:')
 
 FENCES = Group(
@@ -51,10 +52,14 @@ FENCES = Group(
     Mutant('LIST-CUT-FENCE', 'unregister may look at the walks before it cuts',
            [(LIST, '\tsmp_mb_others();\n\treturn mm->list_version;',
              '\treturn mm->list_version;')],
-           [litmus('unregister meets a start')]),
-    Mutant('LIST-CUT-FENCE of others', 'it is a fence for the caller alone',
-           [(LIST, '\tsmp_mb_others();\n\treturn mm->list_version;',
-             '\tsmp_mb();\n\treturn mm->list_version;')],
+           [litmus('unregister meets a start', 3)]),
+    Mutant('PUT-FENCE', 'put may look at the walks before it says what is to '
+           'be freed', [PUT_FENCE],
+           why_not='LIST-CUT-FENCE is one for it, but after the end'),
+    Mutant('LIST-CUT-FENCE and PUT-FENCE of others',
+           'they are fences for the caller alone',
+           [PUT_FENCE, (LIST, '\tsmp_mb_others();\n\treturn mm->list_version;',
+                        '\tsmp_mb();\n\treturn mm->list_version;')],
            [litmus('a notifier that was put', 5)]),
     Mutant('OLDEST-FENCE', 'the oldest search may be looked for before the '
            'nodes are replaced',
@@ -72,8 +77,7 @@ FENCES = Group(
     Mutant('SLOT-CHANGED', 'a sleeper may be looked for before the change',
            [(INTERNAL, '\t\tsmp_mb();\n\t}\n\tif (unlikely(READ_ONCE(',
              '\t}\n\tif (unlikely(READ_ONCE(')],
-           why_not='not met: somebody would have to fall asleep within some '
-           'nanoseconds of a change that comes once in a start'),
+           [litmus('an end wakes the reads', 3, exchange=True)], NO_SPINS),
     Mutant('SLOT-WAITER', 'a sleeper is no fence for who ends',
            [(SLOT, '\t\tsmp_mb_others();\n\t\tif (is_over(',
              '\t\tsmp_mb();\n\t\tif (is_over(')],

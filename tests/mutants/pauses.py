@@ -30,6 +30,12 @@ BEFORE_THE_INTERVAL = [
      '*x = (pause_here("before the interval"),\n'
      '\t\tsmp_load_acquire(&leaf->at[slot]));'),
 ]
+BEFORE_THE_LANES = [
+    declared(SEARCH, IN_SEARCH),
+    (SEARCH, 'mask = index_match(leaf, start, last);',
+     'mask = (pause_here("before the lanes"),\n\t\t\t     '
+     'index_match(leaf, start, last));'),
+]
 AFTER_THE_LANES = [
     declared(SEARCH, IN_SEARCH),
     (SEARCH, 'count = perm_count(perm);',

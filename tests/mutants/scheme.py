@@ -5,7 +5,8 @@ from detectors import (INDEX, INDEX_H, INTERNAL, LIST, NOTIFIER, READ, RESERVE,
                        RESERVE_H, SEARCH, SUB, Group, Mutant, interleave,
                        litmus, unit)
 from pauses import (AFTER_THE_LANES, BEFORE_A_NODE, BEFORE_THE_INTERVAL,
-                    BEFORE_THE_VERDICT, IN_A_FILL, IN_AN_INSERT, IN_THE_CURSOR)
+                    BEFORE_THE_LANES, BEFORE_THE_VERDICT, IN_A_FILL,
+                    IN_AN_INSERT, IN_THE_CURSOR)
 
 SCHEME = Group('Interval notifiers', '', [
     Mutant('tag stamp', 'a tagged one that is hit gets no new number',
@@ -194,6 +195,10 @@ INDEXED = Group('The index', '', [
            [(SEARCH, 'if (unlikely(x->start > last || x->last < start))\n'
              '\t\treturn n;', ';')],
            [interleave('looked-at')], BEFORE_THE_INTERVAL, quick=True),
+    Mutant('key order', 'a slot that was filled anew is called out of order',
+           [(SEARCH, 'for (i = n; i && unlikely(', 'for (i = n; 0 && unlikely(')],
+           [interleave('order'), interleave('ascending')], BEFORE_THE_LANES,
+           quick=True),
     Mutant('found again', 'a search that goes on finds what it found before',
            [(SEARCH, 'if (from && key_less(', 'if (0 && key_less(')],
            [interleave('again')]),
