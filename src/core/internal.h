@@ -131,7 +131,7 @@ struct thread_block {
  * @users: mm_users
  * @count: mm_count
  * @next_ids: the first number not handed to a slot yet
- * @reserves: reservations taken, which numbers them too
+ * @reserves: reservations taken
  * @reserves_lost: reservations that outlived the limit
  * @nblocks: how many @blocks
  * @mmap_lock: see <uhmm/mm.h>

@@ -103,6 +103,8 @@ static bool known_to_all(const struct mmu_interval_notifier *sub)
 
 static int reserve(struct mmu_interval_notifier *interval_sub)
 {
+	/* Of all address spaces: memory of a subscription may come again. */
+	static unsigned long last_number;
 	struct mm_struct *mm = interval_sub->mm;
 	unsigned long number, old, new, known = 0;
 	int ret;
@@ -112,7 +114,7 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 	ret = make_room(mm);
 	if (ret)
 		return ret;
-	number = fetch_add(&mm->reserves, 1) + 1;
+	number = fetch_add(&last_number, 1) + 1;
 	old = READ_ONCE(interval_sub->verified);
 	if (verified_known(old) || known_to_all(interval_sub))
 		known = VERIFIED_KNOWN;
@@ -129,6 +131,7 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 	} while (!try_cmpxchg(&interval_sub->verified, &old, new));
 	reserve_thread.held[reserve_thread.nheld].sub = interval_sub;
 	reserve_thread.held[reserve_thread.nheld++].number = new >> VERIFIED_NUMBER_SHIFT;
+	fetch_add(&mm->reserves, 1);
 	UHMM_PROBE2(reserve, interval_sub, number);
 	return 0;
 }

@@ -255,6 +255,42 @@ static void remove_gives_the_reservation_up(void **state)
 	assert_recorded("i1");
 }
 
+static struct mm_struct *another;
+
+static void reserve_there(void *sub)
+{
+	if (mmu_interval_notifier_insert(sub, another, PG(10), 1, &mirror_ops) ||
+	    uhmm_interval_reserve(sub))
+		abort();
+}
+
+/*
+ * One was lost, and the memory of its subscription serves another address space,
+ * where another thread has reserved it: that is not ours to give up.
+ */
+static void a_reservation_of_another_address_space_is_another_one(void **state)
+{
+	struct mirror one;
+	struct task task;
+
+	make(SHORT_US, 0);
+	assert_int_equal(uhmm_mm_create(&another), 0);
+	mirror_add(&one, 1, PG(10), 1);
+	reserve(&one);
+	task_start(&task, invalidate_task, NULL);
+	task_join(&task);
+	assert_int_equal(stats().reserves_lost, 1);
+	task_start(&task, mirror_drop_task, &one);
+	task_join(&task);
+	mirror_init(&one, 1);
+	task_start(&task, reserve_there, &one.sub);
+	task_join(&task);
+	unreserve(&one);
+	assert_true(sub_reserved(&one.sub));
+	mirror_drop(&one);
+	mmput(another);
+}
+
 /* ------------------------------------------------------------- who does not wait */
 
 static void begin_nonblock_task(void *ret)
@@ -343,6 +379,7 @@ int main(int argc, char **argv)
 		LONG_CASE(others_are_not_held_up),
 		LONG_CASE(nobody_is_called_while_one_is_reserved),
 		LONG_CASE(remove_gives_the_reservation_up),
+		LONG_CASE(a_reservation_of_another_address_space_is_another_one),
 		LONG_CASE(a_nonblockable_invalidation_does_not_wait),
 		LONG_CASE(a_nested_invalidation_does_not_wait),
 		LONG_CASE(one_who_has_a_reservation_does_not_wait),
