@@ -53,7 +53,7 @@ static void probe_membarrier(struct feature *f)
 		     commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED;
 	snprintf(f->value, sizeof(f->value), "%s",
 		 f->present ? "private expedited: end is one store" :
-			      "no private expedited: end is an exchange");
+			      "no private expedited: end has a full fence");
 }
 
 /* The best vectors of this CPU that the search can use; NULL: none. */

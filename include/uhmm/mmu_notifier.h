@@ -39,7 +39,8 @@
  *    with -EAGAIN leaves nothing open.
  *
  * Names, arguments and errors are those of Linux where Linux has them; what
- * it does not have is called uhmm_. On error a call has changed nothing.
+ * it does not have is called uhmm_. On error a call has changed nothing, unless
+ * its comment says so.
  */
 #ifndef UHMM_MMU_NOTIFIER_H
 #define UHMM_MMU_NOTIFIER_H
@@ -181,7 +182,8 @@ mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
  * retry. Subscriptions with a reservation are waited for, see
  * uhmm_interval_reserve().
  *
- * Context: may sleep. No lock held that a callback takes; mmap_lock may be.
+ * Context: may sleep. No lock held that a callback takes; mmap_lock may be. The
+ * address space is in use, see mmget(), until the matching end has returned.
  * Return: 0; -EINVAL: @range is empty, wraps, or has no mm: then nothing was
  * announced, and the matching end does nothing. (Linux returns nothing here.)
  */
@@ -574,7 +576,8 @@ uhmm_interval_tag_valid(const struct mmu_interval_notifier *interval_sub,
 {
 	/*
 	 * Ordering: (TAG-CHECK) pairs with (TAG-STAMP) in call_other(): a check
-	 * that sees the new number sees what led to it.
+	 * that sees the new number sees what led to it. The top bit of what
+	 * read_begin returns is for read_retry alone.
 	 */
 	return __atomic_load_n(&interval_sub->invalidate_seq,
 			       __ATOMIC_ACQUIRE) == (tag & ~(1UL << 63));

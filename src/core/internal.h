@@ -108,6 +108,8 @@ struct thread_block {
 	struct thread_block *next;
 } __attribute__((aligned(2 * CACHE_LINE)));
 
+_Static_assert(sizeof(struct thread_block) == 640, "as uhmm_mmu_notifier(7) says");
+
 /* ------------------------------------------------------------ address space */
 
 /* &mm_struct.flags */

@@ -374,8 +374,8 @@ static void leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
 	smp_store_release(&leaf->perm, perm_insert(perm, pos));
 	/*
 	 * Ordering: (IX-ADDED) pairs with (IX-TAG) in index_find() and
-	 * (IX-NO-NEWS) in index_nothing() and (IX-TAG-SEEN) in walk_tree(): who
-	 * reads the new tag finds the entry.
+	 * (IX-NO-NEWS) in index_nothing() and (IX-TAG-SEEN) in walk_tree() and
+	 * (IX-BEFORE) in leaf_hits(): who reads the new tag finds the entry.
 	 */
 	smp_store_release(&leaf->tag, leaf->tag + INDEX_ADDED);
 }

@@ -260,10 +260,7 @@ unsigned long index_stamp(struct interval_index *ix);
 /* Bytes that the index has from the allocator. */
 size_t index_bytes(struct interval_index *ix);
 
-/*
- * Does @finger show that nothing of [start, last] is there? As index_find()
- * would find out, in no time and without a call.
- */
+/* Does @finger show that nothing of [start, last] is there? Else index_find(). */
 static inline bool index_nothing(const struct interval_index *ix,
 				 const struct index_finger *finger,
 				 unsigned long start, unsigned long last)
@@ -302,23 +299,20 @@ static inline unsigned int index_find(const struct interval_index *ix,
 	 * is not in force yet, and that @finger->leaf is not reused.
 	 */
 	unsigned long version = smp_load_acquire(&ix->version);
-	const struct index_node *leaf = finger->leaf;
 	unsigned int n;
 
 	if (finger->version == version && start >= finger->start &&
 	    last <= finger->last) {
 		walk->done = true;
-		if (!leaf)
+		if (!finger->leaf)
 			return 0;
 		/*
 		 * Ordering: (IX-TAG) pairs with (IX-ADDED) in leaf_add(): an
 		 * old tag read behind our fence means that what was added
 		 * since is not in force yet.
 		 */
-		walk->tag = smp_load_acquire(&leaf->tag);
-		if (walk->tag == finger->tag)
-			return 0;
-		n = ix->search->leaf(leaf, start, last, out);
+		walk->tag = smp_load_acquire(&finger->leaf->tag);
+		n = ix->search->leaf(finger->leaf, start, last, out);
 		if (n)
 			return n;
 	} else {

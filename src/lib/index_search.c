@@ -13,7 +13,7 @@ static inline bool key_less(unsigned long a, unsigned long a_order,
 	return a < b || (a == b && a_order < b_order);
 }
 
-/* Add what stands in @slot, if it is what it looked like, in key order. */
+/* Append what stands in @slot, if it is what it looked like. */
 static inline unsigned int take(const struct index_node *leaf,
 				unsigned int slot, unsigned long start,
 				unsigned long last,
@@ -26,19 +26,26 @@ static inline unsigned int take(const struct index_node *leaf,
 	 * have been filled anew, and then the interval must be seen filled.
 	 */
 	struct uhmm_interval_node *x = smp_load_acquire(&leaf->at[slot]);
-	unsigned int i;
 
 	if (unlikely(x->start > last || x->last < start))
 		return n;
 	if (from && key_less(x->start, node_order(x), from->start, from->order))
 		return n;
-	/* A slot that was filled anew may stand before those it belongs behind. */
-	for (i = n; i && unlikely(key_less(x->start, node_order(x),
-					   out[i - 1]->start,
-					   node_order(out[i - 1]))); i--)
-		out[i] = out[i - 1];
-	out[i] = x;
+	out[n] = x;
 	return n + 1;
+}
+
+static void sort_by_key(struct uhmm_interval_node **hits, unsigned int n)
+{
+	for (unsigned int i = 1, k; i < n; i++) {
+		struct uhmm_interval_node *x = hits[i];
+
+		for (k = i; k && key_less(x->start, node_order(x),
+					  hits[k - 1]->start,
+					  node_order(hits[k - 1])); k--)
+			hits[k] = hits[k - 1];
+		hits[k] = x;
+	}
 }
 
 static inline unsigned int leaf_hits(const struct index_node *leaf,
@@ -48,13 +55,19 @@ static inline unsigned int leaf_hits(const struct index_node *leaf,
 				     unsigned int n)
 {
 	/*
+	 * Ordering: (IX-BEFORE) pairs with (IX-ADDED) in leaf_add(): what was
+	 * added since shows when it is read again.
+	 */
+	unsigned long tag = smp_load_acquire(&leaf->tag);
+	/*
 	 * Ordering: (IX-LEAF) pairs with (IX-PUBLISH) in leaf_add() and
 	 * (IX-UNPUBLISH) in index_remove(): the slots that the word calls live
 	 * are seen as they were filled.
 	 */
 	unsigned long perm = smp_load_acquire(&leaf->perm);
 	unsigned int mask = index_match(leaf, start, last);
-	unsigned int i, count = perm_count(perm);
+	unsigned int i, first = n, count = perm_count(perm);
+	unsigned long left = perm;
 
 	if (!mask)
 		return n;
@@ -64,9 +77,17 @@ static inline unsigned int leaf_hits(const struct index_node *leaf,
 			return n;
 		return take(leaf, i, start, last, from, out, n);
 	}
-	for (i = 0; i < count; i++, perm >>= 4)
-		if (mask >> (perm & 15) & 1)
-			n = take(leaf, perm & 15, start, last, from, out, n);
+	for (i = 0; i < count; i++, left >>= 4)
+		if (mask >> (left & 15) & 1)
+			n = take(leaf, left & 15, start, last, from, out, n);
+	/*
+	 * A slot that was filled anew meanwhile may hold what belongs elsewhere.
+	 * It was taken out of the word first; a word that is the same again has
+	 * it in its place if nothing else was added.
+	 */
+	if (unlikely(READ_ONCE(leaf->perm) != perm ||
+		     READ_ONCE(leaf->tag) != tag))
+		sort_by_key(out + first, n - first);
 	return n;
 }
 

@@ -71,7 +71,7 @@ void cpu_relax(void);
  * One side of a rare meeting pays for both: the frequent side has a plain
  * store, barrier(), load; the rare side calls smp_mb_others(), after which
  * every other thread of the process has passed a full fence. Where the kernel
- * refuses, sync_asymmetric is false, and the frequent side must use xchg().
+ * refuses, sync_asymmetric is false, and the frequent side must use smp_mb().
  * Idea: membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED.
  */
 extern bool sync_asymmetric;
@@ -113,13 +113,11 @@ static inline void spin_lock(spinlock_t *lock)
 static inline void spin_unlock(spinlock_t *lock)
 	__releases(lock) __no_context_analysis
 {
-	if (likely(sync_asymmetric)) {
-		smp_store_release(&lock->locked, 0);
+	smp_store_release(&lock->locked, 0);
+	if (likely(sync_asymmetric))
 		barrier();
-	} else {
-		smp_store_release(&lock->locked, 0);
+	else
 		smp_mb();
-	}
 	if (unlikely(READ_ONCE(lock->waiters)))
 		spin_unlock_wake(lock);
 }

@@ -272,8 +272,11 @@ void history_find(struct history *h, unsigned long start, unsigned long last)
 	/* Twice: the second time the finger is there. */
 	for (i = 0; i < 2; i++) {
 		h->ix.search = h->search[h->time++ % h->n_searches];
-		answers.n = index_find(&h->ix, &h->finger, start, last, &walk,
-				       answers.found);
+		answers.n = 0;
+		walk.done = index_nothing(&h->ix, &h->finger, start, last);
+		if (!walk.done)
+			answers.n = index_find(&h->ix, &h->finger, start, last,
+					       &walk, answers.found);
 		find_rest(h, &h->ix, h->ix.search, start, last, &walk);
 		compare(h, i ? "by finger" : "first", start, last);
 	}

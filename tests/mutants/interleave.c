@@ -128,7 +128,7 @@ bool count_call(struct mmu_interval_notifier *sub,
 	return true;
 }
 
-static const struct mmu_interval_notifier_ops counting = {
+const struct mmu_interval_notifier_ops counting = {
 	.invalidate = count_call,
 };
 

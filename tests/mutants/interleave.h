@@ -63,6 +63,7 @@ extern struct job job, other;
 /* Counts, and looks whether it may be called. */
 bool count_call(struct mmu_interval_notifier *sub,
 		const struct mmu_notifier_range *r, unsigned long seq);
+extern const struct mmu_interval_notifier_ops counting;
 void insert_with(unsigned int i, unsigned int page,
 		 const struct mmu_interval_notifier_ops *ops);
 void insert(unsigned int i, unsigned int page);

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "core/internal.h"
+
 /* ------------------------------------------------------------------ gates */
 
 static bool inside[CROWD], open_gate[CROWD];
@@ -54,6 +56,28 @@ static void remove_waits_for_its_callback(void)
 	nap();
 	let_victim_go(&job);
 	finish(&other);
+}
+
+/*
+ * A remover has seen that nothing searches in a slot; then a search begins
+ * there, which does not find it, and would wake nobody.
+ */
+static void a_remove_waits_for_no_later_search(void)
+{
+	struct thread_block *block;
+	struct slot *slot;
+	unsigned long id;
+
+	/* So that this thread has a slot; the remover's own is looked at first. */
+	start_range(500, 1);
+	end_range();
+	insert(0, 10);
+	begin_victim(&job, remove_first, "before a look", 1);
+	slot = slot_get(mm, true, &block);
+	id = slot_announce(mm, slot, PG(10), PG(11) - 1, 0);
+	let_victim_go(&job);
+	slot_leave_index(slot, id | SLOT_CALLED);
+	slot_end(slot, id);
 }
 
 /* A read between its waiting and its verdict: the verdict is about that wait. */
@@ -258,6 +282,7 @@ static void synchronize_waits_for_who_frees(void)
 
 const struct interleaving call_cases[] = {
 	{ "remove-waits", remove_waits_for_its_callback },
+	{ "later-search", a_remove_waits_for_no_later_search },
 	{ "verdict", a_verdict_is_about_its_own_wait },
 	{ "wake", a_wake_is_not_lost },
 	{ "cursor", the_cursor_is_read_in_order },

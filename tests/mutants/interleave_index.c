@@ -40,6 +40,18 @@ static void remove_second(void)
 	remove_sub(1);
 }
 
+/* Three, and a search for them at @point, when the second goes. */
+static void remove_second_beside_search(const struct mmu_interval_notifier_ops *ops,
+					const char *point, unsigned int times)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		insert_with(i, 10 + 10 * i, ops);
+	begin_victim(&job, start_ten, point, times);
+	/* Unlinks, and then waits for the search. */
+	begin(&other, remove_second);
+	nap();
+}
+
 /*
  * Between the word of a leaf and its lanes the second one goes, and another
  * that belongs behind the third takes its slot. While that one is called the
@@ -70,13 +82,7 @@ static void a_batch_stays_in_order(void)
 {
 	static struct job third;
 
-	insert(0, 10);
-	insert(1, 20);
-	insert(2, 30);
-	begin_victim(&job, start_ten, "before the lanes", 0);
-	/* Unlinks, and then waits for the search. */
-	begin(&other, remove_second);
-	nap();
+	remove_second_beside_search(&counting, "before the lanes", 0);
 	insert_with(3, 39, &waiting);
 	let_go_of_victim();
 	await(&fourth_is_called, "one that is there is not called");
@@ -103,12 +109,7 @@ static const struct mmu_interval_notifier_ops ordered = {
 
 static void a_batch_ascends(void)
 {
-	insert_with(0, 10, &ordered);
-	insert_with(1, 20, &ordered);
-	insert_with(2, 30, &ordered);
-	begin_victim(&job, start_ten, "before the lanes", 0);
-	begin(&other, remove_second);
-	nap();
+	remove_second_beside_search(&ordered, "before the lanes", 0);
 	insert_with(3, 39, &ordered);
 	let_victim_go(&job);
 	finish(&other);
@@ -117,12 +118,7 @@ static void a_batch_ascends(void)
 /* Between the lanes and the interval: another may be in its place. */
 static void what_is_found_is_looked_at(void)
 {
-	insert(0, 10);
-	insert(1, 20);
-	insert(2, 30);
-	begin_victim(&job, start_ten, "before the interval", 1);
-	begin(&other, remove_second);
-	nap();
+	remove_second_beside_search(&counting, "before the interval", 1);
 	insert(3, 500);
 	let_victim_go(&job);
 	finish(&other);
@@ -144,12 +140,7 @@ static void what_is_looked_at_stays(void)
 
 	lent = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	insert(0, 10);
-	insert(1, 20);
-	insert(2, 30);
-	begin_victim(&job, start_ten, "before the interval", 1);
-	begin(&other, remove_second);
-	nap();
+	remove_second_beside_search(&counting, "before the interval", 1);
 	if (mmu_interval_notifier_insert(lent, mm, PG(500), 4096, &ordered))
 		abort();
 	begin(&third, remove_lent);

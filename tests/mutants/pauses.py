@@ -65,5 +65,11 @@ IN_THE_CURSOR = [
     before(SUB, 'order = smp_load_acquire(&slot->cursor_order);',
            'in the cursor', '\t'),
 ]
+BEFORE_A_LOOK = [
+    declared(SUB, IN_SUB),
+    (SUB, 'slot_settle(slot);\n\t\tword = slot_covers(',
+     'slot_settle(slot);\n\t\tpause_here("before a look");\n'
+     '\t\tword = slot_covers('),
+]
 # Not a pause: who waits goes to sleep at once.
 NO_SPINS = [(SLOT, '#define SPINS 100\n', '#define SPINS 1\n')]

@@ -4,8 +4,8 @@
 from detectors import (INDEX, INDEX_H, INTERNAL, LIST, NOTIFIER, READ, RESERVE,
                        RESERVE_H, SEARCH, SUB, Group, Mutant, interleave,
                        litmus, unit)
-from pauses import (AFTER_THE_LANES, BEFORE_A_NODE, BEFORE_THE_INTERVAL,
-                    BEFORE_THE_LANES, BEFORE_THE_VERDICT, IN_A_FILL,
+from pauses import (AFTER_THE_LANES, BEFORE_A_LOOK, BEFORE_A_NODE,
+                    BEFORE_THE_INTERVAL, BEFORE_THE_LANES, BEFORE_THE_VERDICT, IN_A_FILL,
                     IN_AN_INSERT, IN_THE_CURSOR)
 
 SCHEME = Group('Interval notifiers', '', [
@@ -63,6 +63,11 @@ SCHEME = Group('Interval notifiers', '', [
     Mutant('removed at once', 'one that may be called is let go',
            [(SUB, 'if (!all && may_be_called(mm, sub))', 'if (0)')],
            [unit('async_remove', 'its_own_callback_keeps_it', limit=10)]),
+    Mutant('later search and remove',
+           'a remover waits for a search that cannot find it',
+           [(SUB, 'if (word & SLOT_SEARCH && !READ_ONCE(slot->finishing))\n'
+             '\t\t\tcontinue;', ';')],
+           [interleave('later-search')], BEFORE_A_LOOK),
     Mutant('later starts and remove_async',
            'starts that cannot find it keep one that is removed',
            [(SUB, ' &&\n\t\t    smp_load_acquire(&slot->version) < version', '')],
@@ -196,7 +201,7 @@ INDEXED = Group('The index', '', [
              '\t\treturn n;', ';')],
            [interleave('looked-at')], BEFORE_THE_INTERVAL, quick=True),
     Mutant('key order', 'a slot that was filled anew is called out of order',
-           [(SEARCH, 'for (i = n; i && unlikely(', 'for (i = n; 0 && unlikely(')],
+           [(SEARCH, 'sort_by_key(out + first, n - first);', ';')],
            [interleave('order'), interleave('ascending')], BEFORE_THE_LANES,
            quick=True),
     Mutant('found again', 'a search that goes on finds what it found before',

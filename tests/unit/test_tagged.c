@@ -38,6 +38,22 @@ static void a_tag_is_good_until_something_hits(void **state)
 	mmu_interval_notifier_remove(&tlb);
 }
 
+static void a_tag_of_a_reserved_read_is_good(void **state)
+{
+	struct mmu_interval_notifier tlb;
+	unsigned long tag;
+
+	add(&tlb, PG(10), 1);
+	assert_int_equal(uhmm_interval_reserve(&tlb), 0);
+	tag = mmu_interval_read_begin(&tlb);
+	assert_true(uhmm_interval_tag_valid(&tlb, tag));
+	uhmm_interval_unreserve(&tlb);
+	assert_true(uhmm_interval_tag_valid(&tlb, tag));
+	invalidate(PG(10), PG(11));
+	assert_false(uhmm_interval_tag_valid(&tlb, tag));
+	mmu_interval_notifier_remove(&tlb);
+}
+
 static void a_tag_is_bad_once_start_has_returned(void **state)
 {
 	struct mmu_interval_notifier tlb;
@@ -231,6 +247,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest cases[] = {
 		CASE(a_tag_is_good_until_something_hits),
+		CASE(a_tag_of_a_reserved_read_is_good),
 		CASE(a_tag_is_bad_once_start_has_returned),
 		CASE(a_new_tag_is_given_out_after_end),
 		CASE(a_tag_never_comes_back),
