@@ -47,7 +47,8 @@ static void a_thread_may_end_after_it_was_closed(void **state)
 	pthread_t thread;
 
 	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	assert_non_null(library);
+	if (!library)
+		fail_msg("%s", dlerror());
 	create = symbol("uhmm_mm_create");
 	assert_int_equal(create(&mm), 0);
 	pthread_barrier_init(&closed, NULL, 2);
