@@ -360,7 +360,8 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub);
  * but callbacks may still run: call it again, before the memory is reused.
  *
  * Context: as mmu_interval_notifier_remove().
- * Return: 0: removed; -ETIMEDOUT; -EINTR: a signal handler ran.
+ * Return: 0: removed; -ETIMEDOUT; -EINTR: a signal handler ran; -EBUSY:
+ * uhmm_interval_notifier_remove_async() has begun to remove it.
  */
 int uhmm_interval_notifier_remove_timeout(struct mmu_interval_notifier *interval_sub,
 					  int64_t timeout_ns);

@@ -144,7 +144,7 @@ _Static_assert(sizeof(struct thread_block) == 640, "as uhmm_mmu_notifier(7) says
  * @putting: off the list by mmu_notifier_put(), not freed yet
  * @freed: how many were freed; slept on
  * @reaping: threads that have taken some out of @putting to free them
- * @removing: subscriptions being removed asynchronously
+ * @removing: subscriptions being removed asynchronously, up to SUB_NO_NEXT
  * @next_mm: in the list of all address spaces
  * @prev_mm: in the list of all address spaces
  */
@@ -184,6 +184,7 @@ struct mm_struct {
 #define SUB_INSERTED ((struct mmu_interval_notifier *)1)
 #define SUB_UNLINKED ((struct mmu_interval_notifier *)2)
 #define SUB_HOLDS ((struct mmu_interval_notifier *)3)	/* with a reference */
+#define SUB_NO_NEXT ((struct mmu_interval_notifier *)4)	/* and all above: async */
 
 /* The first &invalidate_seq of a subscription; no invalidation has it. */
 #define SEQ_BORN(order) ((order) * SLOT_STEP | 3)

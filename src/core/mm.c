@@ -158,6 +158,7 @@ static int mm_init(struct mm_struct *mm, const struct uhmm_mm_options *options)
 	mm->reserve_limit_ns = (limit_us ? limit_us : RESERVE_LIMIT_US) *
 			       INT64_C(1000);
 	spin_lock_init(&mm->list_lock);
+	mm->removing = SUB_NO_NEXT;
 	ret = slot_mm_init(mm);
 	if (ret)
 		return ret;

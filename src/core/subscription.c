@@ -243,6 +243,8 @@ static int sub_remove(struct mmu_interval_notifier *sub,
 		return ret;
 	if (!sub->removing)
 		return 0;
+	if (sub->removing >= SUB_NO_NEXT)
+		return -EBUSY;
 	hold = slot_hold(mm);
 	ret = sub_leave(sub, mm, patience);
 	slot_unhold(mm, hold);
@@ -306,7 +308,7 @@ void interval_reap(struct mm_struct *mm, bool all)
 
 	spin_lock(&mm->list_lock);
 	at = &mm->removing;
-	while ((sub = *at)) {
+	while ((sub = *at) != SUB_NO_NEXT) {
 		if (!all && may_be_called(mm, sub)) {
 			at = &sub->removing;
 			continue;
@@ -315,7 +317,7 @@ void interval_reap(struct mm_struct *mm, bool all)
 		sub->removing = gone;
 		gone = sub;
 	}
-	if (!mm->removing)
+	if (mm->removing == SUB_NO_NEXT)
 		fetch_and(&mm->flags, ~MM_REMOVING);
 	spin_unlock(&mm->list_lock);
 	while ((sub = gone)) {

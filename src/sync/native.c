@@ -22,6 +22,8 @@
 #define NSEC_PER_SEC 1000000000LL
 
 bool sync_asymmetric;
+/* It was true; who read that then may still act on it. */
+static bool lost;
 
 void cpu_relax(void)
 {
@@ -30,9 +32,27 @@ void cpu_relax(void)
 
 void smp_mb_others(void)
 {
+	static const struct timespec long_enough = { .tv_nsec = 1000000 };
+
 	smp_mb();
-	if (sync_asymmetric)
-		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	if (!smp_load_acquire(&sync_asymmetric) && !READ_ONCE(lost))
+		return;
+	while (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)) {
+		bool forbidden = errno != ENOMEM;
+
+		/*
+		 * A filter came after the registration. From now on the other
+		 * side has fences; a store that has none is out of every
+		 * processor's buffer by the time we wake up.
+		 */
+		if (forbidden) {
+			WRITE_ONCE(lost, true);
+			smp_store_release(&sync_asymmetric, false);
+		}
+		nanosleep(&long_enough, NULL);
+		if (forbidden)
+			return;
+	}
 }
 
 void sync_register_membarrier(void)

@@ -161,6 +161,35 @@ static void its_own_callback_keeps_it(void **state)
 	assert_recorded("/i1 x1");
 }
 
+static void while_it_is_kept_nobody_else_removes_it(void **state)
+{
+	struct object o, other;
+	struct task starter;
+	struct gate gate;
+
+	gate_init(&gate);
+	object_add(&o, 1, PG(10));
+	object_add(&other, 2, PG(10));
+	o.gate = &gate;
+	task_start(&starter, invalidate_task, NULL);
+	gate_await(&gate);
+	/* The first of the list of those, and the last. */
+	assert_int_equal(remove_async(&o), 0);
+	assert_int_equal(remove_async(&other), 0);
+	assert_int_equal(remove_async(&o), -EINVAL);
+	assert_int_equal(uhmm_interval_notifier_remove_timeout(&o.sub, -1),
+			 -EBUSY);
+	assert_int_equal(uhmm_interval_notifier_remove_timeout(&other.sub, 0),
+			 -EBUSY);
+	mmu_interval_notifier_remove(&o.sub);
+	assert_recorded("i1");
+	gate_open(&gate);
+	task_join(&starter);
+	assert_recorded("/i1 i2 /i2 x1 x2");
+	assert_int_equal(uhmm_interval_notifier_remove_timeout(&o.sub, 0), 0);
+	assert_recorded("");
+}
+
 static void a_callback_elsewhere_does_not_keep_it(void **state)
 {
 	struct object o, elsewhere;
@@ -447,6 +476,7 @@ int main(int argc, char **argv)
 		CASE(with_nothing_under_way_it_is_gone_at_once),
 		CASE(an_open_range_does_not_keep_it),
 		CASE(its_own_callback_keeps_it),
+		CASE(while_it_is_kept_nobody_else_removes_it),
 		CASE(a_callback_elsewhere_does_not_keep_it),
 		CASE(it_may_be_inserted_again_once_it_is_gone),
 		CASE(its_own_callback_may_remove_it),

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * Whoever waits is woken, in both forms that `end` has: with membarrier(2),
- * where it is a plain store, and without, where it is an exchange.
+ * where it is a plain store, and without, where it is an exchange; and where
+ * the one becomes the other, because membarrier(2) was forbidden meanwhile.
  */
 #include "util.h"
+
+#include "stress/refuse_membarrier.h"
 
 /* The word belongs to the library; nobody else uses it between two cases. */
 static int begin_without(void **state)
@@ -28,6 +31,22 @@ static int begin_with(void **state)
 
 	assert_true(sync_asymmetric);
 	return ret;
+}
+
+/* In force for all that comes later. */
+static int begin_forbidden(void **state)
+{
+	int ret = case_begin(state);
+
+	refuse_membarrier = true;
+	return ret;
+}
+
+static void smp_mb_others_says_that_it_is_forbidden(void **state)
+{
+	assert_true(sync_asymmetric);
+	smp_mb_others();
+	assert_false(sync_asymmetric);
 }
 
 /* ------------------------------------------------------------------ one waiter */
@@ -157,7 +176,7 @@ static void unreserve_wakes_the_invalidation(void **state)
 
 /* ------------------------------------------------------- a lost wake-up hangs */
 
-#define TURNS 2000
+#define TURNS (refuse_membarrier ? 100 : 2000)
 
 struct table {
 	struct mirror mirror;
@@ -262,6 +281,13 @@ static void no_unregister_sleeps_on(void **state)
 	task_join(&storm);
 }
 
+#define FORBIDDEN(fn)                                                        \
+	{                                                                    \
+		.name = #fn "_forbidden_later", .test_func = fn,             \
+		.setup_func = begin_forbidden, .teardown_func = case_end,    \
+		.initial_state = (void *)#fn "_forbidden_later"              \
+	}
+
 #define BOTH(fn)                                                             \
 	{                                                                    \
 		.name = #fn "_with_membarrier", .test_func = fn,             \
@@ -284,6 +310,14 @@ int main(int argc, char **argv)
 		BOTH(no_read_sleeps_on),
 		BOTH(no_remove_sleeps_on),
 		BOTH(no_unregister_sleeps_on),
+		FORBIDDEN(smp_mb_others_says_that_it_is_forbidden),
+		FORBIDDEN(end_wakes_a_read),
+		FORBIDDEN(the_last_callback_wakes_remove),
+		FORBIDDEN(the_last_callback_wakes_unregister),
+		FORBIDDEN(end_wakes_register),
+		FORBIDDEN(no_read_sleeps_on),
+		FORBIDDEN(no_remove_sleeps_on),
+		FORBIDDEN(no_unregister_sleeps_on),
 	};
 
 	cases_begin(argc, argv);
