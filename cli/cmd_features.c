@@ -105,12 +105,15 @@ static void probe_sdt(struct feature *f)
 static void probe_subscription(struct feature *f)
 {
 	long line = sysconf(_SC_LEVEL1_DCACHE_LINESIZE);
+	char known[32] = "unknown";
 
+	if (line > 0)
+		snprintf(known, sizeof(known), "%ld", line);
 	f->name = "subscription";
 	f->present = true;
 	snprintf(f->value, sizeof(f->value),
-		 "%zu bytes (cache line of this CPU: %ld)",
-		 sizeof(struct mmu_interval_notifier), line);
+		 "%zu bytes (cache line of this CPU: %s)",
+		 sizeof(struct mmu_interval_notifier), known);
 }
 
 static void probe_check(struct feature *f)
@@ -165,6 +168,6 @@ const struct command cmd_features = {
 	.name = "features",
 	.summary = "print what this library and this machine have",
 	.usage = "[--json]",
-	.details = "\n  --json   one JSON object a line, each with \"schema\": 1\n",
+	.details = "\n  -j, --json   one JSON object a line, each with \"schema\": 1\n",
 	.run = run_features,
 };

@@ -23,6 +23,6 @@ const struct command cmd_version = {
 	.name = "version",
 	.summary = "print the version",
 	.usage = "[--json]",
-	.details = "",
+	.details = "\n  -j, --json   one JSON object, with \"schema\": 1\n",
 	.run = run_version,
 };

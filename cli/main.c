@@ -15,7 +15,7 @@ static const struct command cmd_help = {
 	.name = "help",
 	.summary = "say how a command is used",
 	.usage = "[COMMAND]",
-	.details = "",
+	.details = "\nWithout COMMAND: all commands, a line each. As uhmm --help.\n",
 	.run = run_help,
 };
 
@@ -115,6 +115,10 @@ static int run_help(int argc, char **argv)
 {
 	const struct command *cmd;
 
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		print_usage(&cmd_help);
+		return EXIT_HOLDS;
+	}
 	if (argc == 1) {
 		print_help(stdout);
 		return EXIT_HOLDS;
@@ -137,18 +141,16 @@ static int dispatch(int argc, char **argv)
 		print_help(stderr);
 		return EXIT_USAGE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-		print_help(stdout);
-		return EXIT_HOLDS;
-	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return cmd_help.run(argc - 1, argv + 1);
+	if (!strcmp(argv[1], "--version"))
+		return cmd_version.run(argc - 1, argv + 1);
 	if (!strcmp(argv[1], "--list-commands")) {
+		if (argc > 2)
+			return usage_error("", "unexpected argument '%s'",
+					   argv[2]);
 		list_commands();
 		return EXIT_HOLDS;
-	}
-	if (!strcmp(argv[1], "--version")) {
-		char *version[] = { (char *)cmd_version.name, NULL };
-
-		return cmd_version.run(1, version);
 	}
 	if (argv[1][0] == '-')
 		return usage_error("", "unknown option '%s'", argv[1]);

@@ -88,7 +88,8 @@ struct mmu_notifier {
  * Context: may sleep; takes mmap_lock for writing.
  * Return: 0; -EINVAL: a pointer is NULL, @mm has ended, or ops have
  * arch_invalidate_secondary_tlbs together with range callbacks; -EBUSY: it is
- * registered already.
+ * registered already; -EDEADLK: the contract checker, see <uhmm/check.h>, found
+ * that it would wait for its caller.
  */
 int mmu_notifier_register(struct mmu_notifier *subscription,
 			  struct mm_struct *mm);
@@ -144,7 +145,7 @@ void mmu_notifier_unregister(struct mmu_notifier *subscription,
  *
  * Context: as mmu_notifier_unregister().
  * Return: 0; -ETIMEDOUT; -EINTR: a signal handler ran; -EINVAL: a NULL
- * pointer, or it is not registered there.
+ * pointer, or it is not registered there; -EDEADLK: as mmu_notifier_register().
  */
 int uhmm_notifier_unregister_timeout(struct mmu_notifier *subscription,
 				     struct mm_struct *mm, int64_t timeout_ns);
@@ -182,8 +183,8 @@ static inline int uhmm_ptr_err(const void *ptr)
  *
  * Context: may sleep; takes mmap_lock for writing.
  * Return: the notifier, with one more user; or an error pointer, see
- * uhmm_ptr_err(): -EOVERFLOW: too many users; -EINVAL: as register, or ops are
- * incomplete; what alloc_notifier returned.
+ * uhmm_ptr_err(): -EOVERFLOW: too many users; -EINVAL, -EDEADLK: as
+ * mmu_notifier_register(), or ops are incomplete; what alloc_notifier returned.
  */
 struct mmu_notifier *mmu_notifier_get(const struct mmu_notifier_ops *ops,
 				      struct mm_struct *mm);
@@ -226,7 +227,8 @@ void mmu_notifier_synchronize(void);
  * @timeout_ns: how long to wait; < 0: for ever
  *
  * Context: may sleep; not in a callback.
- * Return: 0; -ETIMEDOUT; -EINTR: a signal handler ran.
+ * Return: 0; -ETIMEDOUT; -EINTR: a signal handler ran; -EDEADLK: as
+ * mmu_notifier_register().
  */
 int uhmm_notifier_synchronize_timeout(int64_t timeout_ns);
 

@@ -361,7 +361,8 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub);
  *
  * Context: as mmu_interval_notifier_remove().
  * Return: 0: removed; -ETIMEDOUT; -EINTR: a signal handler ran; -EBUSY:
- * uhmm_interval_notifier_remove_async() has begun to remove it.
+ * uhmm_interval_notifier_remove_async() has begun to remove it; -EINVAL,
+ * -EDEADLK: the contract checker found it removed, or waiting for its caller.
  */
 int uhmm_interval_notifier_remove_timeout(struct mmu_interval_notifier *interval_sub,
 					  int64_t timeout_ns);
@@ -488,8 +489,9 @@ mmu_interval_set_seq(struct mmu_interval_notifier *interval_sub,
  * @ret_seq: returns the number for mmu_interval_read_retry(); on error untouched
  *
  * Context: as mmu_interval_read_begin().
- * Return: 0; -ETIMEDOUT; -EINTR: a signal handler ran; -EINVAL: @ret_seq is
- * NULL.
+ * Return: 0; -ETIMEDOUT; -EINTR: a signal handler ran; -EINVAL: a NULL
+ * pointer; -EDEADLK: the contract checker, see <uhmm/check.h>, found that it
+ * would wait for its caller, or that @interval_sub is not inserted.
  */
 int uhmm_interval_read_begin_timeout(struct mmu_interval_notifier *interval_sub,
 				     int64_t timeout_ns,

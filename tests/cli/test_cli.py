@@ -62,8 +62,8 @@ def test_every_command_has_help_and_answers_to_its_option():
         run = uhmm('help', name)
         equal((run.returncode, run.stderr), (HOLDS, ''))
         contains(run.stdout, f'usage: uhmm {name}')
-        if name != 'help':
-            equal(uhmm(name, '--help').stdout, run.stdout)
+        equal(uhmm(name, '--help').stdout, run.stdout)
+        equal(uhmm(name, '-h').stdout, run.stdout)
 
 
 def test_manual_page_describes_every_command():
@@ -77,8 +77,9 @@ def test_version_is_that_of_the_project():
     version = build.split("version: '", 1)[1].split("'", 1)[0]
     equal(uhmm('--version').stdout, f'uhmm {version}\n')
     equal(uhmm('version').stdout, f'uhmm {version}\n')
-    equal(json.loads(uhmm('version', '--json').stdout),
-          {'schema': 1, 'version': version})
+    for word in 'version', '--version':
+        equal(json.loads(uhmm(word, '--json').stdout),
+              {'schema': 1, 'version': version})
 
 
 def test_unknown_command_is_named():
@@ -95,6 +96,9 @@ def test_unknown_option_is_named():
 def test_unexpected_argument_is_named():
     refuses("unexpected argument 'more'", 'features', 'more')
     refuses("unexpected argument 'more'", 'help', 'features', 'more')
+    refuses("unexpected argument 'more'", '--version', 'more')
+    refuses("unexpected argument 'more'", '--list-commands', 'more')
+    refuses("unknown command 'more'", '--help', 'more')
 
 
 def test_features_as_json_is_one_object_a_line():

@@ -71,11 +71,15 @@ def test_example_builds_with_the_archive_and_runs():
 
 def test_manual_pages_are_there():
     installed(r'man/man1/uhmm\.1$')
+    installed(r'man/man7/uhmm_mmu_notifier\.7$')
     if os.path.exists('/usr/lib/linux-kbuild-6.1/scripts/kernel-doc'):
         installed(r'man/man3/uhmm_mm_create\.3$')
-        page = installed(r'man/man3/mmu_interval_read_begin\.3$')[0].read_text()
-        if not page.startswith('.TH "mmu_interval_read_begin" 3 '):
-            raise AssertionError(page.split('\n', 1)[0])
+        for name in 'mmu_interval_read_begin', 'mmu_notifier_range':
+            page = installed(rf'man/man3/{name}\.3$')[0].read_text()
+            for part in (f'.TH "{name}" 3 ', f'.SH NAME\n{name} \\-',
+                         '#include <uhmm/mmu_notifier.h>', '.SH "SEE ALSO"'):
+                if part not in page:
+                    raise AssertionError(f'{name}.3 does not have {part!r}')
 
 
 def test_bash_completion_asks_the_program():

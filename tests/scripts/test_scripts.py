@@ -158,9 +158,20 @@ def test_deps_tell_an_ordinary_user_the_command():
         machine = Machine(folder, set(packages('build')) - {'meson'}, 1000)
         status, out, err = machine.deps('build')
         equal((status, out), (1, ''))
-        equal(err.splitlines()[-1].strip(), 'sudo apt-get install -y '
-              '--no-install-recommends meson')
+        equal(err.splitlines()[-1].strip(), 'sudo scripts/deps.sh build')
         equal(machine.installs(), '')
+
+
+def test_deps_take_what_is_optional_along_only():
+    optional = {'systemtap-sdt-dev', 'perl'}
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(folder, set(packages('build')) - optional, 0)
+        equal(machine.deps('build'), (0, '', ''))
+        equal(machine.installs(), '')
+        machine = Machine(folder,
+                          set(packages('build')) - optional - {'meson'}, 0)
+        equal(machine.deps('build')[0], 0)
+        equal(set(machine.installs().split()[-3:]), optional | {'meson'})
 
 
 def test_deps_refuse_an_unknown_purpose():
