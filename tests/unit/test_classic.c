@@ -79,6 +79,7 @@ static int teardown(void **state)
 
 /* ------------------------------------------------------------ the sequence */
 
+/* I1, I2, I4, I5 */
 static void one_number_for_a_window(void **state)
 {
 	struct classic_range first, second;
@@ -102,6 +103,7 @@ static void one_number_for_a_window(void **state)
 	drop(&two);
 }
 
+/* I3 */
 static void a_range_of_nobody_opens_no_window(void **state)
 {
 	struct classic_range range;
@@ -116,6 +118,7 @@ static void a_range_of_nobody_opens_no_window(void **state)
 	drop(&sub);
 }
 
+/* I6, I7 */
 static void who_is_hit_has_the_number_of_the_window(void **state)
 {
 	struct classic_range range;
@@ -133,8 +136,29 @@ static void who_is_hit_has_the_number_of_the_window(void **state)
 	drop(&other);
 }
 
+/* I12 */
+static void the_sequence_may_wrap(void **state)
+{
+	struct classic_range range;
+	unsigned long seq;
+	struct sub sub;
+
+	mm->seq = -4UL;
+	add(&sub, PG(10), 1);
+	for (int i = 1; i <= 4; i++) {
+		seq = classic_interval_read_begin(&sub.ni);
+		assert_false(classic_interval_read_retry(&sub.ni, seq));
+		start(&range, PG(10), PG(11));
+		end(&range);
+		assert_true(classic_interval_read_retry(&sub.ni, seq));
+		assert_int_equal(mm->seq, -4UL + 2UL * i);
+	}
+	drop(&sub);
+}
+
 /* ------------------------------------------------------------- what is deferred */
 
+/* I7 */
 static void insert_opens_a_window_if_anything_is_active(void **state)
 {
 	struct classic_range range;
@@ -150,6 +174,7 @@ static void insert_opens_a_window_if_anything_is_active(void **state)
 	drop(&sub);
 }
 
+/* I14 */
 static void insert_in_a_window_is_deferred(void **state)
 {
 	struct classic_range range, later;
@@ -173,6 +198,7 @@ static void insert_in_a_window_is_deferred(void **state)
 	drop(&hit);
 }
 
+/* I26 */
 static void removing_what_is_deferred_does_not_wait(void **state)
 {
 	struct classic_range range;
@@ -190,12 +216,44 @@ static void removing_what_is_deferred_does_not_wait(void **state)
 	drop(&hit);
 }
 
+static void *find_it_linked(void *arg)
+{
+	struct sub *sub = arg;
+
+	classic_interval_read_begin(&sub->ni);
+	return rbnode_linked(&sub->ni.node) ? sub : NULL;
+}
+
+/* I28 */
+static void what_was_deferred_is_done_before_anyone_wakes(void **state)
+{
+	struct timespec ts = { .tv_nsec = 1000000 };
+	struct classic_range range;
+	struct sub hit, sub;
+	pthread_t reader;
+	void *found;
+
+	add(&hit, PG(10), 1);
+	start(&range, PG(10), PG(11));
+	add(&sub, PG(20), 1);
+	pthread_create(&reader, NULL, find_it_linked, &sub);
+	while (!READ_ONCE(mm->waiters))
+		nanosleep(&ts, NULL);
+	end(&range);
+	pthread_join(reader, &found);
+	assert_ptr_equal(found, &sub);
+	assert_null(mm->deferred);
+	drop(&sub);
+	drop(&hit);
+}
+
 static void *drop_it(void *sub)
 {
 	drop(sub);
 	return NULL;
 }
 
+/* I15 */
 static void what_is_being_removed_is_called_until_the_window_closes(void **state)
 {
 	struct timespec ts = { .tv_nsec = 1000000 };
@@ -224,6 +282,7 @@ static int refuse(struct classic_notifier *sub,
 	return range->flags & MMU_NOTIFIER_RANGE_BLOCKABLE ? 0 : -EAGAIN;
 }
 
+/* I22 */
 static void a_refusal_by_the_list_stays_active(void **state)
 {
 	static const struct classic_ops refusing = {
@@ -290,9 +349,11 @@ int main(void)
 		CASE(one_number_for_a_window),
 		CASE(a_range_of_nobody_opens_no_window),
 		CASE(who_is_hit_has_the_number_of_the_window),
+		CASE(the_sequence_may_wrap),
 		CASE(insert_opens_a_window_if_anything_is_active),
 		CASE(insert_in_a_window_is_deferred),
 		CASE(removing_what_is_deferred_does_not_wait),
+		CASE(what_was_deferred_is_done_before_anyone_wakes),
 		CASE(what_is_being_removed_is_called_until_the_window_closes),
 		CASE(a_refusal_by_the_list_stays_active),
 		CASE(an_empty_range_hits_who_has_both_sides),
