@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The live address space: the memory of the process that calls, kept coherent
+ * with a second view while the program maps, unmaps, forks and frees, without
+ * its help and without a kernel module.
+ *
+ * How far that can be trusted is a guarantee. It is asked for, and what was
+ * got is reported, with the reasons; it is never weakened in silence:
+ *
+ *  G0  No code is changed and no privilege is needed. The kernel's userfaultfd
+ *      tells of what was unmapped, moved or dropped *after* the fact, but
+ *      whether something is on its way can be asked, and
+ *      mmu_interval_read_retry() asks. So a result that it lets pass was good
+ *      when it was asked, but a device is not stopped before its memory goes:
+ *      ask before each use.
+ *  G1  Each change that goes through libc or ld.so is bracketed: callbacks run
+ *      before it, and the device is stopped. What goes around them is still
+ *      seen as by G0, and counted.
+ *  G2  System calls that go around libc are caught too.
+ *
+ * What no guarantee covers, as a process cannot see it: the kernel moving a
+ * page to another frame (compaction, NUMA, KSM, swapping). The contents stay;
+ * who uses frame numbers pins the pages, or locks them, or maps a memfd.
+ */
+#ifndef UHMM_LIVE_H
+#define UHMM_LIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mm_struct;
+
+/**
+ * enum uhmm_guarantee - how far changes of the live process are seen
+ * @UHMM_GUARANTEE_NONE: not at all, or not all that was mirrored
+ * @UHMM_G0: after they happened, in time for mmu_interval_read_retry()
+ * @UHMM_G1: before they happen, where libc or ld.so makes them; else as G0
+ * @UHMM_G2: before they happen, raw system calls too
+ */
+enum uhmm_guarantee {
+	UHMM_GUARANTEE_NONE = -1,
+	UHMM_G0 = 0,
+	UHMM_G1 = 1,
+	UHMM_G2 = 2
+};
+
+/* What the kernel offers, &uhmm_live_info.features; each can be done without. */
+#define UHMM_LIVE_UFFD		(1U << 0)	/* userfaultfd with events */
+#define UHMM_LIVE_UFFD_KERNEL	(1U << 1)	/* and for accesses by the kernel */
+#define UHMM_LIVE_EVENT_FORK	(1U << 2)	/* and of forks */
+#define UHMM_LIVE_WP_ASYNC	(1U << 3)	/* any area can be watched */
+#define UHMM_LIVE_MOVE		(1U << 4)	/* pages move without a copy */
+#define UHMM_LIVE_PAGEMAP_SCAN	(1U << 5)	/* many entries in one call */
+#define UHMM_LIVE_PROCMAP_QUERY	(1U << 6)	/* one area in one call */
+#define UHMM_LIVE_FRAMES	(1U << 7)	/* frame numbers can be read */
+#define UHMM_LIVE_MEMBARRIER	(1U << 8)	/* the end is one store */
+#define UHMM_LIVE_FEATURES	9
+
+/* Why less was got than asked for, &uhmm_live_info.reasons. */
+#define UHMM_LIVE_WHY_UFFD	(1U << 0)	/* userfaultfd is refused */
+#define UHMM_LIVE_WHY_THREAD	(1U << 1)	/* no monitor thread */
+#define UHMM_LIVE_WHY_MEMORY	(1U << 2)	/* no memory to note what is watched */
+#define UHMM_LIVE_WHY_DESCRIPTORS (1U << 3)	/* the limit of open files */
+#define UHMM_LIVE_WHY_MAPS	(1U << 4)	/* the limit of areas, vm.max_map_count */
+#define UHMM_LIVE_WHY_FOREIGN	(1U << 5)	/* the program watches a range itself */
+#define UHMM_LIVE_WHY_UNWATCHED	(1U << 6)	/* an area that cannot be watched */
+#define UHMM_LIVE_WHY_REMOVE	(1U << 7)	/* the end of a removal was not seen */
+#define UHMM_LIVE_WHY_UNPATCHED	(1U << 8)	/* libc is not patched */
+#define UHMM_LIVE_WHY_FILTER	(1U << 9)	/* raw system calls are not filtered */
+#define UHMM_LIVE_WHY_LOST	(1U << 10)	/* a descriptor was closed under us */
+#define UHMM_LIVE_WHY_PROC	(1U << 11)	/* /proc/self cannot be read */
+#define UHMM_LIVE_REASONS	12
+
+/* &uhmm_live_options.flags */
+#define UHMM_LIVE_USE_FRAMES	(1U << 0)	/* @pfn is the kernel's frame */
+#define UHMM_LIVE_UNWATCHED_TOO	(1U << 1)	/* mirror also what none watches */
+#define UHMM_LIVE_CHECK		(1U << 2)	/* run the contract checker */
+
+/**
+ * struct uhmm_live_options - how the process is to be watched
+ * @size: sizeof(struct uhmm_live_options), so that it can grow
+ * @flags: UHMM_LIVE_USE_FRAMES (needs CAP_SYS_ADMIN), without which
+ *	&uhmm_pte.pfn is the number of the page in the address space;
+ *	UHMM_LIVE_UNWATCHED_TOO, without which an area that cannot be watched
+ *	as the guarantee asks reads as UHMM_PTE_SPECIAL, and with which it lowers
+ *	the guarantee; UHMM_LIVE_CHECK, as UHMM_MM_CHECK
+ * @guarantee: what is asked for
+ * @without: UHMM_LIVE_UFFD and its like, to be done without, as an older kernel
+ *	has to; so is what the environment lists in UHMM_LIVE_WITHOUT, by name
+ *	and separated by commas, see uhmm_live_feature_name()
+ * @descriptors: how many userfaultfds at most, 0: 4; more of them make reads
+ *	collide less with changes elsewhere
+ * @watches: how many pieces are watched at most, 0: a quarter of
+ *	vm.max_map_count
+ * @remove_signal: sent to who drops pages, to learn when that is over; 0: a free
+ *	real-time signal, < 0: none
+ * @remove_limit_ms: how long that is waited for, 0: 1000
+ * @reserve_after: see &uhmm_mm_options
+ * @reserve_limit_us: see &uhmm_mm_options
+ */
+struct uhmm_live_options {
+	size_t size;
+	unsigned int flags;
+	enum uhmm_guarantee guarantee;
+	unsigned int without;
+	unsigned int descriptors;
+	unsigned int watches;
+	int remove_signal;
+	unsigned int remove_limit_ms;
+	unsigned int reserve_after;
+	unsigned int reserve_limit_us;
+};
+
+/**
+ * struct uhmm_live_info - what was got
+ * @size: sizeof(struct uhmm_live_info), set by the caller
+ * @asked: the guarantee asked for
+ * @guarantee: the one in force; it can fall while the program runs
+ * @reasons: why it is less, UHMM_LIVE_WHY_*; those that cost nothing too
+ * @features: of the kernel, UHMM_LIVE_UFFD and its like
+ * @descriptors: userfaultfds in use
+ */
+struct uhmm_live_info {
+	size_t size;
+	enum uhmm_guarantee asked;
+	enum uhmm_guarantee guarantee;
+	unsigned int reasons;
+	unsigned int features;
+	unsigned int descriptors;
+};
+
+/**
+ * struct uhmm_live_stats - what was seen of the process
+ * @size: sizeof(struct uhmm_live_stats), set by the caller
+ * @brackets: changes that were bracketed
+ * @unmaps: told of afterwards: unmapped
+ * @removes: told of: contents dropped
+ * @remaps: told of: moved
+ * @forks: told of: forks
+ * @missed: of these, at G1 and G2, those that no bracket was open for
+ * @handed_on: invalidations that a callback refused to take at once
+ * @pending: reads that were told to try again because a change was on its way
+ * @signalled: removals whose end a signal told
+ * @quarantined: removals whose end had to be looked for
+ * @ends_lost: removals whose end was not found within the limit
+ * @watches: pieces of the address space that were taken under watch
+ * @unwatched: areas met that cannot be watched
+ * @foreign: areas met that the program itself watches
+ * @to_device: pages moved to a device
+ * @home: pages brought home
+ * @home_touched: of these, by a touch
+ */
+struct uhmm_live_stats {
+	size_t size;
+	unsigned long brackets;
+	unsigned long unmaps;
+	unsigned long removes;
+	unsigned long remaps;
+	unsigned long forks;
+	unsigned long missed;
+	unsigned long handed_on;
+	unsigned long pending;
+	unsigned long signalled;
+	unsigned long quarantined;
+	unsigned long ends_lost;
+	unsigned long watches;
+	unsigned long unwatched;
+	unsigned long foreign;
+	unsigned long to_device;
+	unsigned long home;
+	unsigned long home_touched;
+};
+
+/**
+ * uhmm_mm_create_live() - the address space of the calling process
+ * @options: what is asked for; NULL: G0
+ * @ret_mm: returns it
+ *
+ * A process has one. Where it is there already it is returned with one use
+ * more, and @options are not looked at further: uhmm_live_get_info() says what
+ * is in force. The last mmput() ends it, and then another can be made. After
+ * fork(2) the child's memory is not the one that was asked for: there it has
+ * ended, its operations answer -ESRCH, and the child makes one of its own.
+ *
+ * Less than was asked for is not an error.
+ *
+ * Context: may sleep; starts a thread. Not in a callback.
+ * Return: 0; -EINVAL: @ret_mm is NULL, @options->size is smaller than this
+ * version's struct, or an unknown flag, feature or guarantee; -EPERM:
+ * UHMM_LIVE_USE_FRAMES, and frames cannot be read; -ENOMEM; an error of
+ * opening /proc/self. On error *@ret_mm is left alone.
+ */
+int uhmm_mm_create_live(const struct uhmm_live_options *options,
+			struct mm_struct **ret_mm);
+
+/**
+ * uhmm_live_get_info() - which guarantee is in force, and why
+ * @mm: a live address space
+ * @ret_info: returns it; its size is set
+ *
+ * Context: any; takes no lock.
+ * Return: 0; -EINVAL: a NULL pointer, a size smaller than this version's
+ * struct, or @mm is not live.
+ */
+int uhmm_live_get_info(struct mm_struct *mm, struct uhmm_live_info *ret_info);
+
+/**
+ * uhmm_live_get_stats() - read the counters of a live address space
+ * @mm: a live address space
+ * @ret_stats: returns them; its size is set
+ *
+ * Context: any; takes no lock.
+ * Return: 0; -EINVAL: a NULL pointer, a size smaller than this version's
+ * struct, or @mm is not live.
+ */
+int uhmm_live_get_stats(struct mm_struct *mm,
+			struct uhmm_live_stats *ret_stats);
+
+/**
+ * uhmm_live_watch() - take a range under watch
+ * @mm: a live address space
+ * @start: first byte
+ * @length: bytes
+ *
+ * What uhmm_mm_walk() and uhmm_mm_fault() do for the pages they are asked for.
+ * For who learns of pages in another way, a registration cache that pins them
+ * say: between mmu_interval_read_begin() and that.
+ *
+ * Context: may sleep; mmap_lock held or not; no lock that a callback takes.
+ * Return: 0; -EFAULT: there is no area in a part of it; -EAGAIN: a change is on
+ * its way, try again; -EOPNOTSUPP: a part cannot be watched, and the
+ * guarantee asks for that; -EBUSY: the program watches a part itself; -ENOSPC: a
+ * limit is reached; -EINVAL: @mm is not live, or the range wraps; -ESRCH: it
+ * has ended.
+ */
+int uhmm_live_watch(struct mm_struct *mm, unsigned long start,
+		    unsigned long length);
+
+/**
+ * uhmm_live_pending() - may a change of a range be on its way?
+ * @mm: a live address space
+ * @start: first byte
+ * @length: bytes
+ *
+ * For who keeps entries and compares them with uhmm_interval_tag_valid(),
+ * which does not ask: at G0 an entry is good if nothing is pending, and its
+ * tag is valid when looked at after that.
+ *
+ * Context: any.
+ * Return: true if one may be.
+ */
+bool uhmm_live_pending(struct mm_struct *mm, unsigned long start,
+		       unsigned long length);
+
+/**
+ * uhmm_live_feature_name() - what a feature is called
+ * @feature: its bit number, less than UHMM_LIVE_FEATURES
+ *
+ * Context: any.
+ * Return: its name; NULL: there is none with this number.
+ */
+const char *uhmm_live_feature_name(unsigned int feature);
+
+/**
+ * uhmm_live_reason() - what a reason means, in words
+ * @reason: its bit number, less than UHMM_LIVE_REASONS
+ *
+ * Context: any.
+ * Return: a phrase; NULL: there is none with this number.
+ */
+const char *uhmm_live_reason(unsigned int reason);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

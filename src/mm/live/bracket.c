@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Brackets: who makes the change announces it.
+ *
+ * The address space is found through one pointer, and stays while anybody is
+ * inside; who is, is counted in one of a few lines by the number of the
+ * thread.
+ */
+#include "bracket.h"
+
+#include <errno.h>
+
+#define LINES 16
+
+static struct line {
+	unsigned int inside;
+} __cacheline_aligned lines[LINES];
+
+static struct live *here;
+static unsigned int forks;
+
+static unsigned int *bracket_enter(struct live **ret_live)
+{
+	unsigned int *inside;
+
+	if (!READ_ONCE(here))
+		return NULL;
+	inside = &lines[sync_thread_number() % LINES].inside;
+	/*
+	 * Ordering: (BRACKET-ENTER) pairs with (BRACKET-GONE) in
+	 * brackets_close(): fetch_add() is a full barrier: we see that the
+	 * address space has gone, or are seen inside.
+	 */
+	fetch_add(inside, 1);
+	*ret_live = READ_ONCE(here);
+	if (*ret_live)
+		return inside;
+	fetch_sub(inside, 1);
+	return NULL;
+}
+
+int live_bracket_start(struct live_bracket *b, unsigned long addr,
+		       unsigned long length, enum mmu_notifier_event event,
+		       unsigned int flags)
+{
+	unsigned long start = addr & ~(LIVE_PAGE - 1), end;
+	int ret, saved = errno;
+	struct live *live;
+
+	b->inside = NULL;
+	if (!length)
+		return 0;
+	if (__builtin_add_overflow(addr, length, &end) ||
+	    end > -LIVE_PAGE)
+		end = ~0UL;
+	else
+		end = (end + LIVE_PAGE - 1) & ~(LIVE_PAGE - 1);
+	b->inside = bracket_enter(&live);
+	if (!b->inside)
+		return 0;
+	b->forks = READ_ONCE(forks);
+	mmu_notifier_range_init(&b->range, event, 0, live->mm, start, end);
+	ret = flags & LIVE_NONBLOCK ?
+		      mmu_notifier_invalidate_range_start_nonblock(&b->range) :
+		      mmu_notifier_invalidate_range_start(&b->range);
+	if (ret) {
+		fetch_sub(b->inside, 1);
+		b->inside = NULL;
+	} else {
+		live_count(live, brackets);
+	}
+	errno = saved;
+	return ret;
+}
+
+void live_bracket_end(struct live_bracket *b)
+{
+	int saved = errno;
+
+	if (!b->inside || b->forks != READ_ONCE(forks))
+		return;
+	mmu_notifier_invalidate_range_end(&b->range);
+	fetch_sub(b->inside, 1);
+	errno = saved;
+}
+
+void brackets_open(struct live *live)
+{
+	(void)xchg(&here, live);
+}
+
+void brackets_close(void)
+{
+	(void)xchg(&here, NULL);
+	for (unsigned int i = 0; i < LINES; i++)
+		/*
+		 * Ordering: (BRACKET-GONE) pairs with (BRACKET-ENTER) in
+		 * bracket_enter(): whoever is not seen sees that it has gone.
+		 */
+		while (smp_load_acquire(&lines[i].inside))
+			sync_yield();
+}
+
+/* The parent's are not ours, and none of ours is open. */
+void brackets_fork_child(void)
+{
+	here = NULL;
+	forks++;
+	for (unsigned int i = 0; i < LINES; i++)
+		lines[i].inside = 0;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The live address space: its life, and what it reports.
+ */
+#include "live.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bracket.h"
+
+/* The one of this process. */
+static struct mutex live_lock = MUTEX_INITIALIZER;
+static struct live *the_live __guarded_by(&live_lock);
+/* What was said before there was one. */
+static int bracketed = UHMM_GUARANTEE_NONE;
+static unsigned int bracket_reasons;
+
+/* ------------------------------------------------------------------ reports */
+
+void live_why(struct live *live, unsigned int reason)
+{
+	if ((READ_ONCE(live->reasons) & reason) != reason)
+		fetch_or(&live->reasons, reason);
+}
+
+void live_set_bracketed(enum uhmm_guarantee reach, unsigned int reasons)
+{
+	mutex_lock(&live_lock);
+	bracketed = reach;
+	bracket_reasons = reasons;
+	if (the_live) {
+		WRITE_ONCE(the_live->bracketed, reach);
+		fetch_or(&the_live->reasons, reasons);
+	}
+	mutex_unlock(&live_lock);
+}
+
+/* Reasons without which what is mirrored is watched as G0 says. */
+#define NOT_EVEN_G0                                                        \
+	(UHMM_LIVE_WHY_UFFD | UHMM_LIVE_WHY_THREAD | UHMM_LIVE_WHY_MEMORY | \
+	 UHMM_LIVE_WHY_UNWATCHED | UHMM_LIVE_WHY_REMOVE |                   \
+	 UHMM_LIVE_WHY_LOST | UHMM_LIVE_WHY_PROC)
+
+static enum uhmm_guarantee in_force(const struct live *live)
+{
+	int reach = READ_ONCE(live->bracketed);
+
+	if (READ_ONCE(live->ended))
+		return UHMM_GUARANTEE_NONE;
+	if (reach > (int)live->asked)
+		reach = (int)live->asked;
+	if (reach < UHMM_G2 && READ_ONCE(live->reasons) & NOT_EVEN_G0)
+		return UHMM_GUARANTEE_NONE;
+	return reach < UHMM_G0 ? UHMM_G0 : (enum uhmm_guarantee)reach;
+}
+
+/* ------------------------------------------------------------------- life */
+
+static void live_close(struct live *live)
+{
+	if (live->maps >= 0)
+		close(live->maps);
+	if (live->pagemap >= 0)
+		close(live->pagemap);
+	live->maps = live->pagemap = -1;
+}
+
+/* The address space ends, by its last mmput(). */
+static void live_exit(struct mm_struct *mm, void *private_data)
+{
+	struct live *live = private_data;
+
+	mutex_lock(&live_lock);
+	if (the_live == live) {
+		the_live = NULL;
+		brackets_close();
+	}
+	mutex_unlock(&live_lock);
+	if (!xchg(&live->ended, 1))
+		live_close(live);
+}
+
+static void live_destroy(void *private_data)
+{
+	free(private_data);
+}
+
+static const struct uhmm_mm_ops live_mm_ops = {
+	.name = "live",
+	.exit = live_exit,
+	.destroy = live_destroy,
+	.find_vma = live_find_vma,
+	.walk = live_walk,
+	.fault = live_fault,
+};
+
+struct live *live_of(struct mm_struct *mm)
+{
+	return mm && mm->ops == &live_mm_ops ? mm->private_data : NULL;
+}
+
+/* The memory of a child is another one. */
+static void fork_child(void) __no_context_analysis
+{
+	mutex_init(&live_lock);
+	brackets_fork_child();
+	if (!the_live)
+		return;
+	the_live->ended = 1;
+	live_close(the_live);
+	the_live = NULL;
+}
+
+static void fork_prepare(void) __no_context_analysis
+{
+	mutex_lock(&live_lock);
+}
+
+static void fork_parent(void) __no_context_analysis
+{
+	mutex_unlock(&live_lock);
+}
+
+static unsigned int without_of_env(void)
+{
+	const char *list = getenv("UHMM_LIVE_WITHOUT"), *name;
+	unsigned int without = 0, i;
+	size_t n;
+
+	while (list && *list) {
+		n = strcspn(list, ",");
+		for (i = 0; i < UHMM_LIVE_FEATURES; i++) {
+			name = uhmm_live_feature_name(i);
+			if (strlen(name) == n && !strncmp(list, name, n))
+				without |= 1U << i;
+		}
+		list += n + (list[n] == ',');
+	}
+	return without;
+}
+
+static int check_options(const struct uhmm_live_options *o)
+{
+	const unsigned int flags = UHMM_LIVE_USE_FRAMES |
+				   UHMM_LIVE_UNWATCHED_TOO | UHMM_LIVE_CHECK;
+
+	if (o->size < sizeof(*o) || o->flags & ~flags ||
+	    o->without >> UHMM_LIVE_FEATURES || o->guarantee < UHMM_G0 ||
+	    o->guarantee > UHMM_G2)
+		return -EINVAL;
+	if (sysconf(_SC_PAGESIZE) != (long)LIVE_PAGE)
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+/* Out of the way of programs that expect theirs to be the lowest free ones. */
+static int open_high(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), high;
+
+	if (fd < 0)
+		return -errno;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, 500);
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
+static int live_init(struct live *live, const struct uhmm_live_options *o)
+{
+	live->flags = o->flags;
+	live->asked = o->guarantee;
+	live->bracketed = bracketed;
+	live->reasons = bracket_reasons | UHMM_LIVE_WHY_UFFD;
+	live->pagemap = -1;
+	live->maps = open_high("/proc/self/maps");
+	if (live->maps < 0)
+		return live->maps;
+	live->pagemap = open_high("/proc/self/pagemap");
+	if (live->pagemap < 0)
+		return live->pagemap;
+	live->features = live_probe_features(live->maps, live->pagemap) &
+			 ~(o->without | without_of_env());
+	if (o->flags & UHMM_LIVE_USE_FRAMES &&
+	    !live_has(live, UHMM_LIVE_FRAMES))
+		return -EPERM;
+	live_pages_init(live);
+	return 0;
+}
+
+static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
+	__must_hold(&live_lock)
+{
+	struct uhmm_mm_options options = {
+		.size = sizeof(options),
+		.flags = o->flags & UHMM_LIVE_CHECK ? UHMM_MM_CHECK : 0,
+		.reserve_after = o->reserve_after,
+		.reserve_limit_us = o->reserve_limit_us,
+	};
+	static bool forks_seen_to;
+	struct live *live = calloc(1, sizeof(*live));
+	int ret;
+
+	if (!live)
+		return -ENOMEM;
+	ret = live_init(live, o);
+	if (ret)
+		goto out_close;
+	options.private_data = live;
+	ret = mm_create(&options, &live_mm_ops, &live->mm);
+	if (ret)
+		goto out_close;
+	if (!forks_seen_to) {
+		/* Behind those of the core, so that ours lock first. */
+		sync_at_fork(fork_prepare, fork_parent, fork_child);
+		forks_seen_to = true;
+	}
+	brackets_open(live);
+	*ret_live = live;
+	return 0;
+out_close:
+	live_close(live);
+	free(live);
+	return ret;
+}
+
+int uhmm_mm_create_live(const struct uhmm_live_options *options,
+			struct mm_struct **ret_mm)
+{
+	static const struct uhmm_live_options none = { .size = sizeof(none) };
+	int ret;
+
+	if (!options)
+		options = &none;
+	ret = ret_mm ? check_options(options) : -EINVAL;
+	if (ret)
+		return ret;
+	mutex_lock(&live_lock);
+	if (the_live && !mmget_not_zero(the_live->mm)) {
+		/* It is ending this moment. */
+		the_live = NULL;
+		brackets_close();
+	} else if (the_live) {
+		*ret_mm = the_live->mm;
+		goto out_unlock;
+	}
+	ret = live_make(options, &the_live);
+	if (!ret)
+		*ret_mm = the_live->mm;
+out_unlock:
+	mutex_unlock(&live_lock);
+	return ret;
+}
+
+/* ---------------------------------------------------------------- questions */
+
+int uhmm_live_get_info(struct mm_struct *mm, struct uhmm_live_info *ret_info)
+{
+	struct live *live = live_of(mm);
+
+	if (!live || !ret_info || ret_info->size < sizeof(*ret_info))
+		return -EINVAL;
+	ret_info->asked = live->asked;
+	ret_info->reasons = READ_ONCE(live->reasons);
+	if (READ_ONCE(live->bracketed) < UHMM_G1 && live->asked > UHMM_G0)
+		ret_info->reasons |= UHMM_LIVE_WHY_UNPATCHED;
+	if (READ_ONCE(live->bracketed) < UHMM_G2 && live->asked > UHMM_G1)
+		ret_info->reasons |= UHMM_LIVE_WHY_FILTER;
+	ret_info->guarantee = in_force(live);
+	ret_info->features = live->features;
+	ret_info->descriptors = 0;
+	return 0;
+}
+
+int uhmm_live_get_stats(struct mm_struct *mm, struct uhmm_live_stats *ret_stats)
+{
+	struct live *live = live_of(mm);
+	size_t size;
+
+	if (!live || !ret_stats || ret_stats->size < sizeof(*ret_stats))
+		return -EINVAL;
+	size = ret_stats->size;
+	/* Word by word, as they are counted. */
+	for (size_t i = 1; i < sizeof(*ret_stats) / sizeof(unsigned long); i++)
+		((unsigned long *)ret_stats)[i] =
+			READ_ONCE(((unsigned long *)&live->stats)[i]);
+	ret_stats->size = size;
+	return 0;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What the parts of the live address space share, and what those who patch
+ * the program bracket its changes with.
+ */
+#ifndef LIVE_LIVE_H
+#define LIVE_LIVE_H
+
+#include <uhmm/live.h>
+
+#include "../../core/internal.h"
+
+#define LIVE_PAGE_SHIFT 12
+#define LIVE_PAGE (1UL << LIVE_PAGE_SHIFT)
+
+/**
+ * struct live - the memory of this process as an address space
+ * @mm: what it is known as
+ * @flags: &uhmm_live_options.flags
+ * @asked: the guarantee asked for
+ * @bracketed: what brackets reach: an enum uhmm_guarantee
+ * @reasons: UHMM_LIVE_WHY_*
+ * @features: of the kernel, less what is to be done without
+ * @ended: not this process's any more, or not at all
+ * @maps: /proc/self/maps
+ * @pagemap: /proc/self/pagemap
+ * @scan_mask: categories that PAGEMAP_SCAN knows
+ * @zero_frame: the page of zeroes, where frames can be read
+ * @stats: counted with fetch_add()
+ */
+struct live {
+	struct mm_struct *mm;
+	unsigned int flags;
+	enum uhmm_guarantee asked;
+	int bracketed;
+	unsigned int reasons;
+	unsigned int features;
+	unsigned int ended;
+	int maps;
+	int pagemap;
+	unsigned long scan_mask;
+	unsigned long zero_frame;
+	struct uhmm_live_stats stats;
+};
+
+#define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
+
+static inline bool live_has(const struct live *live, unsigned int feature)
+{
+	return live->features & feature;
+}
+
+/* ---------------------------------------------------------------- brackets
+ * For who patches the program. A bracket lies on the stack of the thread that
+ * changes the address space:
+ *
+ *	struct live_bracket b;
+ *
+ *	live_bracket_start(&b, addr, length, MMU_NOTIFY_UNMAP, 0);
+ *	ret = munmap, the system call
+ *	live_bracket_end(&b);
+ *
+ * Both may be called in any thread at any time: with signals blocked, in a
+ * signal handler, in the last munmap of a thread, under the locks of malloc.
+ * They allocate nothing and take no lock that a caller of munmap may hold; the
+ * callbacks that they call must do likewise. Brackets may nest. Without a live
+ * address space they do nothing. errno is kept.
+ */
+#define LIVE_NONBLOCK (1U << 0)		/* refuse rather than sleep */
+
+struct live_bracket {
+	struct mmu_notifier_range range;
+	unsigned int *inside;		/* NULL: nothing was started */
+	unsigned int forks;
+};
+
+/*
+ * 0, also without a live address space, and for a range that is none; -EAGAIN:
+ * LIVE_NONBLOCK, and it was refused: the change must not be made.
+ * An address space that ends: @length ~0UL. @addr is cut to its page.
+ */
+int live_bracket_start(struct live_bracket *b, unsigned long addr,
+		       unsigned long length, enum mmu_notifier_event event,
+		       unsigned int flags);
+/* Also in a forked child, for what its parent started. */
+void live_bracket_end(struct live_bracket *b);
+
+/*
+ * What the patches reach from now on: UHMM_GUARANTEE_NONE, UHMM_G1, UHMM_G2; and
+ * why no more, UHMM_LIVE_WHY_*. Before or after the address space is made.
+ */
+void live_set_bracketed(enum uhmm_guarantee reach, unsigned int reasons);
+
+/* ------------------------------------------------------------------- live.c */
+struct live *live_of(struct mm_struct *mm);
+/* One more reason; the guarantee may fall. */
+void live_why(struct live *live, unsigned int reason);
+
+/* -------------------------------------------------------------------- area.c */
+
+/* An area as /proc/self/maps has it. */
+struct live_area {
+	struct uhmm_vma vma;
+	unsigned long page_size;
+	char name[64];
+};
+
+/* The area that holds @addr, or the next one. 0; -ENOENT; -EIO. */
+int live_area(struct live *live, unsigned long addr, struct live_area *ret_area);
+int live_find_vma(struct mm_struct *mm, unsigned long addr,
+		  struct uhmm_vma *ret_vma);
+
+/* ------------------------------------------------------------------- pages.c */
+int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
+	      struct uhmm_pte *ptes);
+int live_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags);
+/* What the kernel's walk can tell. */
+void live_pages_init(struct live *live);
+
+/* ---------------------------------------------------------------- features.c */
+unsigned int live_probe_features(int maps, int pagemap);
+
+#endif
