@@ -97,6 +97,7 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 void list_reap(struct mm_struct *mm)
 {
 	struct mmu_notifier **at, *subscription, *gone = NULL;
+	unsigned long me = sync_thread_number();
 	unsigned int n = 0;
 
 	spin_lock(&mm->list_lock);
@@ -120,7 +121,9 @@ void list_reap(struct mm_struct *mm)
 	if (!n)
 		return;
 	spin_lock(&mm->list_lock);
-	mm->reaping -= n;
+	/* Not in a child that free_notifier has forked. */
+	if (me == sync_thread_number())
+		mm->reaping -= n;
 	spin_unlock(&mm->list_lock);
 	fetch_add(&mm->freed, 1);
 	wake_word(&mm->freed);

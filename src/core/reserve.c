@@ -11,7 +11,8 @@
  * wait at all:
  *  - a non-blockable one;
  *  - one whose thread has another invalidation open: a read may wait for that;
- *  - one whose thread has a reservation itself.
+ *  - one whose thread has a reservation itself, not older than the limit: a
+ *    lost one is not held against it for ever.
  * One that waits says so in its slot (SLOT_STALLED): a read that it has not
  * called yet need not wait for it.
  * What circles remain go through locks of the callers, and end with the limit.
@@ -129,8 +130,11 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 			new = number << VERIFIED_NUMBER_SHIFT | VERIFIED_ONE |
 			      known;
 	} while (!try_cmpxchg(&interval_sub->verified, &old, new));
-	reserve_thread.held[reserve_thread.nheld].sub = interval_sub;
-	reserve_thread.held[reserve_thread.nheld++].number = new >> VERIFIED_NUMBER_SHIFT;
+	reserve_thread.held[reserve_thread.nheld++] = (struct reservation){
+		.sub = interval_sub,
+		.number = new >> VERIFIED_NUMBER_SHIFT,
+		.until = ktime_get_ns() + mm->reserve_limit_ns,
+	};
 	fetch_add(&mm->reserves, 1);
 	UHMM_PROBE2(reserve, interval_sub, number);
 	return 0;
@@ -254,11 +258,20 @@ static void wait_unreserved(struct mm_struct *mm,
 	}
 }
 
+/* Whether one is lost cannot be asked: its subscription may be gone. */
+static bool holds_some(void)
+{
+	for (unsigned int i = 0; i < reserve_thread.nheld; i++)
+		if (reserve_thread.held[i].until > ktime_get_ns())
+			return true;
+	return false;
+}
+
 void reserve_wait(struct mm_struct *mm, struct slot *slot,
 		  struct uhmm_interval_node *const *hits, unsigned int n,
 		  int64_t *deadline)
 {
-	if (reserve_thread.nheld || slot_thread_busy(mm, slot))
+	if (holds_some() || slot_thread_busy(mm, slot))
 		return;
 	if (!*deadline)
 		*deadline = ktime_get_ns() + mm->reserve_limit_ns;

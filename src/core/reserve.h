@@ -25,9 +25,11 @@ static inline bool verified_known(unsigned long verified)
 			      verified & VERIFIED_KNOWN;
 }
 
+/* @until: held to the caller's benefit; after that it may be lost. */
 struct reservation {
 	struct mmu_interval_notifier *sub;
 	unsigned long number;
+	int64_t until;
 };
 
 /**

@@ -278,6 +278,7 @@ bool sync_thread_alive(unsigned long number)
 }
 
 static pthread_key_t exit_key;
+static bool exit_key_made;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static void (*exit_fn)(void);
 
@@ -289,14 +290,16 @@ static void thread_exits(void *unused)
 
 static void make_exit_key(void)
 {
-	pthread_key_create(&exit_key, thread_exits);
+	exit_key_made = !pthread_key_create(&exit_key, thread_exits);
 }
 
 void sync_at_thread_exit(void (*fn)(void))
 {
 	WRITE_ONCE(exit_fn, fn);
 	pthread_once(&exit_once, make_exit_key);
-	pthread_setspecific(exit_key, &exit_key);
+	/* A process may have used all its keys up. */
+	if (exit_key_made)
+		pthread_setspecific(exit_key, &exit_key);
 }
 
 void sync_at_fork(void (*prepare)(void), void (*parent)(void),

@@ -5,6 +5,9 @@
  */
 #include "util.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define NEED(cond)                                                           \
 	do {                                                                 \
 		if (!(cond))                                                 \
@@ -312,6 +315,29 @@ static void the_child_does_not_wait_for_a_free_of_another_thread(void **state)
 	mirror_drop(&one);
 }
 
+static pid_t forked;
+
+static void forking_free(struct mmu_notifier *mn)
+{
+	forked = fork();
+}
+
+static void free_notifier_may_fork(void **state)
+{
+	static const struct mmu_notifier_ops ops = {
+		.alloc_notifier = slow_alloc,
+		.free_notifier = forking_free,
+	};
+	int status;
+
+	mmu_notifier_put(mmu_notifier_get(&ops, mm));
+	if (!forked)
+		_exit(uhmm_notifier_synchronize_timeout(0) != 0);
+	assert_int_equal(uhmm_notifier_synchronize_timeout(0), 0);
+	assert_int_equal(waitpid(forked, &status, 0), forked);
+	assert_int_equal(status, 0);
+}
+
 /* ------------------------------------------------------- in the middle of it all */
 
 #define FORKS 50
@@ -432,6 +458,7 @@ int main(int argc, char **argv)
 		CASE(locks_of_other_threads_are_free),
 		CASE(locks_of_the_forking_thread_can_be_given_back),
 		CASE(the_child_does_not_wait_for_a_free_of_another_thread),
+		CASE(free_notifier_may_fork),
 		CASE(forks_in_the_middle_of_inserts_and_removes),
 		CASE(the_child_may_fork_too),
 	};

@@ -346,6 +346,12 @@ static void reserving_task(void *unused)
 	uhmm_interval_unreserve(&own.sub);
 }
 
+static void reserve_task(void *mirror)
+{
+	if (uhmm_interval_reserve(&((struct mirror *)mirror)->sub))
+		abort();
+}
+
 static void one_who_has_a_reservation_does_not_wait(void **state)
 {
 	struct mirror one;
@@ -359,6 +365,27 @@ static void one_who_has_a_reservation_does_not_wait(void **state)
 	invalidate(PG(10), PG(11));
 	assert_recorded("i1");
 	unreserve(&one);
+	mirror_drop(&one);
+	mirror_drop(&own);
+}
+
+/* Its reservation is lost, and it knows nothing of that. */
+static void one_whose_reservation_was_lost_waits(void **state)
+{
+	struct mirror one;
+	struct task task;
+
+	make(SHORT_US, 0);
+	mirror_add(&one, 1, PG(10), 1);
+	mirror_add(&own, 2, PG(20), 1);
+	reserve(&one);
+	task_start(&task, invalidate_task, NULL);
+	task_join(&task);
+	assert_int_equal(stats().reserves_lost, 1);
+	task_start(&task, reserve_task, &own);
+	task_join(&task);
+	invalidate(PG(20), PG(21));
+	assert_int_equal(stats().reserves_lost, 2);
 	mirror_drop(&one);
 	mirror_drop(&own);
 }
@@ -383,6 +410,7 @@ int main(int argc, char **argv)
 		LONG_CASE(a_nonblockable_invalidation_does_not_wait),
 		LONG_CASE(a_nested_invalidation_does_not_wait),
 		LONG_CASE(one_who_has_a_reservation_does_not_wait),
+		CASE(one_whose_reservation_was_lost_waits),
 	};
 
 	cases_begin(argc, argv);
