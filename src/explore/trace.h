@@ -64,6 +64,7 @@ enum trace_kind {
  * @line: likewise
  * @caller_file: the place in the scenario's own file that led there, or NULL
  * @caller_line: likewise
+ * @call: the function that is called there, as it is spelt there; NULL: none
  * @note: text, of a TRACE_NOTE
  */
 struct trace_event {
@@ -84,6 +85,7 @@ struct trace_event {
 	int line;
 	const char *caller_file;
 	int caller_line;
+	const char *call;
 	const char *note;
 };
 

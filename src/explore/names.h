@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What an address is called: functions and lines for code, variables and their
+ * members for data. From the symbol tables of what is loaded and, where libdw
+ * is there, from the debugging information.
+ */
+#ifndef EXPLORE_NAMES_H
+#define EXPLORE_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* @file is without folders; "" and 0: not known. Strings live for ever. */
+struct names_place {
+	const char *function;
+	const char *file;
+	unsigned int line;
+};
+
+/* @pc is a return address: the place is the call before it. */
+void names_place(const void *pc, struct names_place *ret_place);
+
+/*
+ * "mirror.invalidate_seq", "table[3]" or, for want of types, "mirror+8". False:
+ * @addr is in no variable, and @buf is empty.
+ */
+bool names_object(const void *addr, char *buf, size_t size);
+
+/* names_dwarf.c or names_nodwarf.c: false if they do not know. */
+bool names_dwarf_place(const void *pc, struct names_place *ret_place);
+bool names_dwarf_object(const void *addr, char *buf, size_t size);
+
+#endif

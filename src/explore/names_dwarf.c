@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Names from the debugging information. Lines and inlined functions are looked
+ * up when asked for; the variables of a compilation unit are looked through
+ * each time, which is fast enough for the rows of a ladder.
+ */
+#include "explore/names.h"
+
+#include <dwarf.h>
+#include <elfutils/libdwfl.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static Dwfl *dwfl;
+
+/* Reports are of what is loaded now: a scenario may have come since. */
+static bool begin(void)
+{
+	static const Dwfl_Callbacks callbacks = {
+		.find_elf = dwfl_linux_proc_find_elf,
+		.find_debuginfo = dwfl_standard_find_debuginfo,
+	};
+
+	if (!dwfl)
+		dwfl = dwfl_begin(&callbacks);
+	if (!dwfl)
+		return false;
+	dwfl_report_begin_add(dwfl);
+	return !dwfl_linux_proc_report(dwfl, getpid()) &&
+	       !dwfl_report_end(dwfl, NULL, NULL);
+}
+
+static Dwfl_Module *module_at(Dwarf_Addr addr)
+{
+	Dwfl_Module *module = dwfl ? dwfl_addrmodule(dwfl, addr) : NULL;
+
+	if (!module && begin())
+		module = dwfl_addrmodule(dwfl, addr);
+	return module;
+}
+
+/* The innermost function, inlined ones count. */
+static const char *function_at(Dwfl_Module *module, Dwarf_Addr addr)
+{
+	const char *name = NULL;
+	Dwarf_Die *scopes = NULL;
+	Dwarf_Addr bias;
+	Dwarf_Die *unit = dwfl_module_addrdie(module, addr, &bias);
+	int n, i;
+
+	n = unit ? dwarf_getscopes(unit, addr - bias, &scopes) : 0;
+	for (i = 0; i < n && !name; i++)
+		if (dwarf_tag(&scopes[i]) == DW_TAG_subprogram ||
+		    dwarf_tag(&scopes[i]) == DW_TAG_inlined_subroutine)
+			name = dwarf_diename(&scopes[i]);
+	free(scopes);
+	return name ? name : dwfl_module_addrname(module, addr);
+}
+
+bool names_dwarf_place(const void *pc, struct names_place *ret_place)
+{
+	Dwarf_Addr addr = (uintptr_t)pc - 1;
+	Dwfl_Module *module = module_at(addr);
+	Dwfl_Line *line = module ? dwfl_module_getsrc(module, addr) : NULL;
+	const char *path, *slash;
+	int number;
+
+	path = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) :
+		      NULL;
+	if (!path)
+		return false;
+	slash = strrchr(path, '/');
+	ret_place->file = slash ? slash + 1 : path;
+	ret_place->line = number;
+	ret_place->function = function_at(module, addr);
+	if (!ret_place->function)
+		ret_place->function = "?";
+	return true;
+}
+
+/* ---------------------------------------------------------------- variables */
+
+/* Its type with names, const and volatile taken off. */
+static bool type_of(Dwarf_Die *die, Dwarf_Die *ret_type)
+{
+	Dwarf_Attribute attr;
+
+	return dwarf_attr_integrate(die, DW_AT_type, &attr) &&
+	       dwarf_formref_die(&attr, ret_type) &&
+	       !dwarf_peel_type(ret_type, ret_type);
+}
+
+static bool member_at(Dwarf_Die *type, Dwarf_Word *offset, Dwarf_Die *ret_die)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Word at, size;
+	Dwarf_Die type_die;
+
+	if (dwarf_child(type, ret_die))
+		return false;
+	do {
+		at = 0;
+		if (dwarf_tag(ret_die) != DW_TAG_member ||
+		    (dwarf_attr(ret_die, DW_AT_data_member_location, &attr) &&
+		     dwarf_formudata(&attr, &at)) ||
+		    !type_of(ret_die, &type_die) ||
+		    dwarf_aggregate_size(&type_die, &size))
+			continue;
+		if (*offset - at < size) {
+			*offset -= at;
+			return true;
+		}
+	} while (!dwarf_siblingof(ret_die, ret_die));
+	return false;
+}
+
+struct text {
+	char *buf;
+	size_t size;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void append(struct text *text, const char *fmt, ...)
+{
+	va_list args;
+	size_t n;
+
+	va_start(args, fmt);
+	vsnprintf(text->buf, text->size, fmt, args);
+	va_end(args);
+	n = strlen(text->buf);
+	text->buf += n;
+	text->size -= n;
+}
+
+/* From a type and an offset in it to ".member[3].word". */
+static void append_path(struct text *text, Dwarf_Die *type, Dwarf_Word offset)
+{
+	Dwarf_Die die = *type, next;
+	Dwarf_Word size;
+	int depth;
+
+	for (depth = 0; depth < 8; depth++) {
+		switch (dwarf_tag(&die)) {
+		case DW_TAG_structure_type:
+		case DW_TAG_union_type:
+			if (!member_at(&die, &offset, &next))
+				goto out;
+			if (dwarf_diename(&next))
+				append(text, ".%s", dwarf_diename(&next));
+			if (!type_of(&next, &die))
+				goto out;
+			break;
+		case DW_TAG_array_type:
+			if (!type_of(&die, &next) ||
+			    dwarf_aggregate_size(&next, &size) || !size)
+				goto out;
+			append(text, "[%llu]",
+			       (unsigned long long)(offset / size));
+			offset %= size;
+			die = next;
+			break;
+		default:
+			goto out;
+		}
+	}
+out:
+	if (offset)
+		append(text, "+%llu", (unsigned long long)offset);
+}
+
+/* Does it stand at one address, and is @addr, without bias, in it? */
+static bool covers(Dwarf_Die *var, Dwarf_Addr addr, Dwarf_Die *ret_type,
+		   Dwarf_Word *ret_offset)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Word size;
+	Dwarf_Op *ops;
+	size_t n;
+
+	if (!dwarf_attr(var, DW_AT_location, &attr) ||
+	    dwarf_getlocation(&attr, &ops, &n) || n != 1 ||
+	    ops[0].atom != DW_OP_addr || addr < ops[0].number ||
+	    !type_of(var, ret_type) || dwarf_aggregate_size(ret_type, &size))
+		return false;
+	*ret_offset = addr - ops[0].number;
+	return *ret_offset < size;
+}
+
+/* Variables of a file and, below it, those of its functions. */
+static bool find_variable(Dwarf_Die *parent, Dwarf_Addr addr, int depth,
+			  struct text *text)
+{
+	Dwarf_Die die, type;
+	Dwarf_Word offset;
+
+	if (dwarf_child(parent, &die))
+		return false;
+	do {
+		switch (dwarf_tag(&die)) {
+		case DW_TAG_variable:
+			if (!covers(&die, addr, &type, &offset))
+				break;
+			if (!dwarf_diename(&die))
+				break;
+			append(text, "%s", dwarf_diename(&die));
+			append_path(text, &type, offset);
+			return true;
+		case DW_TAG_subprogram:
+		case DW_TAG_lexical_block:
+			if (depth < 3 &&
+			    find_variable(&die, addr, depth + 1, text))
+				return true;
+			break;
+		default:
+			break;
+		}
+	} while (!dwarf_siblingof(&die, &die));
+	return false;
+}
+
+bool names_dwarf_object(const void *addr, char *buf, size_t size)
+{
+	struct text text = { .buf = buf, .size = size };
+	Dwfl_Module *module = module_at((uintptr_t)addr);
+	Dwarf_Die *unit = NULL;
+	Dwarf_Addr bias;
+
+	*buf = '\0';
+	while (module && (unit = dwfl_module_nextcu(module, unit, &bias)))
+		if (find_variable(unit, (uintptr_t)addr - bias, 0, &text))
+			return true;
+	return false;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Without libdw symbols are all there is. */
+#include "explore/names.h"
+
+bool names_dwarf_place(const void *pc, struct names_place *ret_place)
+{
+	return false;
+}
+
+bool names_dwarf_object(const void *addr, char *buf, size_t size)
+{
+	return false;
+}
