@@ -92,7 +92,7 @@ enum uhmm_guarantee {
  * @without: UHMM_LIVE_UFFD and its like, to be done without, as an older kernel
  *	has to; so is what the environment lists in UHMM_LIVE_WITHOUT, by name
  *	and separated by commas, see uhmm_live_feature_name()
- * @descriptors: how many userfaultfds at most, 0: 4; more of them make reads
+ * @descriptors: how many userfaultfds at most, up to 16, 0: 4; more make reads
  *	collide less with changes elsewhere
  * @watches: how many pieces are watched at most, 0: a quarter of
  *	vm.max_map_count
@@ -190,7 +190,8 @@ struct uhmm_live_stats {
  *
  * Context: may sleep; starts a thread. Not in a callback.
  * Return: 0; -EINVAL: @ret_mm is NULL, @options->size is smaller than this
- * version's struct, or an unknown flag, feature or guarantee; -EPERM:
+ * version's struct, too many descriptors, or an unknown flag, feature or
+ * guarantee; -EOPNOTSUPP: pages are not of 4 KiB; -EPERM:
  * UHMM_LIVE_USE_FRAMES, and frames cannot be read; -ENOMEM; an error of
  * opening /proc/self. On error *@ret_mm is left alone.
  */
@@ -226,9 +227,9 @@ int uhmm_live_get_stats(struct mm_struct *mm,
  * @start: first byte
  * @length: bytes
  *
- * What uhmm_mm_walk() and uhmm_mm_fault() do for the pages they are asked for.
- * For who learns of pages in another way, a registration cache that pins them
- * say: between mmu_interval_read_begin() and that.
+ * What uhmm_mm_walk() does for the pages it is asked for. For who learns of pages
+ * in another way, a registration cache that pins them say: between
+ * mmu_interval_read_begin() and that.
  *
  * Context: may sleep; mmap_lock held or not; no lock that a callback takes.
  * Return: 0; -EFAULT: there is no area in a part of it; -EAGAIN: a change is on

@@ -116,6 +116,12 @@ struct uhmm_pte {
  *	The caller has the MIGRATE bracket open.
  * @make_exclusive: take the page at @addr away from the CPU for @owner until
  *	a CPU touches it. 0; -EBUSY; -EFAULT; -EOPNOTSUPP not anonymous memory.
+ * @pending: may a change of [@start, @last] be on its way that has not been
+ *	announced yet? For an address space that learns of changes after they
+ *	were made: every read asks, when it begins with @wait, to sleep until
+ *	that is over, and when it ends, under user_lock, without. True if it was
+ *	so. A change that was made before the call and is not announced when it
+ *	returns must not be answered with false. Optional.
  * @fork: a copy of the address space as fork(2) makes it; the child has no
  *	open invalidation and no subscriptions. 0; -ENOMEM; -EAGAIN.
  *
@@ -142,6 +148,8 @@ struct uhmm_mm_ops {
 			    size_t npages, void *owner);
 	int (*make_exclusive)(struct mm_struct *mm, unsigned long addr,
 			      void *owner);
+	bool (*pending)(struct mm_struct *mm, unsigned long start,
+			unsigned long last, bool wait);
 	int (*fork)(struct mm_struct *mm, struct mm_struct **ret_child);
 };
 

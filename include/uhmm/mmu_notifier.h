@@ -476,7 +476,8 @@ mmu_interval_set_seq(struct mmu_interval_notifier *interval_sub,
 	/*
 	 * Ordering: (SET-SEQ) pairs with (READ-SEQ) in
 	 * mmu_interval_read_begin() and (READ-SEQ-TIMED) in
-	 * uhmm_interval_read_begin_timeout(): see there.
+	 * uhmm_interval_read_begin_timeout() and (READ-SEQ-LATE) in
+	 * read_begin_wait(): see there.
 	 */
 	__atomic_store_n(&interval_sub->invalidate_seq, cur_seq,
 			 __ATOMIC_RELEASE);

@@ -115,7 +115,8 @@ static bool call_other(struct caller *c,
 		 * Ordering: (TAG-STAMP) pairs with (TAG-CHECK) in
 		 * uhmm_interval_tag_valid() and (READ-SEQ) in
 		 * mmu_interval_read_begin() and (READ-SEQ-TIMED) in
-		 * uhmm_interval_read_begin_timeout(): see there.
+		 * uhmm_interval_read_begin_timeout() and (READ-SEQ-LATE) in
+		 * read_begin_wait(): see there.
 		 */
 		smp_store_release(&sub->invalidate_seq, c->id);
 		return true;

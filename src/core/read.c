@@ -100,12 +100,25 @@ out_count:
 	return ret;
 }
 
+/*
+ * May a change be on its way that no invalidation was announced for? Asked
+ * before the sequence is looked at: what was passed on meanwhile is in there.
+ */
+static bool change_pending(const struct mmu_interval_notifier *sub, bool wait)
+{
+	struct mm_struct *mm = sub->mm;
+
+	return mm->ops->pending(mm, sub->interval_tree.start,
+				sub->interval_tree.last, wait);
+}
+
 /* No invalidation older than @seq is open, as far as @sub is concerned. */
 static void verify(struct mmu_interval_notifier *sub, unsigned long verified,
 		   unsigned long seq)
 {
-	/* Where reads are checked none goes on at once. */
-	bool even = VERIFIED_RESERVERS(verified) || mm_checked(sub->mm);
+	/* Where reads are checked, or have to ask, none goes on at once. */
+	bool even = VERIFIED_RESERVERS(verified) || mm_checked(sub->mm) ||
+		    sub->mm->ops->pending;
 	unsigned long new = even ? verified | VERIFIED_KNOWN : seq;
 
 	/*
@@ -122,8 +135,17 @@ static int read_begin_wait(struct mmu_interval_notifier *sub,
 			   struct patience patience, unsigned long *seq)
 {
 	unsigned long verified = READ_ONCE(sub->verified);
+	bool asks = sub->mm->ops->pending;
 	int ret;
 
+	if (asks && change_pending(sub, true)) {
+		/*
+		 * Ordering: (READ-SEQ-LATE) pairs with (SET-SEQ) in
+		 * mmu_interval_set_seq() and (TAG-STAMP) in call_other(): as in
+		 * mmu_interval_read_begin().
+		 */
+		*seq = smp_load_acquire(&sub->invalidate_seq);
+	}
 	/*
 	 * Ordering: (READ-FENCE) pairs with (ANNOUNCE-FENCE) in
 	 * slot_announce(): as (INSERT-FENCE), for who inserted elsewhere.
@@ -133,7 +155,7 @@ static int read_begin_wait(struct mmu_interval_notifier *sub,
 	if (ret)
 		return ret;
 	verify(sub, verified, *seq);
-	if (reserve_colliding(sub))
+	if (reserve_colliding(sub) || asks)
 		*seq |= SEQ_SLOW;
 	return 0;
 }
@@ -194,13 +216,15 @@ static void count_retry(struct mmu_interval_notifier *sub)
 bool uhmm_interval_read_retry_slow(struct mmu_interval_notifier *interval_sub,
 				   unsigned long seq)
 {
-	bool collided;
+	bool collided = false;
 
 	if (mm_checked(interval_sub->mm) &&
 	    !check_read_retry(interval_sub, &seq, CHECK_FROM))
 		return true;
-	collided = READ_ONCE(interval_sub->invalidate_seq) !=
-		   (seq & ~SEQ_SLOW);
+	if (interval_sub->mm->ops->pending)
+		collided = change_pending(interval_sub, false);
+	collided |= READ_ONCE(interval_sub->invalidate_seq) !=
+		    (seq & ~SEQ_SLOW);
 	if (collided)
 		count_retry(interval_sub);
 	reserve_result(interval_sub, collided);

@@ -277,6 +277,34 @@ bool sync_thread_alive(unsigned long number)
 	return !syscall(SYS_tgkill, getpid(), tid, 0) || errno != ESRCH;
 }
 
+static void *thread_run(void *arg)
+{
+	struct sync_thread *thread = arg;
+
+	thread->fn(thread->arg);
+	return NULL;
+}
+
+int sync_thread_start(struct sync_thread *thread, void (*fn)(void *arg),
+		      void *arg)
+{
+	sigset_t all, old;
+	int ret;
+
+	thread->fn = fn;
+	thread->arg = arg;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(&thread->thread, NULL, thread_run, thread);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -ret;
+}
+
+void sync_thread_join(struct sync_thread *thread)
+{
+	pthread_join(thread->thread, NULL);
+}
+
 static pthread_key_t exit_key;
 static bool exit_key_made;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;

@@ -172,6 +172,15 @@ unsigned long sync_thread_number(void);
 /* In a forked child: this thread has become another one. */
 void sync_thread_renumber(void);
 bool sync_thread_alive(unsigned long number);
+/* A thread of the library's own, with all signals blocked. 0; -errno. */
+struct sync_thread {
+	pthread_t thread;
+	void (*fn)(void *arg);
+	void *arg;
+};
+int sync_thread_start(struct sync_thread *thread, void (*fn)(void *arg),
+		      void *arg);
+void sync_thread_join(struct sync_thread *thread);
 /* Have @fn called when this thread ends, as late as libc allows. */
 void sync_at_thread_exit(void (*fn)(void));
 void sync_at_fork(void (*prepare)(void), void (*parent)(void),

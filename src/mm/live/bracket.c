@@ -4,11 +4,14 @@
  *
  * The address space is found through one pointer, and stays while anybody is
  * inside; who is, is counted in one of a few lines by the number of the
- * thread.
+ * thread. What is bracketed need not be told of by the kernel: its watch ends,
+ * so that the change costs no sleep.
  */
 #include "bracket.h"
 
 #include <errno.h>
+
+#include "watch.h"
 
 #define LINES 16
 
@@ -69,6 +72,10 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	} else {
 		live_count(live, brackets);
 	}
+	if (!ret && event != MMU_NOTIFY_PROTECTION_VMA &&
+	    event != MMU_NOTIFY_PROTECTION_PAGE &&
+	    watch_clear(live, start, end))
+		watch_unregister(live, start, end);
 	errno = saved;
 	return ret;
 }

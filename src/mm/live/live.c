@@ -11,6 +11,11 @@
 #include <unistd.h>
 
 #include "bracket.h"
+#include "watch.h"
+
+#define DESCRIPTORS 4
+#define REMOVE_LIMIT_MS 1000
+#define MAX_MAPS 65530
 
 /* The one of this process. */
 static struct mutex live_lock = MUTEX_INITIALIZER;
@@ -53,7 +58,8 @@ static enum uhmm_guarantee in_force(const struct live *live)
 		return UHMM_GUARANTEE_NONE;
 	if (reach > (int)live->asked)
 		reach = (int)live->asked;
-	if (reach < UHMM_G2 && READ_ONCE(live->reasons) & NOT_EVEN_G0)
+	if (reach < UHMM_G2 && (!READ_ONCE(live->nshards) ||
+				READ_ONCE(live->reasons) & NOT_EVEN_G0))
 		return UHMM_GUARANTEE_NONE;
 	return reach < UHMM_G0 ? UHMM_G0 : (enum uhmm_guarantee)reach;
 }
@@ -67,6 +73,7 @@ static void live_close(struct live *live)
 	if (live->pagemap >= 0)
 		close(live->pagemap);
 	live->maps = live->pagemap = -1;
+	removal_exit(live);
 }
 
 /* The address space ends, by its last mmput(). */
@@ -80,12 +87,15 @@ static void live_exit(struct mm_struct *mm, void *private_data)
 		brackets_close();
 	}
 	mutex_unlock(&live_lock);
-	if (!xchg(&live->ended, 1))
-		live_close(live);
+	if (xchg(&live->ended, 1))
+		return;
+	monitor_stop(live);
+	live_close(live);
 }
 
 static void live_destroy(void *private_data)
 {
+	watch_destroy(private_data);
 	free(private_data);
 }
 
@@ -96,12 +106,19 @@ static const struct uhmm_mm_ops live_mm_ops = {
 	.find_vma = live_find_vma,
 	.walk = live_walk,
 	.fault = live_fault,
+	.pending = live_pending,
 };
 
 struct live *live_of(struct mm_struct *mm)
 {
 	return mm && mm->ops == &live_mm_ops ? mm->private_data : NULL;
 }
+
+/*
+ * fork() of libc; what goes around it is told of by the kernel, if it may be
+ * asked for that. Between parent and child, pages are to be copied on write.
+ */
+static struct live_bracket fork_bracket;
 
 /* The memory of a child is another one. */
 static void fork_child(void) __no_context_analysis
@@ -111,6 +128,7 @@ static void fork_child(void) __no_context_analysis
 	if (!the_live)
 		return;
 	the_live->ended = 1;
+	monitor_forget(the_live);
 	live_close(the_live);
 	the_live = NULL;
 }
@@ -118,10 +136,13 @@ static void fork_child(void) __no_context_analysis
 static void fork_prepare(void) __no_context_analysis
 {
 	mutex_lock(&live_lock);
+	live_bracket_start(&fork_bracket, 0, ~0UL, MMU_NOTIFY_PROTECTION_PAGE,
+			   0);
 }
 
 static void fork_parent(void) __no_context_analysis
 {
+	live_bracket_end(&fork_bracket);
 	mutex_unlock(&live_lock);
 }
 
@@ -150,7 +171,7 @@ static int check_options(const struct uhmm_live_options *o)
 
 	if (o->size < sizeof(*o) || o->flags & ~flags ||
 	    o->without >> UHMM_LIVE_FEATURES || o->guarantee < UHMM_G0 ||
-	    o->guarantee > UHMM_G2)
+	    o->guarantee > UHMM_G2 || o->descriptors > MAX_SHARDS)
 		return -EINVAL;
 	if (sysconf(_SC_PAGESIZE) != (long)LIVE_PAGE)
 		return -EOPNOTSUPP;
@@ -171,13 +192,30 @@ static int open_high(const char *path)
 	return high;
 }
 
+static unsigned long max_maps(void)
+{
+	int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+	char text[24] = "";
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n > 0 ? strtoul(text, NULL, 10) : MAX_MAPS;
+}
+
 static int live_init(struct live *live, const struct uhmm_live_options *o)
 {
+	int ret;
+
 	live->flags = o->flags;
 	live->asked = o->guarantee;
 	live->bracketed = bracketed;
-	live->reasons = bracket_reasons | UHMM_LIVE_WHY_UFFD;
-	live->pagemap = -1;
+	live->reasons = bracket_reasons;
+	live->remove_limit_ns = (o->remove_limit_ms ? o->remove_limit_ms :
+						      REMOVE_LIMIT_MS) *
+				INT64_C(1000000);
+	live->max_watches = o->watches ? o->watches : max_maps() / 4;
+	live->pagemap = live->task_dir = live->monitor_wake = -1;
 	live->maps = open_high("/proc/self/maps");
 	if (live->maps < 0)
 		return live->maps;
@@ -190,6 +228,13 @@ static int live_init(struct live *live, const struct uhmm_live_options *o)
 	    !live_has(live, UHMM_LIVE_FRAMES))
 		return -EPERM;
 	live_pages_init(live);
+	ret = removal_init(live, o->remove_signal);
+	if (ret)
+		return ret;
+	if (watch_init(live)) {
+		live_why(live, UHMM_LIVE_WHY_MEMORY);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -215,6 +260,8 @@ static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 	ret = mm_create(&options, &live_mm_ops, &live->mm);
 	if (ret)
 		goto out_close;
+	/* Without it the guarantee is less, and says why. */
+	monitor_start(live, o->descriptors ? o->descriptors : DESCRIPTORS);
 	if (!forks_seen_to) {
 		/* Behind those of the core, so that ours lock first. */
 		sync_at_fork(fork_prepare, fork_parent, fork_child);
@@ -225,6 +272,7 @@ static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 	return 0;
 out_close:
 	live_close(live);
+	watch_destroy(live);
 	free(live);
 	return ret;
 }
@@ -273,7 +321,7 @@ int uhmm_live_get_info(struct mm_struct *mm, struct uhmm_live_info *ret_info)
 		ret_info->reasons |= UHMM_LIVE_WHY_FILTER;
 	ret_info->guarantee = in_force(live);
 	ret_info->features = live->features;
-	ret_info->descriptors = 0;
+	ret_info->descriptors = READ_ONCE(live->nshards);
 	return 0;
 }
 

@@ -14,6 +14,31 @@
 #define LIVE_PAGE (1UL << LIVE_PAGE_SHIFT)
 
 /**
+ * struct shard - a userfaultfd, and the pieces that it is registered for
+ * @fd: the descriptor
+ * @busy: its events are being read, or what was read is not passed on yet
+ * @watches: how many pieces were ever registered; 0: no need to ask it
+ */
+struct shard {
+	int fd;
+	unsigned int busy;
+	unsigned long watches;
+} __cacheline_aligned;
+
+#define MAX_SHARDS 16
+
+/* An invalidation that a callback refused to take at once. */
+struct handed_on {
+	unsigned long start;
+	unsigned long end;
+	enum mmu_notifier_event event;
+};
+
+#define MAX_HANDED_ON 64
+
+struct leaf;
+
+/**
  * struct live - the memory of this process as an address space
  * @mm: what it is known as
  * @flags: &uhmm_live_options.flags
@@ -27,6 +52,27 @@
  * @scan_mask: categories that PAGEMAP_SCAN knows
  * @zero_frame: the page of zeroes, where frames can be read
  * @stats: counted with fetch_add()
+ * @watch_lock: for @nleaves, @nwatches; held by who registers, not by who unmaps
+ * @leaves: see watch.c
+ * @nleaves: how many
+ * @nwatches: pieces registered
+ * @max_watches: how many may be
+ * @shards: the userfaultfds
+ * @nshards: how many; 0: none is to be had
+ * @monitor: the thread that reads them
+ * @monitor_tid: what the kernel calls it
+ * @handler_tid: as @monitor_tid, of who brings pages home; 0: none
+ * @monitor_wake: tells it to look up
+ * @stop: it is to end
+ * @generation: counts what it has passed on; slept on
+ * @sleepers: how many sleep on @generation
+ * @handed: how many of @handed_on there are
+ * @handed_on: refused; the monitor's own
+ * @removes_lately: more than 0: expect removals
+ * @task_dir: /proc/self/task
+ * @signal: see removal.c; < 0: none
+ * @last_ticket: the monitor's own, see removal.c
+ * @remove_limit_ns: &uhmm_live_options.remove_limit_ms
  */
 struct live {
 	struct mm_struct *mm;
@@ -41,7 +87,39 @@ struct live {
 	unsigned long scan_mask;
 	unsigned long zero_frame;
 	struct uhmm_live_stats stats;
+	struct mutex watch_lock;
+	struct leaf **leaves;
+	unsigned long nleaves;
+	unsigned long nwatches;
+	unsigned long max_watches;
+	struct shard shards[MAX_SHARDS];
+	unsigned int nshards;
+	struct sync_thread monitor;
+	int monitor_tid;
+	int handler_tid;
+	int monitor_wake;
+	unsigned int stop;
+	unsigned int generation;
+	unsigned int sleepers;
+	unsigned int handed;
+	struct handed_on handed_on[MAX_HANDED_ON];
+	unsigned int removes_lately;
+	int task_dir;
+	int signal;
+	unsigned int last_ticket;
+	int64_t remove_limit_ns;
 };
+
+/*
+ * For tests, which have to see what each of these is good for: what is left
+ * out. 0 but there.
+ */
+extern unsigned int live_broken;
+#define BROKEN_PROBE (1U << 0)		/* the kernel is not asked */
+#define BROKEN_BUSY (1U << 1)		/* nor whether the monitor is at it */
+#define BROKEN_REMOVE_END (1U << 2)	/* a removal ends as it is told of */
+#define BROKEN_REGISTER (1U << 3)	/* what appears is not registered */
+#define BROKEN_HANDED (1U << 4)		/* what is refused is forgotten */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "uapi.h"
+#include "watch.h"
 
 #define SMALL 16UL
 #define BATCH 128UL
@@ -201,6 +202,15 @@ static int walk_area(const struct walk *w)
 		walk_special(w);
 		return 0;
 	}
+	if (!(READ_ONCE(live_broken) & BROKEN_REGISTER)) {
+		ret = watch(w->live, w->area, w->addr,
+			    w->addr + w->npages * LIVE_PAGE);
+		if (ret == -EOPNOTSUPP || ret == -EBUSY || ret == -ENOSPC) {
+			walk_special(w);
+			return 0;
+		}
+	}
+	/* -EAGAIN: whoever made it so has called back, or is about to. */
 	if (w->npages > SMALL && live_has(w->live, UHMM_LIVE_PAGEMAP_SCAN) &&
 	    !(w->live->flags & UHMM_LIVE_USE_FRAMES))
 		ret = walk_scan(w);

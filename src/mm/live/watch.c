@@ -1,24 +1,331 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Watching pieces of the address space.
+ * What is watched: pieces of the address space that a userfaultfd is
+ * registered for, in write-protect mode and never armed, so that it costs no
+ * fault and tells of what was unmapped, moved and dropped.
+ *
+ * A piece is taken under watch before its entries are read, by the walk itself,
+ * so nothing that appears later, or in the place of another, is forgotten.
+ * Two bits a page note it:
+ *
+ *	claimed		somebody is about to register it
+ *	watched		it is registered
+ *
+ * Whoever makes a change clears both, with one operation that needs no lock:
+ * a bracket, before the change, the monitor, after it. Who registers sets
+ * "watched" only where his claim still stands, so a change in between leaves
+ * no bit behind; what it left registered without a bit is found by the next
+ * to register, and does no harm.
  */
-#include "live.h"
+#include "watch.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "uapi.h"
+
+#define TOP_BITS 48
+#define LEAF_SHIFT 30
+#define NLEAVES (1UL << (TOP_BITS - LEAF_SHIFT))
+#define WORD_PAGES 32UL			/* two bits each */
+#define WORD_BYTES (WORD_PAGES * LIVE_PAGE)
+#define LEAF_WORDS ((1UL << LEAF_SHIFT) / WORD_BYTES)
+#define CLAIMED 0x5555555555555555UL
+#define WATCHED (CLAIMED << 1)
+#define BLOCK (2UL << 20)		/* what is registered at once, at least */
+#define SETTLE_NS 100000000		/* for what others hold to be let go */
+
+struct leaf {
+	unsigned long words[LEAF_WORDS];
+};
+
+int watch_init(struct live *live)
+{
+	live->leaves = sync_alloc_pages(NLEAVES * sizeof(live->leaves[0]));
+	mutex_init(&live->watch_lock);
+	return live->leaves ? 0 : -ENOMEM;
+}
+
+void watch_destroy(struct live *live)
+{
+	if (!live->leaves)
+		return;
+	for (unsigned long i = 0; i < NLEAVES && live->nleaves; i++) {
+		if (!live->leaves[i])
+			continue;
+		sync_free_pages(live->leaves[i], sizeof(struct leaf));
+		live->nleaves--;
+	}
+	sync_free_pages(live->leaves, NLEAVES * sizeof(live->leaves[0]));
+	live->leaves = NULL;
+}
+
+/* ---------------------------------------------------------------------- bits */
+
+static struct leaf *leaf_of(struct live *live, unsigned long addr)
+{
+	if (addr >> TOP_BITS)
+		return NULL;
+	/*
+	 * Ordering: (LEAF-SEEN) pairs with (LEAF-MADE) in leaf_get(): it is
+	 * seen as it was made, all zeroes.
+	 */
+	return smp_load_acquire(&live->leaves[addr >> LEAF_SHIFT]);
+}
+
+/* The leaf of @addr, made if need be. Under watch_lock. */
+static struct leaf *leaf_get(struct live *live, unsigned long addr)
+{
+	struct leaf *leaf = leaf_of(live, addr);
+
+	if (leaf || addr >> TOP_BITS)
+		return leaf;
+	leaf = sync_alloc_pages(sizeof(*leaf));
+	if (!leaf)
+		return NULL;
+	live->nleaves++;
+	/* Ordering: (LEAF-MADE) pairs with (LEAF-SEEN) in leaf_of(): see there. */
+	smp_store_release(&live->leaves[addr >> LEAF_SHIFT], leaf);
+	return leaf;
+}
+
+static unsigned long *word_of(struct leaf *leaf, unsigned long addr)
+{
+	return &leaf->words[(addr & ((1UL << LEAF_SHIFT) - 1)) / WORD_BYTES];
+}
+
+/* Both bits of the pages of [addr, end) that are in the word of @addr. */
+static unsigned long word_mask(unsigned long addr, unsigned long end)
+{
+	unsigned long first = addr / LIVE_PAGE % WORD_PAGES;
+	unsigned long n = (end - addr + LIVE_PAGE - 1) / LIVE_PAGE;
+
+	if (n >= WORD_PAGES - first)
+		return ~0UL << 2 * first;
+	return ((1UL << 2 * n) - 1) << 2 * first;
+}
+
+static unsigned long next_word(unsigned long addr)
+{
+	return (addr | (WORD_BYTES - 1)) + 1;
+}
+
+static bool all_watched(struct live *live, unsigned long start,
+			unsigned long end)
+{
+	unsigned long mask;
+	struct leaf *leaf;
+
+	for (; start < end; start = next_word(start)) {
+		leaf = leaf_of(live, start);
+		if (!leaf)
+			return false;
+		mask = word_mask(start, end) & WATCHED;
+		if ((READ_ONCE(*word_of(leaf, start)) & mask) != mask)
+			return false;
+	}
+	return true;
+}
+
+bool watch_clear(struct live *live, unsigned long start, unsigned long end)
+{
+	unsigned long mask, *word;
+	bool any = false;
+	struct leaf *leaf;
+
+	if (end > 1UL << TOP_BITS)
+		end = 1UL << TOP_BITS;
+	while (start < end) {
+		leaf = leaf_of(live, start);
+		if (!leaf) {
+			start = (start | ((1UL << LEAF_SHIFT) - 1)) + 1;
+			continue;
+		}
+		mask = word_mask(start, end);
+		word = word_of(leaf, start);
+		if (READ_ONCE(*word) & mask)
+			any |= !!(fetch_and(word, ~mask) & mask);
+		start = next_word(start);
+	}
+	return any;
+}
+
+/* False: no memory. */
+static bool claim(struct live *live, unsigned long start, unsigned long end)
+{
+	struct leaf *leaf;
+
+	for (; start < end; start = next_word(start)) {
+		leaf = leaf_get(live, start);
+		if (!leaf)
+			return false;
+		fetch_or(word_of(leaf, start), word_mask(start, end) & CLAIMED);
+	}
+	return true;
+}
+
+/* Where the claim stands. False: it does not stand everywhere. */
+static bool confirm(struct live *live, unsigned long start, unsigned long end)
+{
+	unsigned long claimed, old, *word;
+	bool all = true;
+
+	for (; start < end; start = next_word(start)) {
+		claimed = word_mask(start, end) & CLAIMED;
+		word = word_of(leaf_of(live, start), start);
+		old = READ_ONCE(*word);
+		while (!try_cmpxchg(word, &old, old | (old & claimed) << 1))
+			;
+		all &= (old & claimed) == claimed;
+	}
+	return all;
+}
+
+/* ------------------------------------------------------------- registering */
+
+static int uffd_register(struct shard *shard, unsigned long start,
+			 unsigned long end)
+{
+	struct uffdio_register reg = {
+		.range = { start, end - start },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+
+	return ioctl(shard->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
+}
+
+void watch_unregister(struct live *live, unsigned long start,
+		      unsigned long end)
+{
+	struct uffdio_range range;
+	struct shard *shard;
+	unsigned long next;
+
+	/* Where nothing is registered this does nothing, or fails. */
+	for (; start < end && !(start >> TOP_BITS); start = next) {
+		next = (start | (SHARD_BYTES - 1)) + 1;
+		if (next > end)
+			next = end;
+		shard = shard_of(live, start);
+		range.start = start;
+		range.len = next - start;
+		if (shard && READ_ONCE(shard->watches))
+			ioctl(shard->fd, UFFDIO_UNREGISTER, &range);
+	}
+}
+
+/* One piece, in one shard. 0, or the errno of registering. */
+static int register_piece(struct live *live, unsigned long start,
+			  unsigned long end)
+{
+	struct shard *shard = shard_of(live, start);
+	int ret;
+
+	if (!shard)
+		return -EINVAL;
+	if (live->nwatches >= live->max_watches)
+		return -ENOMEM;
+	if (!claim(live, start, end))
+		return -ENOMEM;
+	WRITE_ONCE(shard->watches, shard->watches + 1);
+	ret = uffd_register(shard, start, end);
+	if (ret == -EBUSY) {
+		/* It may have been moved here, and its event be on its way. */
+		monitor_settle(live, SETTLE_NS);
+		ret = uffd_register(shard, start, end);
+	}
+	if (ret) {
+		watch_clear(live, start, end);
+		return ret;
+	}
+	live->nwatches++;
+	live_count(live, watches);
+	return confirm(live, start, end) ? 0 : -EAGAIN;
+}
+
+static int register_pieces(struct live *live, unsigned long start,
+			   unsigned long end)
+{
+	unsigned long next;
+	int ret = 0;
+
+	for (; start < end && !ret; start = next) {
+		next = (start | (SHARD_BYTES - 1)) + 1;
+		if (next > end || !next)
+			next = end;
+		if (!all_watched(live, start, next))
+			ret = register_piece(live, start, next);
+	}
+	return ret;
+}
+
+/* What a refusal means, and whether it may be lived with. */
+static int refused(struct live *live, int ret)
+{
+	if (ret == -EAGAIN)
+		return ret;
+	if (ret == -EBUSY) {
+		live_count(live, foreign);
+		live_why(live, UHMM_LIVE_WHY_FOREIGN);
+	} else if (ret == -ENOMEM) {
+		live_why(live, UHMM_LIVE_WHY_MAPS);
+		ret = -ENOSPC;
+	} else {
+		live_count(live, unwatched);
+		ret = -EOPNOTSUPP;
+	}
+	if (!(live->flags & UHMM_LIVE_UNWATCHED_TOO))
+		return ret;
+	live_why(live, UHMM_LIVE_WHY_UNWATCHED);
+	return 0;
+}
+
+int watch(struct live *live, const struct live_area *area, unsigned long start,
+	  unsigned long end)
+{
+	unsigned long unit = area->page_size > BLOCK ? area->page_size : BLOCK;
+	int ret;
+
+	if (area->vma.flags & UHMM_VM_SPECIAL || !live->nshards)
+		return refused(live, -EINVAL);
+	if (all_watched(live, start, end))
+		return 0;
+	/* Few large pieces, lest areas be split into many. */
+	start &= ~(unit - 1);
+	if (start < area->vma.start)
+		start = area->vma.start;
+	if (__builtin_add_overflow(end, unit - 1, &end))
+		end = area->vma.end;
+	end &= ~(unit - 1);
+	if (end > area->vma.end)
+		end = area->vma.end;
+	mutex_lock(&live->watch_lock);
+	ret = register_pieces(live, start, end);
+	mutex_unlock(&live->watch_lock);
+	return ret ? refused(live, ret) : 0;
+}
 
 int uhmm_live_watch(struct mm_struct *mm, unsigned long start,
 		    unsigned long length)
 {
 	struct live *live = live_of(mm);
+	struct live_area area;
 	unsigned long end;
+	int ret = 0;
 
 	if (!live || __builtin_add_overflow(start, length, &end))
 		return -EINVAL;
-	return READ_ONCE(live->ended) ? -ESRCH : -EOPNOTSUPP;
-}
-
-bool uhmm_live_pending(struct mm_struct *mm, unsigned long start,
-		       unsigned long length)
-{
-	return false;
+	if (READ_ONCE(live->ended))
+		return -ESRCH;
+	for (start &= ~(LIVE_PAGE - 1); start < end && !ret;
+	     start = area.vma.end) {
+		ret = live_area(live, start, &area);
+		if (ret == -ENOENT || (!ret && area.vma.start > start))
+			return -EFAULT;
+		if (!ret)
+			ret = watch(live, &area, start,
+				    end < area.vma.end ? end : area.vma.end);
+	}
+	return ret;
 }

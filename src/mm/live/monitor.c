@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The monitor: a thread that reads what the kernel tells of watched pieces and
+ * passes it on as invalidations; and the question whether something is on its
+ * way, which makes reads exact although the kernel tells afterwards.
+ *
+ * Whoever unmaps a watched piece sleeps until the event is read. So the
+ * monitor allocates nothing, waits for no lock of anybody (callbacks are called
+ * as for a range that must not block, and who refuses is asked again later),
+ * and unmaps nothing.
+ *
+ * The kernel counts, for each descriptor, changes that have begun and whose
+ * event is not read yet, and refuses UFFDIO_COPY with EAGAIN while there are
+ * any. The count goes up before the change is made. So, with user_lock held:
+ *
+ *	reader				monitor
+ *	 1 ask the kernel		 1 busy = 1
+ *	 2 ask for busy			 2 read the event: the count goes down
+ *	 3 compare the sequence		 3 invalidate: sets the sequence
+ *					 4 busy = 0
+ *
+ * A change that began before 1 is seen in one of the three: the reader looks
+ * for it in the order in which it wanders.
+ */
+#include "watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "uapi.h"
+
+#define MESSAGES 16
+#define IDLE_MS 1000
+#define RETRY_MS 1
+#define REMOVES_LATELY 64
+#define WAIT_NS 1000000
+#define PROBES 200
+
+unsigned int live_broken;
+
+/* -------------------------------------------------------------- the question */
+
+static bool kernel_pending(struct live *live, struct shard *shard)
+{
+	struct uffdio_copy nothing = { 0 };
+
+	if (READ_ONCE(live_broken) & BROKEN_PROBE)
+		return false;
+	if (!ioctl(shard->fd, UFFDIO_COPY, &nothing) || errno == EINVAL)
+		return false;
+	if (errno == EAGAIN)
+		return true;
+	live_why(live, UHMM_LIVE_WHY_LOST);
+	return false;
+}
+
+static bool shard_pending(struct live *live, struct shard *shard)
+{
+	if (!READ_ONCE(shard->watches))
+		return false;
+	if (kernel_pending(live, shard))
+		return true;
+	/*
+	 * Ordering: (KERNEL-ASKED) pairs with (MONITOR-BUSY) in serve(): where
+	 * the count is down because the event was read, busy is seen, or what
+	 * came after it.
+	 */
+	smp_rmb();
+	/*
+	 * Ordering: (MONITOR-IDLE-SEEN) pairs with (MONITOR-IDLE) in
+	 * shard_idle(): what it has read it has passed on.
+	 */
+	return smp_load_acquire(&shard->busy) &&
+	       !(READ_ONCE(live_broken) & BROKEN_BUSY);
+}
+
+static bool range_pending(struct live *live, unsigned long start,
+			  unsigned long last)
+{
+	unsigned long at = start / SHARD_BYTES, end = last / SHARD_BYTES;
+
+	for (unsigned int i = 0; i < live->nshards && at <= end; i++, at++)
+		if (shard_pending(live, &live->shards[at % live->nshards]))
+			return true;
+	/*
+	 * Ordering: (HANDED-SEEN) pairs with (HANDED) in hand_on_again(): who
+	 * finds none left sees what they did.
+	 */
+	return smp_load_acquire(&live->handed) &&
+	       !(READ_ONCE(live_broken) & BROKEN_HANDED);
+}
+
+static void sleep_for_monitor(struct live *live, unsigned int generation)
+{
+	fetch_add(&live->sleepers, 1);
+	wait_word(&live->generation, generation, WAIT_NS);
+	fetch_sub(&live->sleepers, 1);
+}
+
+bool live_pending(struct mm_struct *mm, unsigned long start,
+		  unsigned long last, bool wait)
+{
+	struct live *live = live_of(mm);
+	unsigned int generation;
+	bool was = false;
+
+	for (;;) {
+		generation = READ_ONCE(live->generation);
+		if (READ_ONCE(live->ended) || !live->nshards ||
+		    !range_pending(live, start, last))
+			break;
+		was = true;
+		if (!wait)
+			break;
+		sleep_for_monitor(live, generation);
+	}
+	if (was && !wait)
+		live_count(live, pending);
+	return was;
+}
+
+bool uhmm_live_pending(struct mm_struct *mm, unsigned long start,
+		       unsigned long length)
+{
+	return length && live_of(mm) &&
+	       live_pending(mm, start, start + length - 1, false);
+}
+
+void monitor_settle(struct live *live, int64_t timeout_ns)
+{
+	int64_t deadline = ktime_get_ns() + timeout_ns;
+	unsigned int generation;
+
+	do {
+		generation = READ_ONCE(live->generation);
+		if (!range_pending(live, 0, ~0UL))
+			return;
+		sleep_for_monitor(live, generation);
+	} while (ktime_get_ns() < deadline);
+}
+
+/* ------------------------------------------------------------------- passing on */
+
+/* A range that somebody has announced: is it bracketed? */
+static bool is_bracketed(struct live *live, unsigned long start,
+			 unsigned long end)
+{
+	struct thread_block *block;
+	struct slot *slot;
+
+	for_each_slot(slot, block, live->mm)
+		if (slot_covers(slot, start, end - 1) &&
+		    READ_ONCE(slot->start) <= start &&
+		    READ_ONCE(slot->last) >= end - 1)
+			return true;
+	return false;
+}
+
+static void hand_on(struct live *live, unsigned long start, unsigned long end,
+		    enum mmu_notifier_event event)
+{
+	struct handed_on *h;
+
+	live_count(live, handed_on);
+	if (live->handed == MAX_HANDED_ON) {
+		/* One that covers both: too much is not too little. */
+		h = &live->handed_on[MAX_HANDED_ON - 1];
+		h->start = start < h->start ? start : h->start;
+		h->end = end > h->end ? end : h->end;
+		return;
+	}
+	live->handed_on[live->handed] =
+		(struct handed_on){ start, end, event };
+	WRITE_ONCE(live->handed, live->handed + 1);
+}
+
+static bool invalidate(struct live *live, struct mmu_notifier_range *range,
+		       enum mmu_notifier_event event, unsigned long start,
+		       unsigned long end)
+{
+	mmu_notifier_range_init(range, event, 0, live->mm, start, end);
+	return !mmu_notifier_invalidate_range_start_nonblock(range);
+}
+
+static void changed(struct live *live, enum mmu_notifier_event event,
+		    unsigned long start, unsigned long end)
+{
+	struct mmu_notifier_range range;
+
+	/* Who announced it has called back, and holds reads up. */
+	if (start >= end || is_bracketed(live, start, end))
+		return;
+	if (READ_ONCE(live->bracketed) >= UHMM_G1)
+		live_count(live, missed);
+	if (invalidate(live, &range, event, start, end))
+		mmu_notifier_invalidate_range_end(&range);
+	else
+		hand_on(live, start, end, event);
+}
+
+/* Ask those again who refused. */
+static void hand_on_again(struct live *live)
+{
+	unsigned int i, n = 0, had = live->handed;
+	struct mmu_notifier_range range;
+	struct handed_on h;
+
+	for (i = 0; i < had; i++) {
+		h = live->handed_on[i];
+		if (invalidate(live, &range, h.event, h.start, h.end))
+			mmu_notifier_invalidate_range_end(&range);
+		else
+			live->handed_on[n++] = h;
+	}
+	/*
+	 * Ordering: (HANDED) pairs with (HANDED-SEEN) in range_pending(): the
+	 * sequences are set before the count goes down.
+	 */
+	smp_store_release(&live->handed, n);
+}
+
+/* ---------------------------------------------------------------------- events */
+
+/**
+ * struct removals - those of one reading
+ * @ranges: open until their end is seen
+ * @open: which of @ranges are
+ * @n: how many
+ */
+struct removals {
+	struct mmu_notifier_range ranges[MESSAGES];
+	bool open[MESSAGES];
+	unsigned int n;
+};
+
+static void on_remove(struct live *live, struct removals *r,
+		      unsigned long start, unsigned long end)
+{
+	live_count(live, removes);
+	if (READ_ONCE(live->bracketed) >= UHMM_G1 &&
+	    !is_bracketed(live, start, end))
+		live_count(live, missed);
+	r->open[r->n] = invalidate(live, &r->ranges[r->n], MMU_NOTIFY_CLEAR,
+				   start, end);
+	r->n++;
+}
+
+static void removals_over(struct live *live, struct removals *r)
+{
+	for (unsigned int i = 0; i < r->n; i++) {
+		if (r->open[i])
+			mmu_notifier_invalidate_range_end(&r->ranges[i]);
+		else
+			hand_on(live, r->ranges[i].start, r->ranges[i].end,
+				MMU_NOTIFY_CLEAR);
+	}
+}
+
+static void on_remap(struct live *live, struct shard *shard,
+		     const struct uffd_msg *m)
+{
+	unsigned long from = m->arg.remap.from, to = m->arg.remap.to;
+	unsigned long length = m->arg.remap.len;
+	struct uffdio_range range = { to, length };
+
+	live_count(live, remaps);
+	watch_clear(live, from, from + length);
+	watch_clear(live, to, to + length);
+	/* What is there now may be for another descriptor to watch. */
+	ioctl(shard->fd, UFFDIO_UNREGISTER, &range);
+	changed(live, MMU_NOTIFY_UNMAP, from, from + length);
+	changed(live, MMU_NOTIFY_UNMAP, to, to + length);
+}
+
+static void on_message(struct live *live, struct shard *shard,
+		       const struct uffd_msg *m, struct removals *r)
+{
+	unsigned long start = m->arg.remove.start, end = m->arg.remove.end;
+	struct uffdio_range page;
+
+	switch (m->event) {
+	case UFFD_EVENT_UNMAP:
+		live_count(live, unmaps);
+		watch_clear(live, start, end);
+		changed(live, MMU_NOTIFY_UNMAP, start, end);
+		break;
+	case UFFD_EVENT_REMOVE:
+		on_remove(live, r, start, end);
+		break;
+	case UFFD_EVENT_REMAP:
+		on_remap(live, shard, m);
+		break;
+	case UFFD_EVENT_FORK:
+		live_count(live, forks);
+		close((int)m->arg.fork.ufd);
+		changed(live, MMU_NOTIFY_PROTECTION_PAGE, 0, ~0UL);
+		break;
+	case UFFD_EVENT_PAGEFAULT:
+		/* Nothing is armed; let nobody sleep for it. */
+		page.start = m->arg.pagefault.address & ~(LIVE_PAGE - 1);
+		page.len = LIVE_PAGE;
+		ioctl(shard->fd, UFFDIO_WAKE, &page);
+		break;
+	}
+}
+
+static void shard_idle(struct live *live, struct shard *shard)
+{
+	/*
+	 * Ordering: (MONITOR-IDLE) pairs with (MONITOR-IDLE-SEEN) in
+	 * shard_pending(): all that was read has been passed on.
+	 */
+	smp_store_release(&shard->busy, 0);
+	fetch_add(&live->generation, 1);
+	if (READ_ONCE(live->sleepers))
+		wake_word(&live->generation);
+}
+
+static void serve(struct live *live, struct shard *shard)
+{
+	bool expect = live->removes_lately;
+	struct uffd_msg messages[MESSAGES];
+	struct victims victims = { .n = 0 };
+	struct removals removals;
+	ssize_t n;
+
+	removals.n = 0;
+	/*
+	 * Ordering: (MONITOR-BUSY) pairs with (KERNEL-ASKED) in
+	 * shard_pending(): before the count goes down.
+	 */
+	(void)xchg(&shard->busy, 1);
+	/* One by one: of the first it is known that he sleeps. */
+	if (expect)
+		removal_find(live, &victims);
+	n = read(shard->fd, messages,
+		 expect ? sizeof(messages[0]) : sizeof(messages));
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof(messages[0]); i++)
+		on_message(live, shard, &messages[i], &removals);
+	if (live->removes_lately)
+		live->removes_lately--;
+	if (removals.n) {
+		live->removes_lately = REMOVES_LATELY;
+		if (!expect || !victims.n)
+			victims.unseen = true;
+		if (!(READ_ONCE(live_broken) & BROKEN_REMOVE_END))
+			removal_wait(live, &victims);
+		removals_over(live, &removals);
+	}
+	shard_idle(live, shard);
+}
+
+/* ---------------------------------------------------------------------- the thread */
+
+/*
+ * A program ends with its last thread, and libc counts us among them: where
+ * nobody else is left, do what libc would have done.
+ */
+static void leave_if_alone(struct live *live)
+{
+	char path[32], text[256], *state;
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	/* Ourselves and the first thread, which stays as a zombie. */
+	if (live->handler_tid || fstat(live->task_dir, &st) || st.st_nlink != 4)
+		return;
+	snprintf(path, sizeof(path), "%d/stat", getpid());
+	fd = openat(live->task_dir, path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	state = strrchr(text, ')');
+	if (state && state[1] && state[2] == 'Z')
+		exit(0);
+}
+
+/* So that nothing has to be made when somebody waits for us. */
+static void warm_up(struct live *live)
+{
+	struct mmu_notifier_range range;
+
+	live->monitor_tid = (int)syscall(SYS_gettid);
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, live->mm,
+				-2 * LIVE_PAGE, -LIVE_PAGE);
+	if (!mmu_notifier_invalidate_range_start(&range))
+		mmu_notifier_invalidate_range_end(&range);
+}
+
+static void monitor(void *arg)
+{
+	struct pollfd fds[MAX_SHARDS + 1];
+	struct live *live = arg;
+	unsigned int i;
+	int n;
+
+	warm_up(live);
+	for (i = 0; i < live->nshards; i++)
+		fds[i] = (struct pollfd){ live->shards[i].fd, POLLIN, 0 };
+	fds[i] = (struct pollfd){ live->monitor_wake, POLLIN, 0 };
+	while (!READ_ONCE(live->stop)) {
+		n = poll(fds, live->nshards + 1,
+			 live->handed ? RETRY_MS : IDLE_MS);
+		for (i = 0; n > 0 && i < live->nshards; i++) {
+			if (fds[i].revents & POLLIN)
+				serve(live, &live->shards[i]);
+			if (fds[i].revents & (POLLERR | POLLNVAL)) {
+				fds[i].fd = -1;
+				live_why(live, UHMM_LIVE_WHY_LOST);
+			}
+		}
+		if (live->handed)
+			hand_on_again(live);
+		if (!n)
+			leave_if_alone(live);
+	}
+}
+
+static int open_shard(struct live *live)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_EVENT_UNMAP |
+			    UFFD_FEATURE_EVENT_REMAP |
+			    UFFD_FEATURE_EVENT_REMOVE |
+			    UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+	};
+	int fd, high;
+
+	if (live_has(live, UHMM_LIVE_WP_ASYNC))
+		api.features |= UFFD_FEATURE_WP_ASYNC;
+	if (live_has(live, UHMM_LIVE_EVENT_FORK))
+		api.features |= UFFD_FEATURE_EVENT_FORK;
+	fd = (int)syscall(SYS_userfaultfd,
+			  O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, UFFDIO_API, &api)) {
+		close(fd);
+		return -EPERM;
+	}
+	high = fcntl(fd, F_DUPFD_CLOEXEC, 500);
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
+static void close_all(struct live *live)
+{
+	for (unsigned int i = 0; i < live->nshards; i++)
+		close(live->shards[i].fd);
+	live->nshards = 0;
+	if (live->monitor_wake >= 0)
+		close(live->monitor_wake);
+	live->monitor_wake = -1;
+}
+
+int monitor_start(struct live *live, unsigned int descriptors)
+{
+	int fd = -EPERM, ret;
+
+	live->monitor_wake = -1;
+	if (!live_has(live, UHMM_LIVE_UFFD)) {
+		live_why(live, UHMM_LIVE_WHY_UFFD);
+		return -EPERM;
+	}
+	while (live->nshards < descriptors) {
+		fd = open_shard(live);
+		if (fd < 0)
+			break;
+		live->shards[live->nshards++].fd = fd;
+	}
+	if (fd < 0)
+		live_why(live, fd == -EMFILE || fd == -ENFILE ?
+				       UHMM_LIVE_WHY_DESCRIPTORS :
+				       UHMM_LIVE_WHY_UFFD);
+	live->monitor_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!live->nshards || live->monitor_wake < 0) {
+		live_why(live, live->nshards ? UHMM_LIVE_WHY_DESCRIPTORS :
+					       UHMM_LIVE_WHY_UFFD);
+		close_all(live);
+		return -EMFILE;
+	}
+	ret = sync_thread_start(&live->monitor, monitor, live);
+	if (ret) {
+		live_why(live, UHMM_LIVE_WHY_THREAD);
+		close_all(live);
+	}
+	return ret;
+}
+
+void monitor_stop(struct live *live)
+{
+	uint64_t one = 1;
+
+	if (!live->nshards)
+		return;
+	WRITE_ONCE(live->stop, 1);
+	if (write(live->monitor_wake, &one, sizeof(one)) < 0)
+		live_why(live, UHMM_LIVE_WHY_LOST);
+	sync_thread_join(&live->monitor);
+	/* Whoever waits for an event to be read is let go. */
+	close_all(live);
+}
+
+void monitor_forget(struct live *live)
+{
+	close_all(live);
+}

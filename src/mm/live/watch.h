@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Between those who take pieces under watch, the monitor that is told of them,
+ * and the brackets that make telling needless.
+ */
+#ifndef LIVE_WATCH_H
+#define LIVE_WATCH_H
+
+#include "live.h"
+
+/*
+ * Addresses are dealt to the descriptors in pieces of this size, so that
+ * changes far away do not hold reads up.
+ */
+#define SHARD_BYTES (256UL << 20)
+
+static inline struct shard *shard_of(struct live *live, unsigned long addr)
+{
+	return live->nshards ?
+		       &live->shards[addr / SHARD_BYTES % live->nshards] : NULL;
+}
+
+/* watch.c */
+int watch_init(struct live *live);
+void watch_destroy(struct live *live);
+/*
+ * Take [start, end) of @area under watch. 0; -EAGAIN: it changed meanwhile;
+ * -EOPNOTSUPP, -EBUSY, -ENOSPC as uhmm_live_watch(). May sleep.
+ */
+int watch(struct live *live, const struct live_area *area, unsigned long start,
+	  unsigned long end);
+/* Note that it is watched no more. True: some of it was. Takes no lock. */
+bool watch_clear(struct live *live, unsigned long start, unsigned long end);
+/* Have the kernel tell no more of it. Takes no lock. */
+void watch_unregister(struct live *live, unsigned long start,
+		      unsigned long end);
+
+/* monitor.c */
+int monitor_start(struct live *live, unsigned int descriptors);
+void monitor_stop(struct live *live);
+/* In a forked child, where it does not run. */
+void monitor_forget(struct live *live);
+/* Until nothing is on its way, or the time is over. */
+void monitor_settle(struct live *live, int64_t timeout_ns);
+bool live_pending(struct mm_struct *mm, unsigned long start,
+		  unsigned long last, bool wait);
+
+/* removal.c */
+#define MAX_VICTIMS 64
+
+/**
+ * struct victims - threads that are dropping pages
+ * @n: how many
+ * @unseen: there may be more, that could not be looked at
+ * @tids: which
+ * @tickets: what the answer of each will be; 0: he was sent no signal
+ */
+struct victims {
+	unsigned int n;
+	bool unseen;
+	int tids[MAX_VICTIMS];
+	unsigned int tickets[MAX_VICTIMS];
+};
+
+int removal_init(struct live *live, int signal);
+void removal_exit(struct live *live);
+/*
+ * Before the events are read: who sleeps in a madvise? They are sent a signal,
+ * whose handler can only run when that is over.
+ */
+void removal_find(struct live *live, struct victims *victims);
+/* After the events are read: until all of them are through. */
+void removal_wait(struct live *live, struct victims *victims);
+
+#endif
