@@ -260,6 +260,17 @@ unsigned long index_stamp(struct interval_index *ix);
 /* Bytes that the index has from the allocator. */
 size_t index_bytes(struct interval_index *ix);
 
+/*
+ * The first comparison refuses what lies before @finger, as if it lay far
+ * behind, and what does lie behind: which one is not to be guessed.
+ */
+static inline bool finger_covers(const struct index_finger *finger,
+				 unsigned long start, unsigned long last)
+{
+	return last - finger->start <= finger->last - finger->start &&
+	       start >= finger->start;
+}
+
 /* Does @finger show that nothing of [start, last] is there? Else index_find(). */
 static inline bool index_nothing(const struct interval_index *ix,
 				 const struct index_finger *finger,
@@ -269,7 +280,7 @@ static inline bool index_nothing(const struct interval_index *ix,
 
 	/* Ordering: (IX-NOTHING) pairs with (IX-VERSION) in bump(): as (IX-FINGER). */
 	if (unlikely(finger->version != smp_load_acquire(&ix->version) ||
-		     start < finger->start || last > finger->last))
+		     !finger_covers(finger, start, last)))
 		return false;
 	/* Ordering: (IX-NO-NEWS) pairs with (IX-ADDED) in leaf_add(): as (IX-TAG). */
 	return !leaf || smp_load_acquire(&leaf->tag) == finger->tag;
@@ -301,8 +312,7 @@ static inline unsigned int index_find(const struct interval_index *ix,
 	unsigned long version = smp_load_acquire(&ix->version);
 	unsigned int n;
 
-	if (finger->version == version && start >= finger->start &&
-	    last <= finger->last) {
+	if (finger->version == version && finger_covers(finger, start, last)) {
 		walk->done = true;
 		if (!finger->leaf)
 			return 0;

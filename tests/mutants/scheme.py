@@ -194,7 +194,7 @@ INDEXED = Group('The index', '', [
            [(INDEX_H, 'finger->tag = n ? 0 : walk->tag;',
              'finger->tag = walk->tag;')], [unit('index')]),
     Mutant('finger elsewhere', 'a finger is good for any range',
-           [(INDEX_H, 'start < finger->start || last > finger->last', '0')],
+           [(INDEX_H, 'return last - finger->start', 'return 1 || last')],
            [unit('invalidate')]),
     Mutant('looked at', 'a search believes a slot that was filled anew',
            [(SEARCH, 'if (unlikely(x->start > last || x->last < start))\n'
