@@ -21,13 +21,12 @@ static inline unsigned int index_match(const struct index_node *node,
 {
 	const __m512i s = _mm512_set1_epi64((long long)start);
 	const __m512i e = _mm512_set1_epi64((long long)last);
-	unsigned int lo, hi;
+	__mmask8 a = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), e);
+	__mmask8 b = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), e);
 
-	lo = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), e) |
-	     _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), e) << 8;
-	hi = _mm512_cmpge_epu64_mask(_mm512_load_si512(node->hi), s) |
-	     _mm512_cmpge_epu64_mask(_mm512_load_si512(node->hi + 8), s) << 8;
-	return lo & hi & INDEX_LANES;
+	a = _mm512_mask_cmpge_epu64_mask(a, _mm512_load_si512(node->hi), s);
+	b = _mm512_mask_cmpge_epu64_mask(b, _mm512_load_si512(node->hi + 8), s);
+	return _mm512_kunpackb(b, a) & INDEX_LANES;
 }
 
 static inline unsigned int index_rank(const struct index_node *node,

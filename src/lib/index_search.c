@@ -48,11 +48,10 @@ static void sort_by_key(struct uhmm_interval_node **hits, unsigned int n)
 	}
 }
 
-static inline unsigned int leaf_hits(const struct index_node *leaf,
-				     unsigned long start, unsigned long last,
-				     const struct index_walk *from,
-				     struct uhmm_interval_node **out,
-				     unsigned int n)
+static inline __attribute__((always_inline)) unsigned int
+leaf_hits(const struct index_node *leaf, unsigned long start,
+	  unsigned long last, const struct index_walk *from,
+	  struct uhmm_interval_node **out, unsigned int n)
 {
 	/*
 	 * Ordering: (IX-BEFORE) pairs with (IX-ADDED) in leaf_add(): what was
@@ -137,8 +136,8 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 	unsigned int i, mask, depth = 0, n = 0;
 	unsigned int level = node_level(node);
 	const struct index_node *leaf = NULL;
-	bool single = true;
 
+	walk->single = true;
 	for (;;) {
 		while (level) {
 			mask = index_match(node, start, last) &
@@ -151,7 +150,7 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 			mask &= mask - 1;
 			level--;
 			if (mask) {
-				single = false;
+				walk->single = false;
 				stack[depth].node = node;
 				stack[depth].level = level;
 				stack[depth++].mask = mask;
@@ -188,7 +187,6 @@ up:
 		index_prefetch(node);
 	}
 	walk->done = true;
-	walk->single = single;
 	walk->leaf = leaf;
 	return n;
 }
