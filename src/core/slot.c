@@ -377,7 +377,7 @@ void slot_wait_search(const struct slot *slot, unsigned long word)
 	for (unsigned int i = 0; smp_load_acquire(&slot->word) == word; i++) {
 		if (READ_ONCE(slot->cursor) != cursor)
 			return;
-		if (i % SPINS)
+		if (i % SPINS < SPINS - 1)
 			cpu_relax();
 		else
 			sync_yield();
