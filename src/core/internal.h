@@ -345,12 +345,11 @@ static inline unsigned long slot_announce(struct mm_struct *mm,
 	 */
 	smp_store_release(&slot->word, id | state | SLOT_SEARCH);
 	/*
-	 * Ordering: (ANNOUNCE-FENCE) pairs with (INSERT-FENCE) in sub_insert()
-	 * and (REMOVE-FENCE) in sub_unlink() and (READ-FENCE) in
-	 * read_begin_wait() and (OLDEST-FENCE) in slot_oldest_reader() and
-	 * (LIST-ADD-FENCE) in list_add() and (RELEASE-FENCE) in
-	 * wait_called() and (RESERVE-FENCE) in known_to_all(): of an
-	 * announcement and a publication one side at
+	 * Ordering: (ANNOUNCE-FENCE) pairs with (REMOVE-FENCE) in sub_unlink()
+	 * and (READ-FENCE) in read_begin_wait() and (OLDEST-FENCE) in
+	 * slot_oldest_reader() and (LIST-ADD-FENCE) in list_add() and
+	 * (RELEASE-FENCE) in wait_called() and (RESERVE-FENCE) in
+	 * known_to_all(): of an announcement and a publication one side at
 	 * least sees the other's.
 	 */
 	smp_mb();

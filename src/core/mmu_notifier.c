@@ -12,10 +12,10 @@
  *	end	one store to the slot
  *	set_seq	the subscription remembers the number
  *	read	unless something hit the subscription since the last read: two
- *		loads. Else look at all slots, once, and wait for those that
- *		overlap
- *	insert	publish, full fence: a start that does not find us has
- *		announced itself, and our first read looks at all slots
+ *		loads. Else full fence, look at all slots, once, and wait for
+ *		those that overlap
+ *	insert	publish: a start that does not find us has announced itself
+ *		before the fence of our first read, which looks at all slots
  *	remove	unpublish, full fence: a start that may still call us has
  *		announced itself, and we wait until it has
  *
@@ -25,9 +25,9 @@
  *	different		hit since: look at the slots
  *
  * What is guaranteed, and by what:
- *  O1 A start and an insert, a remove or a first read meet: ANNOUNCE-FENCE and
- *     its partners. Either the start finds the subscription, or the other side
- *     finds the slot.
+ *  O1 A start and a remove, or the first read behind an insert, meet:
+ *     ANNOUNCE-FENCE and its partners. Either the start finds the subscription,
+ *     or the other side finds the slot.
  *  O2 A read that returns number W has waited for every invalidation that
  *     called the subscription before W was stored: SET-SEQ, READ-SEQ; their
  *     slots are visible with W.

@@ -148,7 +148,8 @@ static int read_begin_wait(struct mmu_interval_notifier *sub,
 	}
 	/*
 	 * Ordering: (READ-FENCE) pairs with (ANNOUNCE-FENCE) in
-	 * slot_announce(): as (INSERT-FENCE), for who inserted elsewhere.
+	 * slot_announce(): a start that did not find the subscription, new as
+	 * it was, is seen in its slot, by whichever thread reads it first.
 	 */
 	smp_mb();
 	ret = wait_for_open(sub, verified_known(verified), patience);

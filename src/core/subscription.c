@@ -61,12 +61,6 @@ static int sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 	}
 	if (mm->index.count == 1)
 		mmgrab(mm);
-	/*
-	 * Ordering: (INSERT-FENCE) pairs with (ANNOUNCE-FENCE) in
-	 * slot_announce(): a start that does not find us is seen by our first
-	 * read; for who never reads, it announced itself before we return.
-	 */
-	smp_mb();
 out_unlock:
 	spin_unlock(&mm->index.lock);
 	if (unlikely(ret) && mm_checked(mm))

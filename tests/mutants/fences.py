@@ -9,7 +9,6 @@ LOCKED = 'on x86-64 the locked instruction before it is a full fence'
 
 READ_FENCE = (READ, '\tsmp_mb();\n\tret = wait_for_open', '\tret = wait_for_open')
 PUT_FENCE = (GET, '\t\tsmp_mb_others();\n', '\t\tsmp_mb();\n')
-INSERT_FENCE = (SUB, '\tsmp_mb();\nout_unlock:', 'out_unlock:')
 
 FENCES = Group(
     'Fences', 'Taken out. Where x86-64 has another instruction before it that '
@@ -18,14 +17,8 @@ FENCES = Group(
            [(INTERNAL, '\tsmp_mb();\n\treturn id;', '\treturn id;')],
            [litmus('insert and its first read'),
             litmus('remove meets a start')], quick=True),
-    Mutant('INSERT-FENCE', 'an insert may come after its first read',
-           [INSERT_FENCE], why_not='the read has a fence of its own'),
     Mutant('READ-FENCE', 'a read may look at the slots before the insert is '
            'seen', [READ_FENCE],
-           why_not='x86-64 shows the stores of who inserted, and his fence, '
-           'in order'),
-    Mutant('INSERT-FENCE and READ-FENCE', 'both',
-           [INSERT_FENCE, READ_FENCE],
            why_not='not met: so much lies between the two that the stores '
            'have arrived'),
     Mutant('REMOVE-FENCE', 'remove may look at the slots before it unlinks',
