@@ -201,7 +201,11 @@ int mm_create(const struct uhmm_mm_options *options,
 void mm_for_each(void (*fn)(struct mm_struct *mm, void *arg), void *arg);
 /* The address space with the least id above @id, grabbed; NULL: none. */
 struct mm_struct *mm_next(unsigned long id);
-bool mm_alive(const struct mm_struct *mm);
+
+static inline bool mm_alive(const struct mm_struct *mm)
+{
+	return READ_ONCE(mm->users) > 0;
+}
 
 /* How long to wait, and whether a signal handler ends it. */
 struct patience {

@@ -205,11 +205,6 @@ int mm_create(const struct uhmm_mm_options *options,
 	return 0;
 }
 
-bool mm_alive(const struct mm_struct *mm)
-{
-	return READ_ONCE(mm->users) > 0;
-}
-
 void mmget(struct mm_struct *mm)
 {
 	fetch_add(&mm->users, 1);

@@ -168,10 +168,25 @@ static bool removal_over(const struct slot *slot, unsigned long word,
 	       sub_passed(slot, word, removal->sub);
 }
 
+/* The invalidation in @slot, which has @word, may call @sub: until it has. */
+static __attribute__((noinline)) int
+wait_for_callback(struct slot *slot, unsigned long word,
+		  struct mmu_interval_notifier *sub, struct patience patience)
+{
+	struct removal removal = { sub, SLOT_ID(word) };
+
+	/*
+	 * A search that began behind the last look does not find it, and wakes
+	 * nobody if it finds nobody.
+	 */
+	if (word & SLOT_SEARCH && !READ_ONCE(slot->finishing))
+		return 0;
+	return slot_wait(slot, removal_over, &removal, patience);
+}
+
 static int wait_for_callbacks(struct mmu_interval_notifier *sub,
 			      struct patience patience)
 {
-	struct removal removal = { .sub = sub };
 	struct mm_struct *mm = sub->mm;
 	struct thread_block *block;
 	unsigned long word;
@@ -185,14 +200,7 @@ static int wait_for_callbacks(struct mmu_interval_notifier *sub,
 				   sub->interval_tree.last);
 		if (!word || sub_passed(slot, word, sub))
 			continue;
-		/*
-		 * A search that began behind the last look does not find it,
-		 * and wakes nobody if it finds nobody.
-		 */
-		if (word & SLOT_SEARCH && !READ_ONCE(slot->finishing))
-			continue;
-		removal.id = SLOT_ID(word);
-		ret = slot_wait(slot, removal_over, &removal, patience);
+		ret = wait_for_callback(slot, word, sub, patience);
 		if (ret)
 			return ret;
 	}

@@ -202,21 +202,20 @@ static void bump(struct interval_index *ix) __must_hold(&ix->lock)
 	smp_store_release(&ix->version, ix->version + 1);
 }
 
-/* Before the entry appears. */
+/* Before the entry appears. Above a bound none is lower. */
 static void raise_bounds(struct interval_index *ix, const struct index_path *p,
 			 unsigned long last) __must_hold(&ix->lock)
 {
-	bool any = false;
+	unsigned int d;
 
-	for (unsigned int d = 0; d < p->depth; d++) {
-		unsigned long *hi = &p->step[d].node->node.hi[p->step[d].i];
+	for (d = p->depth; d; d--) {
+		unsigned long *hi = &p->step[d - 1].node->node.hi[p->step[d - 1].i];
 
-		if (*hi < last) {
-			WRITE_ONCE(*hi, last);
-			any = true;
-		}
+		if (*hi >= last)
+			break;
+		WRITE_ONCE(*hi, last);
 	}
-	if (any)
+	if (d < p->depth)
 		bump(ix);
 }
 
@@ -290,19 +289,25 @@ static unsigned int child_at(const struct interval_index *ix,
 	return i;
 }
 
-static struct index_path *descend(struct interval_index *ix, struct key key)
+/* Does it lead to where @key belongs? The first comparison is finger_covers()'s. */
+static inline bool path_leads(const struct index_path *p, struct key key)
+{
+	return p->leaf && key.start - p->lo <= p->hi - p->lo &&
+	       !key_less(key.start, key.order, p->lo, p->lo_order) &&
+	       key_less(key.start, key.order, p->hi, p->hi_order);
+}
+
+static __attribute__((noinline)) void descend(struct interval_index *ix,
+					      struct key key)
 	__must_hold(&ix->lock)
 {
 	struct index_path *p = &ix->path;
 	struct index_node *node = ix->root;
+	unsigned int depth = 0;
 
-	if (p->leaf && !key_less(key.start, key.order, p->lo, p->lo_order) &&
-	    (p->last || key_less(key.start, key.order, p->hi, p->hi_order)))
-		return p;
-	p->depth = 0;
 	p->pos = ~0U;
 	p->lo = p->lo_order = 0;
-	p->last = true;
+	p->hi = p->hi_order = ~0UL;
 	while (node_level(node)) {
 		struct index_inner *inner = inner_of(node);
 		unsigned int i = child_at(ix, inner, key);
@@ -314,15 +319,22 @@ static struct index_path *descend(struct interval_index *ix, struct key key)
 		if (i + 1 < inner->count) {
 			p->hi = node->lo[i + 1];
 			p->hi_order = inner->order[i + 1];
-			p->last = false;
 		}
-		p->step[p->depth].node = inner;
-		p->step[p->depth++].i = i;
+		p->step[depth].node = inner;
+		p->step[depth++].i = i;
 		node = node->at[i];
 		index_prefetch(node);
 	}
+	p->depth = depth;
 	p->leaf = node;
-	return p;
+}
+
+static struct index_path *path_to(struct interval_index *ix, struct key key)
+	__must_hold(&ix->lock)
+{
+	if (unlikely(!path_leads(&ix->path, key)))
+		descend(ix, key);
+	return &ix->path;
 }
 
 /* ------------------------------------------------------------------- insert */
@@ -361,8 +373,8 @@ static unsigned int leaf_pos(const struct interval_index *ix,
 	return pos < n ? pos : n;
 }
 
-static void leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
-		     unsigned int pos)
+static inline void leaf_add(struct index_node *leaf,
+			    struct uhmm_interval_node *x, unsigned int pos)
 {
 	unsigned long perm = leaf->perm;
 
@@ -473,8 +485,10 @@ static void grow(struct interval_index *ix, struct index_path *p,
 }
 
 /* Split the full leaf at the end of the path, if there is memory for that. */
-static int insert_split(struct interval_index *ix, struct index_path *p,
-			struct uhmm_interval_node *x) __must_hold(&ix->lock)
+static __attribute__((noinline)) int insert_split(struct interval_index *ix,
+						  struct index_path *p,
+						  struct uhmm_interval_node *x)
+	__must_hold(&ix->lock)
 {
 	struct index_node *leaf = p->leaf;
 	struct halves halves;
@@ -491,7 +505,7 @@ static int insert(struct interval_index *ix, struct uhmm_interval_node *x)
 	__must_hold(&ix->lock)
 {
 	struct key key = { x->start, x->order };
-	struct index_path *p = descend(ix, key);
+	struct index_path *p = path_to(ix, key);
 
 	raise_bounds(ix, p, x->last);
 	if (unlikely(perm_count(p->leaf->perm) == INDEX_FANOUT))
@@ -517,7 +531,8 @@ int index_insert(struct interval_index *ix, struct uhmm_interval_node *x)
 /* ------------------------------------------------------------------- remove */
 
 /* Take the empty leaf at the end of the path out, if there is memory for it. */
-static void shrink(struct interval_index *ix, struct index_path *p)
+static __attribute__((noinline)) void shrink(struct interval_index *ix,
+					     struct index_path *p)
 	__must_hold(&ix->lock)
 {
 	struct index_node *leaf = p->leaf;
@@ -555,7 +570,7 @@ static void shrink(struct interval_index *ix, struct index_path *p)
 void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
 {
 	struct key key = { x->start, node_order(x) };
-	struct index_path *p = descend(ix, key);
+	struct index_path *p = path_to(ix, key);
 	unsigned int slot = x->order & ORDER_SLOT;
 	struct index_node *leaf = p->leaf;
 	unsigned long perm = leaf->perm;

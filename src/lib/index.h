@@ -166,8 +166,7 @@ struct index_path {
 		unsigned int i;
 	} step[INDEX_MAX_HEIGHT];
 	unsigned long lo, lo_order;	/* first key of the leaf */
-	unsigned long hi, hi_order;	/* first key of the next one */
-	bool last;			/* there is no next one */
+	unsigned long hi, hi_order;	/* first key of the next one, if any */
 	unsigned int pos;		/* in the leaf, of the last insert */
 };
 

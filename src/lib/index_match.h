@@ -33,11 +33,11 @@ static inline unsigned int index_rank(const struct index_node *node,
 				      unsigned long key)
 {
 	const __m512i k = _mm512_set1_epi64((long long)key);
-	unsigned int lo;
+	__mmask8 a = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), k);
+	__mmask8 b = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), k);
 
-	lo = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), k) |
-	     _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), k) << 8;
-	return (unsigned int)__builtin_popcount(lo & INDEX_LANES);
+	return (unsigned int)__builtin_popcount(_mm512_kunpackb(b, a) &
+						INDEX_LANES);
 }
 
 #define INDEX_SEARCH_NAME "avx512"

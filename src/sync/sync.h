@@ -74,7 +74,7 @@ void cpu_relax(void);
  * refuses, sync_asymmetric is false, and the frequent side must use smp_mb().
  * Idea: membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED.
  */
-extern bool sync_asymmetric;
+extern bool sync_asymmetric __attribute__((visibility("hidden")));
 void smp_mb_others(void);
 /* Once before use, and again in a forked child. Idempotent. */
 void sync_register_membarrier(void);
@@ -102,11 +102,7 @@ static inline void spin_lock_init(spinlock_t *lock)
 static inline void spin_lock(spinlock_t *lock)
 	__acquires(lock) __no_context_analysis
 {
-	unsigned int free = 0;
-
-	if (unlikely(!__atomic_compare_exchange_n(&lock->locked, &free, 1,
-						  false, __ATOMIC_ACQUIRE,
-						  __ATOMIC_RELAXED)))
+	if (unlikely(__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE)))
 		spin_lock_slow(lock);
 }
 

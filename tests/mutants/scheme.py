@@ -66,7 +66,7 @@ SCHEME = Group('Interval notifiers', '', [
     Mutant('later search and remove',
            'a remover waits for a search that cannot find it',
            [(SUB, 'if (word & SLOT_SEARCH && !READ_ONCE(slot->finishing))\n'
-             '\t\t\tcontinue;', ';')],
+             '\t\treturn 0;', ';')],
            [interleave('later-search')], BEFORE_A_LOOK),
     Mutant('later starts and remove_async',
            'starts that cannot find it keep one that is removed',
@@ -160,7 +160,7 @@ INDEXED = Group('The index', '', [
            [(INDEX, '\traise_bounds(ix, p, x->last);\n', '')],
            [unit('index')]),
     Mutant('version of a bound', 'a bound rises, and no finger is told',
-           [(INDEX, 'if (any)\n\t\tbump(ix);', ';')], [unit('index')]),
+           [(INDEX, 'if (d < p->depth)\n\t\tbump(ix);', ';')], [unit('index')]),
     Mutant('version of a node', 'a node is replaced, and no finger is told',
            [(INDEX, '\tbump(ix);\n\tp->leaf = NULL;', '\tp->leaf = NULL;')],
            [unit('index')]),
