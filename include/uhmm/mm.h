@@ -8,7 +8,7 @@
  * knows of; its owner (a VMM, a simulator, a driver with page tables of its
  * own) brackets each change with mmu_notifier_invalidate_range_start() and
  * mmu_notifier_invalidate_range_end(). Others walk and fault pages too:
- * &struct uhmm_mm_ops is what they supply.
+ * &struct uhmm_mm_ops, in <uhmm/mm_ops.h>, is what they supply.
  *
  * Two counts, as in the kernel: mm_users counts those who may use the address
  * space, and its end is the end of the address space (RELEASE is sent, then
@@ -27,131 +27,9 @@ extern "C" {
 #endif
 
 struct mm_struct;
-
-/**
- * struct uhmm_vma - an area of an address space
- * @start: first byte
- * @end: first byte behind it
- * @flags: UHMM_VM_READ and its like
- */
-struct uhmm_vma {
-	unsigned long start;
-	unsigned long end;
-	unsigned long flags;
-};
-
-#define UHMM_VM_READ	(1UL << 0)
-#define UHMM_VM_WRITE	(1UL << 1)
-#define UHMM_VM_EXEC	(1UL << 2)
-#define UHMM_VM_SHARED	(1UL << 3)
-#define UHMM_VM_ANON	(1UL << 4)	/* not backed by a file */
-#define UHMM_VM_SPECIAL	(1UL << 5)	/* I/O or raw frames: no pages behind */
-#define UHMM_VM_HUGETLB	(1UL << 6)
-
-/**
- * enum uhmm_pte_state - what stands in a page table entry
- * @UHMM_PTE_NONE: nothing yet, or a marker that counts as nothing
- * @UHMM_PTE_PRESENT: a page of memory
- * @UHMM_PTE_ZERO: the shared page of zeroes
- * @UHMM_PTE_SPECIAL: a frame that has no page, other than the zero page
- * @UHMM_PTE_SWAP: written out; a fault brings it back
- * @UHMM_PTE_PROTNONE: present, but a touch is to be noticed first
- * @UHMM_PTE_DEVICE_PRIVATE: the page is in memory that only a device reaches
- * @UHMM_PTE_DEVICE_EXCLUSIVE: a device has it to itself for now
- * @UHMM_PTE_MIGRATION: on its way elsewhere; a fault waits for that
- * @UHMM_PTE_POISON: the memory is broken, or a guard that refuses every touch
- */
-enum uhmm_pte_state {
-	UHMM_PTE_NONE = 0,
-	UHMM_PTE_PRESENT,
-	UHMM_PTE_ZERO,
-	UHMM_PTE_SPECIAL,
-	UHMM_PTE_SWAP,
-	UHMM_PTE_PROTNONE,
-	UHMM_PTE_DEVICE_PRIVATE,
-	UHMM_PTE_DEVICE_EXCLUSIVE,
-	UHMM_PTE_MIGRATION,
-	UHMM_PTE_POISON
-};
-
-/**
- * struct uhmm_pte - one page as a walk sees it
- * @state: which of the fields below mean something
- * @order: the mapping covers 2^order pages, aligned; 0 is one page
- * @write: the page may be written without a fault
- * @pfn: frame number, of the page itself also inside of a larger mapping
- * @owner: device memory: &dev_pagemap owner; exclusive: who asked for it
- */
-struct uhmm_pte {
-	enum uhmm_pte_state state;
-	unsigned int order;
-	bool write;
-	unsigned long pfn;
-	void *owner;
-};
-
-#define UHMM_FAULT_WRITE	(1U << 0)	/* the page is to be written */
-#define UHMM_FAULT_NOWAIT	(1U << 1)	/* -EAGAIN rather than sleep */
-
-/**
- * struct uhmm_mm_ops - what an address space can do
- * @name: short, for reports: "bare", "live", "model"
- * @exit: mm_users reached 0; RELEASE has been delivered and no callback runs
- *	any more. Drop the page tables. May sleep. Optional.
- * @destroy: mm_count reached 0: free @private_data. Must not sleep. Optional.
- * @find_vma: the area that holds @addr, or the first one above it. 0, or
- *	-ENOENT. mmap_lock is held.
- * @walk: fill @ptes with the state of @npages pages from @addr on (page
- *	aligned), without changing anything. 0, or -EFAULT where there is no
- *	area: then *@npages says how many were filled. mmap_lock is held.
- * @fault: make the page at @addr present as a CPU's touch would. @flags are
- *	UHMM_FAULT_*. 0; -EFAULT no area, or its protection forbids it; -ENOMEM;
- *	-EAGAIN as asked for; -EINTR. mmap_lock is held for reading.
- * @migrate_out: move the contents of @npages pages from @addr on into the
- *	device frames @pfns of @owner and leave device-private entries behind.
- *	*@npages returns how many moved, from the first on. 0; -EBUSY pinned;
- *	-ENOMEM. The caller has the MIGRATE bracket open.
- * @migrate_home: the reverse: make the @npages pages from @addr on present in
- *	memory again with the contents of @owner's device frames. 0; -ENOMEM.
- *	The caller has the MIGRATE bracket open.
- * @make_exclusive: take the page at @addr away from the CPU for @owner until
- *	a CPU touches it. 0; -EBUSY; -EFAULT; -EOPNOTSUPP not anonymous memory.
- * @pending: may a change of [@start, @last] be on its way that has not been
- *	announced yet? For an address space that learns of changes after they
- *	were made: every read asks, when it begins with @wait, to sleep until
- *	that is over, and when it ends, under user_lock, without. True if it was
- *	so. A change that was made before the call and is not announced when it
- *	returns must not be answered with false. Optional.
- * @fork: a copy of the address space as fork(2) makes it; the child has no
- *	open invalidation and no subscriptions. 0; -ENOMEM; -EAGAIN.
- *
- * This is the one place where an address space meets the rest; a VMM's guest
- * memory is a table like this, filled in an afternoon. What is left NULL
- * answers -EOPNOTSUPP; @migrate_out, @migrate_home and @make_exclusive are
- * not called by anything in this version. Each change of a page table is the address space's to
- * bracket, with these operations as with its own system calls.
- */
-struct uhmm_mm_ops {
-	const char *name;
-	void (*exit)(struct mm_struct *mm, void *private_data);
-	void (*destroy)(void *private_data);
-	int (*find_vma)(struct mm_struct *mm, unsigned long addr,
-			struct uhmm_vma *ret_vma);
-	int (*walk)(struct mm_struct *mm, unsigned long addr, size_t *npages,
-		    struct uhmm_pte *ptes);
-	int (*fault)(struct mm_struct *mm, unsigned long addr,
-		     unsigned int flags);
-	int (*migrate_out)(struct mm_struct *mm, unsigned long addr,
-			   size_t *npages, const unsigned long *pfns,
-			   void *owner);
-	int (*migrate_home)(struct mm_struct *mm, unsigned long addr,
-			    size_t npages, void *owner);
-	int (*make_exclusive)(struct mm_struct *mm, unsigned long addr,
-			      void *owner);
-	bool (*pending)(struct mm_struct *mm, unsigned long start,
-			unsigned long last, bool wait);
-	int (*fork)(struct mm_struct *mm, struct mm_struct **ret_child);
-};
+struct uhmm_mm_ops;
+struct uhmm_vma;
+struct uhmm_pte;
 
 #define UHMM_MM_CHECK		(1U << 0)	/* run the contract checker */
 #define UHMM_RESERVE_NEVER	(~0U)		/* for @reserve_after */
@@ -369,56 +247,6 @@ void mmap_assert_locked(struct mm_struct *mm);
  */
 void mmap_assert_write_locked(struct mm_struct *mm);
 
-/* -------------------------------------------- the operations, as functions */
-
-/**
- * uhmm_mm_find_vma() - the area at or above an address
- * @mm: the address space
- * @addr: the address
- * @ret_vma: returns the area
- *
- * Context: may sleep; mmap_lock held.
- * Return: 0; -ENOENT: none; -EINVAL: @ret_vma is NULL; -EOPNOTSUPP.
- */
-int uhmm_mm_find_vma(struct mm_struct *mm, unsigned long addr,
-		     struct uhmm_vma *ret_vma);
-
-/**
- * uhmm_mm_walk() - look at page table entries
- * @mm: the address space
- * @addr: first page
- * @npages: in: how many pages; out: how many entries of @ptes were filled
- * @ptes: returns the entries
- *
- * Context: may sleep; mmap_lock held.
- * Return: 0; -EFAULT: the walk met a hole; -EINVAL: a NULL pointer or no
- * pages; -EOPNOTSUPP.
- */
-int uhmm_mm_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
-		 struct uhmm_pte *ptes);
-
-/**
- * uhmm_mm_fault() - make a page present as a CPU's touch would
- * @mm: the address space
- * @addr: the page
- * @flags: UHMM_FAULT_WRITE, UHMM_FAULT_NOWAIT
- *
- * Context: may sleep unless UHMM_FAULT_NOWAIT; mmap_lock held for reading.
- * Return: 0; -EFAULT; -ENOMEM; -EAGAIN; -EINTR; -EINVAL: unknown flag;
- * -EOPNOTSUPP.
- */
-int uhmm_mm_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags);
-
-/**
- * uhmm_mm_fork() - copy an address space as fork(2) does
- * @mm: the address space
- * @ret_child: returns the copy
- *
- * Context: may sleep.
- * Return: 0; -ENOMEM; -EAGAIN; -EINVAL: @ret_child is NULL; -EOPNOTSUPP.
- */
-int uhmm_mm_fork(struct mm_struct *mm, struct mm_struct **ret_child);
-
 /* ---------------------------------------------------------------- counters */
 
 /**
@@ -477,4 +305,7 @@ int uhmm_mm_print_stats(struct mm_struct *mm, char *buf, size_t size);
 #ifdef __cplusplus
 }
 #endif
+
+#include <uhmm/mm_ops.h>
+
 #endif

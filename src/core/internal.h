@@ -11,6 +11,7 @@
 #ifndef CORE_INTERNAL_H
 #define CORE_INTERNAL_H
 
+#include <uhmm/memremap.h>
 #include <uhmm/mm.h>
 #include <uhmm/mmu_notifier.h>
 
@@ -459,6 +460,15 @@ static inline unsigned long slot_covers(const struct slot *slot,
 		return 0;
 	return word;
 }
+
+/* memremap.c */
+void device_fork_prepare(void);
+void device_fork_parent(void);
+void device_fork_child(void);
+bool device_page_is(unsigned long pfn, enum memory_type type);
+void *device_page_ptr(unsigned long pfn);
+/* It is in @mm now, or in what is forked from it. */
+void device_page_went(unsigned long pfn, struct mm_struct *mm);
 
 /* notifier_list.c */
 int list_start(struct slot *slot, struct mmu_notifier_range *range);

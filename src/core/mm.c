@@ -64,6 +64,7 @@ static void fork_prepare(void) __no_context_analysis
 		spin_lock(&mm->list_lock);
 		spin_lock(&mm->index.lock);
 	}
+	device_fork_prepare();
 	check_fork_prepare();
 }
 
@@ -72,6 +73,7 @@ static void fork_parent(void) __no_context_analysis
 	struct mm_struct *mm;
 
 	check_fork_parent();
+	device_fork_parent();
 	for (mm = all; mm; mm = mm->next_mm) {
 		spin_unlock(&mm->list_lock);
 		spin_unlock(&mm->index.lock);
@@ -88,6 +90,7 @@ static void fork_child(void) __no_context_analysis
 	sync_thread_renumber();
 	sync_register_membarrier();
 	check_fork_child();
+	device_fork_child();
 	for (mm = all; mm; mm = mm->next_mm) {
 		slot_fork_child(mm, old_number);
 		init_rwsem(&mm->mmap_lock);
@@ -327,44 +330,4 @@ void mmap_assert_locked(struct mm_struct *mm)
 void mmap_assert_write_locked(struct mm_struct *mm)
 {
 	check_write_locked(mm, CHECK_FROM);
-}
-
-/* -------------------------------------------------------------- operations */
-
-int uhmm_mm_find_vma(struct mm_struct *mm, unsigned long addr,
-		     struct uhmm_vma *ret_vma)
-{
-	if (!ret_vma)
-		return -EINVAL;
-	if (!mm->ops->find_vma)
-		return -EOPNOTSUPP;
-	return mm->ops->find_vma(mm, addr, ret_vma);
-}
-
-int uhmm_mm_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
-		 struct uhmm_pte *ptes)
-{
-	if (!npages || !*npages || !ptes)
-		return -EINVAL;
-	if (!mm->ops->walk)
-		return -EOPNOTSUPP;
-	return mm->ops->walk(mm, addr, npages, ptes);
-}
-
-int uhmm_mm_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags)
-{
-	if (flags & ~(UHMM_FAULT_WRITE | UHMM_FAULT_NOWAIT))
-		return -EINVAL;
-	if (!mm->ops->fault)
-		return -EOPNOTSUPP;
-	return mm->ops->fault(mm, addr, flags);
-}
-
-int uhmm_mm_fork(struct mm_struct *mm, struct mm_struct **ret_child)
-{
-	if (!ret_child)
-		return -EINVAL;
-	if (!mm->ops->fork)
-		return -EOPNOTSUPP;
-	return mm->ops->fork(mm, ret_child);
 }

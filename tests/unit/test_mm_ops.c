@@ -107,10 +107,14 @@ static void guest_boot(struct guest *guest, struct mm_struct **ret_mm)
 
 	memset(guest, 0, sizeof(*guest));
 	guest->areas[0] = (struct uhmm_vma){
-		GUEST_AT(4), GUEST_AT(12), UHMM_VM_READ | UHMM_VM_WRITE
+		.start = GUEST_AT(4),
+		.end = GUEST_AT(12),
+		.flags = UHMM_VM_READ | UHMM_VM_WRITE,
 	};
 	guest->areas[1] = (struct uhmm_vma){
-		GUEST_AT(20), GUEST_AT(24), UHMM_VM_READ
+		.start = GUEST_AT(20),
+		.end = GUEST_AT(24),
+		.flags = UHMM_VM_READ,
 	};
 	guest->next_pfn = 1000;
 	if (uhmm_mm_create_with(&options, ret_mm))
@@ -168,9 +172,11 @@ static void bad_arguments_do_not_reach_the_operations(void **state)
 	assert_int_equal(uhmm_mm_walk(it, GUEST_AT(4), NULL, &pte), -EINVAL);
 	assert_int_equal(uhmm_mm_walk(it, GUEST_AT(4), &none, &pte), -EINVAL);
 	assert_int_equal(uhmm_mm_walk(it, GUEST_AT(4), &one, NULL), -EINVAL);
-	for (unsigned int flag = 4; flag; flag <<= 1)
+	for (unsigned int flag = 8; flag; flag <<= 1)
 		assert_int_equal(uhmm_mm_fault(it, GUEST_AT(4), flag),
 				 -EINVAL);
+	assert_int_equal(uhmm_mm_fault(it, GUEST_AT(4), UHMM_FAULT_NOWAIT |
+				       UHMM_FAULT_UNLOCK), -EINVAL);
 	assert_int_equal(uhmm_mm_fork(it, NULL), -EINVAL);
 	assert_int_equal(guest.calls, 0);
 	mmput(it);
@@ -191,6 +197,7 @@ static void find_vma_passes_through(void **state)
 	assert_int_equal(vma.start, GUEST_AT(4));
 	assert_int_equal(vma.end, GUEST_AT(12));
 	assert_int_equal(vma.flags, UHMM_VM_READ | UHMM_VM_WRITE);
+	assert_ptr_equal(vma.mm, it);
 	assert_ptr_equal(guest.mm, it);
 	assert_int_equal(guest.addr, GUEST_AT(5));
 	assert_int_equal(uhmm_mm_find_vma(it, GUEST_AT(12), &vma), 0);

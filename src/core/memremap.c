@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Device memory: which frames there are, who has references to them, and what
+ * happens when a CPU needs what is in them.
+ *
+ * One lock for all of it. It is held for some instructions at a time, never
+ * while a driver is called, and always by whoever is to be seen by a waiter.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uhmm/list_notifier.h>
+#include <uhmm/memremap.h>
+
+#include "check.h"
+
+/* Frame numbers end here: an entry of hmm_pfns has flags above. */
+#define DEVICE_PFN_END (1UL << 53)
+#define PLACE_PAGES (1UL << UHMM_PMD_ORDER)
+
+/**
+ * struct uhmm_device_frame - a frame of device memory
+ * @count: references; of a larger page in its first frame, as all but @order
+ * @mm: where it went last, grabbed
+ * @order: of the page that it is of
+ * @locked: a migration has it
+ */
+struct uhmm_device_frame {
+	unsigned long count;
+	struct mm_struct *mm;
+	unsigned char order;
+	bool locked;
+};
+
+static spinlock_t lock;
+static struct dev_pagemap *maps __guarded_by(&lock);
+static unsigned long next_place __guarded_by(&lock) = UHMM_DEVICE_PFN_BASE;
+
+/* Slept on until something is unlocked or given back. */
+static unsigned int changes;
+static unsigned int sleepers __guarded_by(&lock);
+
+void device_fork_prepare(void) __no_context_analysis
+{
+	spin_lock(&lock);
+}
+
+void device_fork_parent(void) __no_context_analysis
+{
+	spin_unlock(&lock);
+}
+
+void device_fork_child(void) __no_context_analysis
+{
+	spin_lock_init(&lock);
+	sleepers = 0;
+}
+
+/* --------------------------------------------------------------- who waits */
+
+/* Gives the lock back, sleeps until there is a change, and takes it again. */
+static int wait_for_change(int64_t timeout_ns) __must_hold(&lock)
+{
+	unsigned int seen = READ_ONCE(changes);
+	int ret;
+
+	sleepers++;
+	spin_unlock(&lock);
+	ret = wait_word(&changes, seen, timeout_ns);
+	spin_lock(&lock);
+	sleepers--;
+	return ret;
+}
+
+static void unlock_changed(void) __releases(&lock)
+{
+	bool wake = sleepers > 0;
+
+	if (wake)
+		WRITE_ONCE(changes, changes + 1);
+	spin_unlock(&lock);
+	if (wake)
+		wake_word(&changes);
+}
+
+/* -------------------------------------------------------------- what exists */
+
+static unsigned long first_of(const struct dev_pagemap *map)
+{
+	return map->range.start >> UHMM_PAGE_SHIFT;
+}
+
+static unsigned long frames_of(const struct dev_pagemap *map)
+{
+	return (map->range.end + 1 - map->range.start) >> UHMM_PAGE_SHIFT;
+}
+
+static struct dev_pagemap *map_of(unsigned long pfn) __must_hold(&lock)
+{
+	struct dev_pagemap *map;
+
+	for (map = maps; map; map = map->next)
+		if (pfn - first_of(map) < frames_of(map))
+			return map;
+	return NULL;
+}
+
+/* The frame that counts for @pfn, which becomes its number; NULL: none. */
+static struct uhmm_device_frame *head_of(unsigned long *pfn,
+					 struct dev_pagemap **ret_map)
+	__must_hold(&lock)
+{
+	struct dev_pagemap *map = map_of(*pfn);
+	struct uhmm_device_frame *frame;
+
+	if (!map)
+		return NULL;
+	frame = map->frames + (*pfn - first_of(map));
+	*pfn &= ~0UL << frame->order;
+	if (ret_map)
+		*ret_map = map;
+	return map->frames + (*pfn - first_of(map));
+}
+
+static bool complete(const struct dev_pagemap *map)
+{
+	if (!map || !map->ops || map->nr_range != 1 || !map->owner ||
+	    !map->ops->folio_free)
+		return false;
+	if (map->type == MEMORY_DEVICE_PRIVATE)
+		return map->ops->migrate_to_ram != NULL;
+	return map->type == MEMORY_DEVICE_COHERENT;
+}
+
+/* In @range: a place for it, if it has none. */
+static int place(struct range *range) __must_hold(&lock)
+{
+	const struct dev_pagemap *map;
+	unsigned long start = next_place, pages;
+
+	if (!range->start) {
+		pages = (range->end + UHMM_PAGE_SIZE) >> UHMM_PAGE_SHIFT;
+		if (pages > DEVICE_PFN_END - start - PLACE_PAGES)
+			return -ENXIO;
+		range->start = start << UHMM_PAGE_SHIFT;
+		range->end += range->start;
+	}
+	if (range->start >> UHMM_PAGE_SHIFT < UHMM_DEVICE_PFN_BASE ||
+	    range->end >> UHMM_PAGE_SHIFT >= DEVICE_PFN_END)
+		return -ENXIO;
+	for (map = maps; map; map = map->next)
+		if (map->range.start <= range->end &&
+		    range->start <= map->range.end)
+			return -ENOMEM;
+	/* Not used again: a number that is kept too long leads to nothing. */
+	start = (range->end >> UHMM_PAGE_SHIFT) + 1;
+	if (start > next_place)
+		next_place = (start + PLACE_PAGES - 1) & ~(PLACE_PAGES - 1);
+	return 0;
+}
+
+void *memremap_pages(struct dev_pagemap *pgmap, int nid)
+{
+	struct uhmm_device_frame *frames;
+	struct range range;
+	int ret;
+
+	if (!complete(pgmap))
+		return uhmm_err_ptr(-EINVAL);
+	range = pgmap->range;
+	if (range.start > range.end || range.start & (UHMM_PAGE_SIZE - 1) ||
+	    (range.end + 1) & (UHMM_PAGE_SIZE - 1) || range.end + 1 == 0)
+		return uhmm_err_ptr(-EINVAL);
+	frames = calloc((range.end + 1 - range.start) >> UHMM_PAGE_SHIFT,
+			sizeof(*frames));
+	if (!frames)
+		return uhmm_err_ptr(-ENOMEM);
+	spin_lock(&lock);
+	ret = place(&range);
+	if (!ret) {
+		pgmap->range = range;
+		pgmap->frames = frames;
+		pgmap->refs = 0;
+		pgmap->dying = 0;
+		pgmap->next = maps;
+		maps = pgmap;
+	}
+	spin_unlock(&lock);
+	if (!ret)
+		return pgmap->memory;
+	free(frames);
+	return uhmm_err_ptr(ret);
+}
+
+static bool known(const struct dev_pagemap *pgmap) __must_hold(&lock)
+{
+	const struct dev_pagemap *map = maps;
+
+	while (map && map != pgmap)
+		map = map->next;
+	return map != NULL;
+}
+
+static int drain(struct dev_pagemap *pgmap, int64_t timeout_ns)
+	__must_hold(&lock)
+{
+	int64_t deadline = timeout_ns < 0 ? -1 : ktime_get_ns() + timeout_ns;
+	int64_t left = -1;
+	int ret;
+
+	while (pgmap->refs) {
+		if (deadline >= 0) {
+			left = deadline - ktime_get_ns();
+			if (left <= 0)
+				return -ETIMEDOUT;
+		}
+		ret = wait_for_change(left);
+		if (ret == -EINTR)
+			return ret;
+	}
+	return 0;
+}
+
+static int unmap_pages(struct dev_pagemap *pgmap, int64_t timeout_ns,
+		       bool interruptible)
+{
+	struct dev_pagemap **link = &maps;
+	int ret;
+
+	spin_lock(&lock);
+	if (!known(pgmap)) {
+		spin_unlock(&lock);
+		return -EINVAL;
+	}
+	pgmap->dying = 1;
+	do
+		ret = drain(pgmap, timeout_ns);
+	while (ret == -EINTR && !interruptible);
+	if (!ret) {
+		while (*link != pgmap)
+			link = &(*link)->next;
+		*link = pgmap->next;
+	}
+	spin_unlock(&lock);
+	if (ret)
+		return ret;
+	free(pgmap->frames);
+	pgmap->frames = NULL;
+	return 0;
+}
+
+void memunmap_pages(struct dev_pagemap *pgmap)
+{
+	check_might_sleep("memunmap_pages", CHECK_FROM);
+	unmap_pages(pgmap, -1, false);
+}
+
+int uhmm_memunmap_pages_timeout(struct dev_pagemap *pgmap, int64_t timeout_ns)
+{
+	check_might_sleep("uhmm_memunmap_pages_timeout", CHECK_FROM);
+	return unmap_pages(pgmap, timeout_ns, true);
+}
+
+struct dev_pagemap *get_dev_pagemap(unsigned long pfn)
+{
+	struct dev_pagemap *map;
+
+	spin_lock(&lock);
+	map = map_of(pfn);
+	if (map && map->dying)
+		map = NULL;
+	if (map)
+		map->refs++;
+	spin_unlock(&lock);
+	return map;
+}
+
+static void put_map(struct dev_pagemap *map)
+{
+	spin_lock(&lock);
+	map->refs--;
+	unlock_changed();
+}
+
+void put_dev_pagemap(struct dev_pagemap *pgmap)
+{
+	if (pgmap)
+		put_map(pgmap);
+}
+
+/* ------------------------------------------------------------------- frames */
+
+static int init_page(struct dev_pagemap *map, unsigned long pfn,
+		     unsigned int order) __must_hold(&lock)
+{
+	struct uhmm_device_frame *frames;
+	unsigned long i, n = 1UL << order;
+
+	if (!map || map->dying || pfn - first_of(map) + n > frames_of(map))
+		return -ENXIO;
+	frames = map->frames + (pfn - first_of(map));
+	for (i = 0; i < n; i++)
+		if (frames[i].count || frames[i].order)
+			return -EBUSY;
+	for (i = 0; i < n; i++)
+		frames[i].order = (unsigned char)order;
+	frames->count = 1;
+	frames->locked = true;
+	map->refs++;
+	return 0;
+}
+
+int zone_device_page_init(unsigned long pfn, unsigned int order)
+{
+	int ret;
+
+	if (order > UHMM_PMD_ORDER || pfn & ((1UL << order) - 1))
+		return -EINVAL;
+	spin_lock(&lock);
+	ret = init_page(map_of(pfn), pfn, order);
+	spin_unlock(&lock);
+	return ret;
+}
+
+bool uhmm_device_page_get(unsigned long pfn)
+{
+	struct uhmm_device_frame *frame;
+	bool in_use;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, NULL);
+	in_use = frame && frame->count;
+	if (in_use)
+		frame->count++;
+	spin_unlock(&lock);
+	return in_use;
+}
+
+void uhmm_device_page_put(unsigned long pfn)
+{
+	struct uhmm_device_frame *frame;
+	struct dev_pagemap *map = NULL;
+	struct mm_struct *mm = NULL;
+	unsigned int order = 0;
+	unsigned long i;
+	bool last;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, &map);
+	last = frame && frame->count && --frame->count == 0;
+	if (last) {
+		mm = frame->mm;
+		order = frame->order;
+		for (i = 0; i < 1UL << order; i++)
+			frame[i] = (struct uhmm_device_frame){ 0 };
+	}
+	spin_unlock(&lock);
+	if (!last)
+		return;
+	map->ops->folio_free(map, pfn, order);
+	put_map(map);
+	if (mm)
+		mmdrop(mm);
+}
+
+/* A look at the frame that counts for @pfn. */
+static struct uhmm_device_frame look(unsigned long pfn, void **ret_owner)
+{
+	struct uhmm_device_frame copy = { 0 }, *frame;
+	struct dev_pagemap *map;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, &map);
+	if (frame)
+		copy = *frame;
+	if (ret_owner)
+		*ret_owner = frame ? map->owner : NULL;
+	spin_unlock(&lock);
+	return copy;
+}
+
+unsigned long uhmm_device_page_count(unsigned long pfn)
+{
+	return look(pfn, NULL).count;
+}
+
+unsigned int uhmm_device_page_order(unsigned long pfn)
+{
+	return look(pfn, NULL).order;
+}
+
+struct mm_struct *uhmm_device_page_mm(unsigned long pfn)
+{
+	return look(pfn, NULL).mm;
+}
+
+void *uhmm_device_page_owner(unsigned long pfn)
+{
+	void *owner;
+
+	look(pfn, &owner);
+	return owner;
+}
+
+bool device_page_is(unsigned long pfn, enum memory_type type)
+{
+	const struct dev_pagemap *map;
+	bool is;
+
+	spin_lock(&lock);
+	map = map_of(pfn);
+	is = map && map->type == type;
+	spin_unlock(&lock);
+	return is;
+}
+
+void *device_page_ptr(unsigned long pfn)
+{
+	struct dev_pagemap *map;
+	char *ptr = NULL;
+
+	spin_lock(&lock);
+	map = map_of(pfn);
+	if (map && map->memory)
+		ptr = (char *)map->memory +
+		      ((pfn - first_of(map)) << UHMM_PAGE_SHIFT);
+	spin_unlock(&lock);
+	return ptr;
+}
+
+void device_page_went(unsigned long pfn, struct mm_struct *mm)
+{
+	struct uhmm_device_frame *frame;
+	struct mm_struct *old = mm;
+
+	mmgrab(mm);
+	spin_lock(&lock);
+	frame = head_of(&pfn, NULL);
+	if (frame) {
+		old = frame->mm;
+		frame->mm = mm;
+	}
+	spin_unlock(&lock);
+	if (old)
+		mmdrop(old);
+}
+
+bool uhmm_device_page_trylock(unsigned long pfn)
+{
+	struct uhmm_device_frame *frame;
+	bool got;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, NULL);
+	got = frame && !frame->locked;
+	if (got)
+		frame->locked = true;
+	spin_unlock(&lock);
+	return got;
+}
+
+void uhmm_device_page_unlock(unsigned long pfn)
+{
+	struct uhmm_device_frame *frame;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, NULL);
+	if (frame)
+		frame->locked = false;
+	unlock_changed();
+}
+
+void uhmm_device_page_split(unsigned long pfn, unsigned long refs)
+{
+	struct uhmm_device_frame *frame;
+	unsigned long i, n = 1;
+	struct dev_pagemap *map;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, &map);
+	if (frame)
+		n = 1UL << frame->order;
+	for (i = 1; i < n; i++) {
+		frame[i] = *frame;
+		frame[i].order = 0;
+		frame[i].count = refs;
+		if (frame->mm)
+			mmgrab(frame->mm);
+	}
+	if (frame) {
+		frame->order = 0;
+		map->refs += n - 1;
+	}
+	spin_unlock(&lock);
+	for (i = 1; i < n && map->ops->folio_split; i++)
+		map->ops->folio_split(map, pfn, pfn + i);
+}
+
+/* ------------------------------------------------------------- a CPU's touch */
+
+/* 0: locked and referenced; 1: it is not what it was; -EAGAIN: it would wait. */
+static int lock_touched(unsigned long pfn, bool may_wait)
+{
+	struct uhmm_device_frame *frame;
+	int ret;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, NULL);
+	if (!frame || !frame->count) {
+		ret = 1;
+	} else if (!frame->locked) {
+		frame->count++;
+		frame->locked = true;
+		ret = 0;
+	} else if (may_wait) {
+		wait_for_change(-1);
+		ret = 1;
+	} else {
+		ret = -EAGAIN;
+	}
+	spin_unlock(&lock);
+	return ret;
+}
+
+int uhmm_migrate_to_ram(const struct uhmm_vma *vma, unsigned long addr,
+			unsigned long pfn, unsigned int flags)
+{
+	struct vm_fault vmf = {
+		.vma = vma,
+		.address = addr & ~(UHMM_PAGE_SIZE - 1),
+		.flags = flags,
+		.page = pfn,
+	};
+	struct dev_pagemap *map = NULL;
+	vm_fault_t fault;
+	int ret;
+
+	ret = lock_touched(pfn, !(flags & UHMM_FAULT_NOWAIT));
+	if (ret)
+		return ret < 0 ? ret : 0;
+	spin_lock(&lock);
+	head_of(&pfn, &map);
+	spin_unlock(&lock);
+	fault = map->ops->migrate_to_ram ? map->ops->migrate_to_ram(&vmf) :
+					   VM_FAULT_SIGBUS;
+	uhmm_device_page_unlock(vmf.page);
+	uhmm_device_page_put(vmf.page);
+	if (fault & VM_FAULT_OOM)
+		return -ENOMEM;
+	return fault & VM_FAULT_SIGBUS ? -EFAULT : 0;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Pages to a device and back: what is the same for all address spaces. The
+ * address space has the entries; here are the arguments, the brackets, and the
+ * frames of devices.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <uhmm/memremap.h>
+#include <uhmm/migrate.h>
+
+#include "check.h"
+
+#define SELECT_KINDS (MIGRATE_VMA_SELECT_SYSTEM |             \
+		      MIGRATE_VMA_SELECT_DEVICE_PRIVATE |     \
+		      MIGRATE_VMA_SELECT_DEVICE_COHERENT)
+
+static bool can_migrate(const struct mm_struct *mm)
+{
+	return mm->ops->migrate_collect && mm->ops->migrate_commit &&
+	       mm->ops->migrate_finish;
+}
+
+static void migrate_bracket_start(const struct migrate_vma *args,
+				  struct mmu_notifier_range *range,
+				  unsigned long start)
+{
+	mmu_notifier_range_init_owner(range, MMU_NOTIFY_MIGRATE, 0,
+				      args->vma->mm, start, args->end,
+				      args->pgmap_owner);
+	mmu_notifier_invalidate_range_start(range);
+}
+
+/* ------------------------------------------------------------- by addresses */
+
+static bool arguments_good(const struct migrate_vma *args)
+{
+	const unsigned long other = UHMM_VM_HUGETLB | UHMM_VM_SPECIAL |
+				    UHMM_VM_MIXEDMAP;
+	const struct uhmm_vma *vma = args->vma;
+
+	return vma && vma->mm && args->src && args->dst &&
+	       !(vma->flags & other) && args->start < args->end &&
+	       args->start >= vma->start && args->end <= vma->end &&
+	       args->flags & SELECT_KINDS &&
+	       !(args->flags & ~(SELECT_KINDS | MIGRATE_VMA_SELECT_COMPOUND)) &&
+	       (!args->fault_page ||
+		device_page_is(args->fault_page, MEMORY_DEVICE_PRIVATE));
+}
+
+static unsigned long count_migrating(const struct migrate_vma *args)
+{
+	unsigned long n = 0;
+
+	for (unsigned long i = 0; i < args->npages; i++)
+		n += (args->src[i] & MIGRATE_PFN_MIGRATE) != 0;
+	return n;
+}
+
+int migrate_vma_setup(struct migrate_vma *args)
+{
+	struct mmu_notifier_range range;
+	struct migrate_vma cut;
+	struct mm_struct *mm;
+
+	if (!args)
+		return -EINVAL;
+	cut = *args;
+	cut.start &= ~(UHMM_PAGE_SIZE - 1);
+	cut.end &= ~(UHMM_PAGE_SIZE - 1);
+	if (!arguments_good(&cut))
+		return -EINVAL;
+	mm = args->vma->mm;
+	if (!can_migrate(mm))
+		return -EOPNOTSUPP;
+	check_might_sleep("migrate_vma_setup", CHECK_FROM);
+	mmap_assert_locked(mm);
+	args->start = cut.start;
+	args->end = cut.end;
+	args->npages = (args->end - args->start) >> UHMM_PAGE_SHIFT;
+	memset(args->src, 0, args->npages * sizeof(*args->src));
+	migrate_bracket_start(args, &range, args->start);
+	mm->ops->migrate_collect(mm, args);
+	mmu_notifier_invalidate_range_end(&range);
+	args->cpages = count_migrating(args);
+	if (!args->cpages || !mm->ops->migrate_unmap)
+		return 0;
+	mm->ops->migrate_unmap(mm, args);
+	args->cpages = count_migrating(args);
+	return 0;
+}
+
+/* Where nothing goes to, nothing goes. Returns whether anything does. */
+static void drop_without_dst(struct migrate_vma *args)
+{
+	for (unsigned long i = 0; i < args->npages; i++)
+		if (!uhmm_migrate_pfn_of(args->dst[i]))
+			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
+}
+
+/* The first page that is put where there was none; npages: there is none. */
+static unsigned long first_inserted(const struct migrate_vma *args)
+{
+	unsigned long i;
+
+	for (i = 0; i < args->npages; i++)
+		if (args->src[i] & MIGRATE_PFN_MIGRATE &&
+		    !(args->src[i] & MIGRATE_PFN_VALID))
+			break;
+	return i;
+}
+
+static void note_where_it_went(struct mm_struct *mm,
+			       const struct migrate_vma *args)
+{
+	unsigned long i, pfn;
+
+	for (i = 0; i < args->npages; i++) {
+		pfn = uhmm_migrate_pfn_of(args->dst[i]);
+		if (args->src[i] & MIGRATE_PFN_MIGRATE &&
+		    uhmm_is_device_pfn(pfn))
+			device_page_went(pfn, mm);
+	}
+}
+
+void migrate_vma_pages(struct migrate_vma *args)
+{
+	struct mm_struct *mm = args->vma->mm;
+	struct mmu_notifier_range range;
+	unsigned long first;
+
+	drop_without_dst(args);
+	first = first_inserted(args);
+	if (first < args->npages)
+		migrate_bracket_start(args, &range, args->start +
+				      (first << UHMM_PAGE_SHIFT));
+	mm->ops->migrate_commit(mm, args);
+	if (first < args->npages)
+		mmu_notifier_invalidate_range_end(&range);
+	note_where_it_went(mm, args);
+}
+
+static void put_dst(struct mm_struct *mm, const struct migrate_vma *args)
+{
+	unsigned long i, pfn;
+
+	for (i = 0; i < args->npages; i++) {
+		pfn = uhmm_migrate_pfn_of(args->dst[i]);
+		if (!pfn)
+			continue;
+		if (uhmm_is_device_pfn(pfn))
+			uhmm_device_page_unlock(pfn);
+		uhmm_page_put(mm, pfn, 0);
+	}
+}
+
+void migrate_vma_finalize(struct migrate_vma *args)
+{
+	struct mm_struct *mm = args->vma->mm;
+
+	mm->ops->migrate_finish(mm, args);
+	put_dst(mm, args);
+}
+
+/* ---------------------------------------------------------------- by frames */
+
+/* One frame, to be handed to the address space. */
+static struct migrate_vma one_frame(unsigned long *src, unsigned long *dst)
+{
+	return (struct migrate_vma){
+		.src = src,
+		.dst = dst,
+		.npages = 1,
+		.cpages = 1,
+	};
+}
+
+/* The entry for a frame that may go, locked and referenced; 0: it may not. */
+static unsigned long take_frame(unsigned long pfn)
+{
+	unsigned long mpfn = migrate_pfn(pfn) | MIGRATE_PFN_MIGRATE;
+	struct migrate_vma args = one_frame(&mpfn, NULL);
+	struct mm_struct *mm;
+
+	if (!uhmm_is_device_pfn(pfn) || !uhmm_device_page_get(pfn))
+		return 0;
+	mm = uhmm_device_page_mm(pfn);
+	if (!mm || !can_migrate(mm) || !uhmm_device_page_trylock(pfn)) {
+		uhmm_device_page_put(pfn);
+		return 0;
+	}
+	if (uhmm_device_page_order(pfn))
+		mpfn |= MIGRATE_PFN_COMPOUND;
+	if (mm->ops->migrate_unmap)
+		mm->ops->migrate_unmap(mm, &args);
+	return mpfn & MIGRATE_PFN_MIGRATE ? mpfn : 0;
+}
+
+int migrate_device_pfns(unsigned long *src_pfns, unsigned long npages)
+{
+	unsigned long i, k, n;
+
+	if (!src_pfns)
+		return -EINVAL;
+	check_might_sleep("migrate_device_pfns", CHECK_FROM);
+	for (i = 0; i < npages; i += n) {
+		src_pfns[i] = take_frame(src_pfns[i]);
+		n = src_pfns[i] & MIGRATE_PFN_COMPOUND ?
+		    1UL << UHMM_PMD_ORDER : 1;
+		for (k = 1; k < n && i + k < npages; k++)
+			src_pfns[i + k] = 0;
+	}
+	return 0;
+}
+
+int migrate_device_range(unsigned long *src_pfns, unsigned long start,
+			 unsigned long npages)
+{
+	if (!src_pfns)
+		return -EINVAL;
+	for (unsigned long i = 0; i < npages; i++)
+		src_pfns[i] = start + i;
+	return migrate_device_pfns(src_pfns, npages);
+}
+
+void migrate_device_pages(unsigned long *src_pfns, unsigned long *dst_pfns,
+			  unsigned long npages)
+{
+	struct migrate_vma args;
+	struct mm_struct *mm;
+
+	for (unsigned long i = 0; i < npages; i++) {
+		args = one_frame(src_pfns + i, dst_pfns + i);
+		drop_without_dst(&args);
+		if (!(src_pfns[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		mm = uhmm_device_page_mm(uhmm_migrate_pfn_of(src_pfns[i]));
+		mm->ops->migrate_commit(mm, &args);
+		note_where_it_went(mm, &args);
+	}
+}
+
+void migrate_device_finalize(unsigned long *src_pfns, unsigned long *dst_pfns,
+			     unsigned long npages)
+{
+	struct migrate_vma args;
+	struct mm_struct *mm;
+
+	for (unsigned long i = 0; i < npages; i++) {
+		if (!src_pfns[i])
+			continue;
+		args = one_frame(src_pfns + i, dst_pfns + i);
+		mm = uhmm_device_page_mm(uhmm_migrate_pfn_of(src_pfns[i]));
+		/* The frame, and what it keeps, may go now. */
+		mmgrab(mm);
+		mm->ops->migrate_finish(mm, &args);
+		put_dst(mm, &args);
+		mmdrop(mm);
+	}
+}
+
+int migrate_device_coherent_page(unsigned long pfn)
+{
+	unsigned long src, dst = 0, to;
+	int ret = -EBUSY;
+
+	if (!device_page_is(pfn, MEMORY_DEVICE_COHERENT))
+		return -EINVAL;
+	src = take_frame(pfn);
+	/* The caller's reference was no reason to stay, whoever counted it. */
+	uhmm_device_page_put(pfn);
+	if (!src)
+		return ret;
+	ret = uhmm_page_alloc(uhmm_device_page_mm(pfn), 0, &to);
+	if (!ret) {
+		uhmm_page_copy(uhmm_device_page_mm(pfn), to, pfn);
+		dst = migrate_pfn(to);
+	}
+	migrate_device_pages(&src, &dst, 1);
+	if (!ret && !(src & MIGRATE_PFN_MIGRATE))
+		ret = -EBUSY;
+	migrate_device_finalize(&src, &dst, 1);
+	return ret;
+}
