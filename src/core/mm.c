@@ -148,7 +148,9 @@ static void mm_free(struct mm_struct *mm)
 	free(mm);
 }
 
+/* Nobody else has it yet: no lock is taken. */
 static int mm_init(struct mm_struct *mm, const struct uhmm_mm_options *options)
+	__no_context_analysis
 {
 	unsigned int limit_us = options->reserve_limit_us;
 	int ret;

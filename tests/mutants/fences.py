@@ -3,7 +3,7 @@
 
 from detectors import (GET, INTERNAL, LIST, NOTIFIER, READ, RESERVE, SLOT, SUB,
                        SYNC, Group, Mutant, litmus)
-from pauses import NO_SPINS
+from pauses import LATE_CALLS, NO_SPINS
 
 LOCKED = 'on x86-64 the locked instruction before it is a full fence'
 
@@ -16,7 +16,7 @@ FENCES = Group(
     Mutant('ANNOUNCE-FENCE', 'an announcement may come after the search',
            [(INTERNAL, '\tsmp_mb();\n\treturn id;', '\treturn id;')],
            [litmus('insert and its first read'),
-            litmus('remove meets a start')], quick=True),
+            litmus('remove meets a start')], LATE_CALLS, quick=True),
     Mutant('READ-FENCE', 'a read may look at the slots before the insert is '
            'seen', [READ_FENCE],
            why_not='not met: so much lies between the two that the stores '
@@ -24,7 +24,7 @@ FENCES = Group(
     Mutant('REMOVE-FENCE', 'remove may look at the slots before it unlinks',
            [(SUB, '\tsmp_mb();\n\tspin_unlock(&mm->index.lock);\n\treturn last',
              '\tspin_unlock(&mm->index.lock);\n\treturn last')],
-           [litmus('remove meets a start')]),
+           [litmus('remove meets a start')], LATE_CALLS),
     Mutant('RELEASE-FENCE', 'the end may look at the slots before it says so',
            [(NOTIFIER, '\tsmp_mb();\n\tfor_each_slot(slot, block, mm) {\n'
              '\t\t/* Who', '\tfor_each_slot(slot, block, mm) {\n\t\t/* Who'),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Where a thread can be made to stand still (see interleave.c)."""
 
-from detectors import INDEX, READ, SEARCH, SLOT, SUB
+from detectors import INDEX, NOTIFIER, READ, SEARCH, SLOT, SUB
 
 DECLARE = 'void pause_here(const char *point);\n'
 
@@ -73,3 +73,7 @@ BEFORE_A_LOOK = [
 ]
 # Not a pause: who waits goes to sleep at once.
 NO_SPINS = [(SLOT, '#define SPINS 100\n', '#define SPINS 1\n')]
+# Nor is this: who was found is called some hundred nanoseconds later.
+LATE_CALLS = [(NOTIFIER, '\tslot_leave_index(slot, id);\n\tc.mm',
+               '\tfor (int i = 0; i < 10; i++)\n\t\tcpu_relax();\n'
+               '\tslot_leave_index(slot, id);\n\tc.mm')]

@@ -422,7 +422,7 @@ static int walk_not_there(void)
 
 static int fault_unknown_flag(void)
 {
-	return uhmm_mm_fault(mm, PG(0), 4);
+	return uhmm_mm_fault(mm, PG(0), 8);
 }
 
 static int fault_not_there(void)
