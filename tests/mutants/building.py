@@ -31,9 +31,9 @@ FLAVOURS = {
     'asan': ['-O1', '-fsanitize=address'],
 }
 
-LIBRARY = ['src/sync/*.c', 'src/lib/*.c', 'src/core/*.c', 'src/mm/*/*.c']
+LIBRARY = ['src/sync/*.c', 'src/lib/*.c', 'src/core/*.c', 'src/mm/bare/*.c']
 
-# The detectors: their sources and how they are linked.
+# The detectors and what is counted: their sources and how they are linked.
 PROGRAMS = {
     'stress': (['tests/stress/stress.c', 'tests/stress/model.c',
                 'tests/stress/actors.c', 'tests/stress/refuse_membarrier.c',
@@ -41,6 +41,9 @@ PROGRAMS = {
                ['-Wl,--wrap=syscall']),
     'litmus': (['tests/stress/litmus*.c', 'tests/stress/refuse_membarrier.c'],
                ['-Wl,--wrap=syscall']),
+    'count_operations': (['bench/instructions.c', 'bench/bench.c',
+                          'bench/world.c', 'bench/ops_*.c',
+                          'src/designs/*.c'], []),
     'interleave': (['tests/mutants/interleave*.c'], []),
     'test_index': (['tests/unit/test_index.c', 'tests/fuzz/index_history.c'],
                    ['-Wl,--wrap=aligned_alloc', '-lcmocka']),

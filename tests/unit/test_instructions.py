@@ -3,7 +3,8 @@
 """Instructions per operation: test_instructions.py DRIVER CONFIG. TAP out.
 
 Counts near the recorded ones, the baseline no slower than the kernel's own
-code, and a read that is what it claims to be.
+code, a read that is what it claims to be, and a contract checker that costs
+nothing where it is off.
 """
 
 import pathlib
@@ -13,13 +14,22 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path += [str(ROOT / 'tests'), str(ROOT / 'scripts')]
+sys.path += [str(ROOT / 'tests'), str(ROOT / 'scripts'),
+             str(ROOT / 'tests/mutants')]
+import building
 import instructions as ins
 from tap import Tap
 
 DRIVER, CONFIG = sys.argv[1:3]
 READ_MOST = 16
 BASELINE_MOST = 1.1
+# What the checker may cost where it is off, and the library without it.
+OFF_MOST = {'read': 1, 'read-bare': 1, 'hit0-hot': 3, 'hit0-random': 3}
+WITHOUT_CHECKER = {
+    'src/core/internal.h': ('#define MM_CHECK 2U', '#define MM_CHECK 0U'),
+    'src/core/mmu_notifier.c': ('#define LISTED_CHECKED (1UL << 63)',
+                                '#define LISTED_CHECKED 0UL'),
+}
 
 
 def missing(tool):
@@ -56,6 +66,36 @@ def baseline_case(counts, key, kernel):
     elif have > kernel * BASELINE_MOST:
         problem = f'{have:.1f} instructions, the kernel {kernel:.1f}'
     return name, problem, None
+
+
+def without_checker(tree):
+    """{path: text} of the files that make it so."""
+    changed = {}
+    for name, (old, new) in WITHOUT_CHECKER.items():
+        text = tree.text(name)
+        if text.count(old) != 1:
+            raise RuntimeError(f'{name}: {old}: not there once')
+        changed[name] = text.replace(old, new)
+    return changed
+
+
+def checker_cases():
+    """The checker, off, against no checker at all."""
+    tree = building.Tree(ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        builder = building.Builder(ROOT, folder)
+        off, none = (ins.count(str(builder.build(each, 'count_operations')))
+                     for each in (tree, building.Tree(ROOT,
+                                                      without_checker(tree))))
+    for key, have in off.items():
+        more = have - none[key]
+        most = OFF_MOST.get(key[1])
+        if key[0] == 'uhmm' and most is not None:
+            yield ('the checker, off, costs {} at most: {} {}'.format(
+                most, *key[1:]), more > most and f'{more:.1f}', None)
+    same = all(off[key] == none[key] for key in off if key[0] == 'uhmm')
+    yield ('the library without the checker is another one',
+           same and 'all counts are equal', None)
 
 
 def code_cases():
@@ -97,7 +137,8 @@ def gather():
     skip = missing('valgrind')
     if skip:
         return cases + [('instruction counts', None, skip)]
-    return cases + list(count_cases(ins.count(DRIVER), *ins.read_recorded()))
+    cases += count_cases(ins.count(DRIVER), *ins.read_recorded())
+    return cases + list(checker_cases())
 
 
 def main():
