@@ -179,6 +179,53 @@ static void a_byte_that_is_no_text_is_refused(void **state)
 	assert_string_equal(problem, "line 2: a byte that is no text");
 }
 
+/*
+ * Files that went wrong on their way: bytes changed, left out, said twice. Each
+ * is refused with a reason, or is a schedule that can be written and read.
+ */
+static void damaged_files_are_refused_or_read(void **state)
+{
+	char *text = written(), *damaged;
+	size_t size = strlen(text), n, at, len;
+	unsigned int seed, refused = 0, i;
+	struct replay replay;
+	int ret;
+
+	for (seed = 0; seed < 20000; seed++) {
+		srand(seed);
+		damaged = malloc(2 * size);
+		memcpy(damaged, text, n = size);
+		for (i = rand() % 4; i < 4; i++) {
+			at = rand() % n;
+			len = rand() % (n - at) % 9;
+			if (rand() % 3)
+				damaged[at] = "0123456789*@ \n#\0\377"[rand() % 17];
+			else if (rand() % 2 && n + len < 2 * size)
+				memmove(damaged + at + len, damaged + at, n - at),
+					n += len;
+			else if (len < n)
+				memmove(damaged + at, damaged + at + len,
+					n - at - len), n -= len;
+		}
+		*problem = '\0';
+		ret = replay_parse(&replay, damaged, n, problem,
+				   sizeof(problem));
+		free(damaged);
+		refused += !!ret;
+		assert_int_equal(!ret, !*problem);
+		if (ret)
+			continue;
+		assert_in_range(replay.nsteps, 0, REPLAY_MAX_STEPS);
+		for (i = 0; i < replay.nsteps; i++)
+			assert_in_range(replay.steps[i].thread, 0,
+					2 * UHMM_EXPLORE_THREADS - 1);
+		replay_free(&replay);
+	}
+	/* Both happen. */
+	assert_in_range(refused, 1000, 19000);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +235,7 @@ int main(void)
 		cmocka_unit_test(the_first_op_that_differs_is_named),
 		cmocka_unit_test(what_is_no_replay_file_is_refused),
 		cmocka_unit_test(a_byte_that_is_no_text_is_refused),
+		cmocka_unit_test(damaged_files_are_refused_or_read),
 	};
 
 	return cmocka_run_group_tests_name("replay", tests, NULL, NULL);
