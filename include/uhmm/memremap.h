@@ -127,7 +127,7 @@ struct dev_pagemap {
  *
  * Context: may sleep.
  * Return: &dev_pagemap.memory, NULL or not; or an error pointer, see
- * uhmm_is_err(): -EINVAL: @pgmap or @pgmap->ops is NULL, @nr_range is not 1,
+ * uhmm_ptr_err(): -EINVAL: @pgmap or @pgmap->ops is NULL, @nr_range is not 1,
  * @type is unknown, there is no owner, no folio_free, or private memory has no
  * migrate_to_ram, or @range is not whole pages; -ENOMEM: it overlaps another
  * one, or there is no memory to keep track of it; -ENXIO: it lies below

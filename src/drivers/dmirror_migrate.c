@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Pages to the device's memory, and home. */
+#include "dmirror.h"
+
+/* A migration of one batch, and how many pages have gone in all. */
+struct batch {
+	struct migrate_vma args;
+	struct uhmm_vma vma;
+	unsigned long moved;
+	unsigned long src[TABLE_PAGES];
+	unsigned long dst[TABLE_PAGES];
+};
+
+/* A page for @mm, or 2^@order; 0: there is none. */
+typedef unsigned long (*alloc_fn)(struct uhmm_dmirror_device *device,
+				  struct mm_struct *mm, unsigned int order);
+
+static unsigned int order_of(unsigned long mpfn)
+{
+	return mpfn & MIGRATE_PFN_COMPOUND ? UHMM_PMD_ORDER : 0;
+}
+
+/* ---------------------------------------------------------------- contents */
+
+/* @from 0: there was nothing. */
+static void fill(struct mm_struct *mm, unsigned long to, unsigned long from,
+		 unsigned int order)
+{
+	void *bytes;
+
+	for (unsigned long i = 0; i < 1UL << order; i++) {
+		bytes = uhmm_page_ptr(mm, to + i);
+		if (from)
+			uhmm_page_copy(mm, to + i, from + i);
+		else if (bytes)
+			memset(bytes, 0, UHMM_PAGE_SIZE);
+	}
+}
+
+/* Where a page goes: to a new one of @alloc; a huge one that cannot, to small. */
+static void move(struct uhmm_dmirror_device *device, struct mm_struct *mm,
+		 const unsigned long *src, unsigned long *dst, bool writable,
+		 alloc_fn alloc)
+{
+	unsigned long from = uhmm_migrate_pfn_of(*src), to, i, n;
+	unsigned long write = *src & MIGRATE_PFN_WRITE ||
+			      (!from && writable) ? MIGRATE_PFN_WRITE : 0;
+	unsigned int order = order_of(*src);
+
+	to = alloc(device, mm, order);
+	if (to) {
+		fill(mm, to, from, order);
+		*dst = migrate_pfn(to) | write |
+		       (order ? MIGRATE_PFN_COMPOUND : 0);
+		return;
+	}
+	for (i = 0, n = order ? 1UL << order : 0; i < n; i++) {
+		to = alloc(device, mm, 0);
+		if (!to)
+			continue;
+		fill(mm, to, from ? from + i : 0, 0);
+		dst[i] = migrate_pfn(to) | write;
+	}
+}
+
+static unsigned long device_page(struct uhmm_dmirror_device *device,
+				 struct mm_struct *mm, unsigned int order)
+{
+	return dmirror_alloc(device, order);
+}
+
+static unsigned long system_page(struct uhmm_dmirror_device *device,
+				 struct mm_struct *mm, unsigned int order)
+{
+	unsigned long pfn;
+
+	if (order && dmirror_fails(device))
+		return 0;
+	return uhmm_page_alloc(mm, order, &pfn) ? 0 : pfn;
+}
+
+static void move_all(struct uhmm_dmirror_device *device, struct batch *batch,
+		     alloc_fn alloc)
+{
+	const struct migrate_vma *args = &batch->args;
+	bool writable = args->vma->flags & UHMM_VM_WRITE;
+
+	for (unsigned long i = 0; i < args->npages; i++)
+		if (args->src[i] & MIGRATE_PFN_MIGRATE)
+			move(device, args->vma->mm, args->src + i,
+			     args->dst + i, writable, alloc);
+}
+
+static void count(struct batch *batch)
+{
+	for (unsigned long i = 0; i < batch->args.npages; i++)
+		if (batch->src[i] & MIGRATE_PFN_MIGRATE)
+			batch->moved += 1UL << order_of(batch->src[i]);
+}
+
+/* ----------------------------------------------------------------- batches */
+
+static unsigned long device_flag(const struct uhmm_dmirror_device *device)
+{
+	return device->how.type == MEMORY_DEVICE_PRIVATE ?
+		       MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
+		       MIGRATE_VMA_SELECT_DEVICE_COHERENT;
+}
+
+/* Select what goes from @start on, up to @end; batch->args.end says how far. */
+static int begin(struct uhmm_dmirror_device *device, struct batch *batch,
+		 unsigned long start, unsigned long end, unsigned long flags)
+{
+	unsigned long most = device->how.newest ? TABLE_PAGES : 64;
+
+	memset(batch->dst, 0, sizeof(batch->dst));
+	batch->args = (struct migrate_vma){
+		.vma = &batch->vma,
+		.src = batch->src,
+		.dst = batch->dst,
+		.start = start,
+		.end = lesser(lesser(end, batch->vma.end),
+			      start + (most << UHMM_PAGE_SHIFT)),
+		.pgmap_owner = device,
+		.flags = flags | (device->how.newest ?
+				  MIGRATE_VMA_SELECT_COMPOUND : 0),
+	};
+	return migrate_vma_setup(&batch->args);
+}
+
+typedef int (*batch_fn)(struct uhmm_dmirror *dmirror, struct batch *batch,
+			unsigned long start, unsigned long end);
+
+/* One batch after the other, areas apart. */
+static int run(struct uhmm_dmirror *dmirror, unsigned long start,
+	       unsigned long end, batch_fn step, uint64_t *ret_pages)
+{
+	struct mm_struct *mm = dmirror->mm;
+	struct batch *batch;
+	int ret;
+
+	if (!mmget_not_zero(mm))
+		return -EINVAL;
+	batch = calloc(1, sizeof(*batch));
+	ret = batch ? dmirror_prepare(dmirror, start, end) : -ENOMEM;
+	if (ret)
+		goto out;
+	dmirror_run(dmirror, start, end);
+	mmap_read_lock(mm);
+	for (; start < end && !ret; start = batch->args.end) {
+		ret = -EINVAL;
+		if (uhmm_mm_find_vma(mm, start, &batch->vma) ||
+		    batch->vma.start > start ||
+		    !(batch->vma.flags & UHMM_VM_READ))
+			break;
+		ret = step(dmirror, batch, start, end);
+	}
+	mmap_read_unlock(mm);
+	dmirror_run_end(dmirror);
+	*ret_pages = batch->moved;
+out:
+	free(batch);
+	mmput(mm);
+	return ret;
+}
+
+static void map(struct uhmm_dmirror *dmirror, const struct batch *batch)
+{
+	const struct migrate_vma *args = &batch->args;
+	enum uhmm_dmirror_right right;
+	unsigned long i, k, n, to;
+
+	pthread_mutex_lock(&dmirror->lock);
+	for (i = 0; i < args->npages; i += n) {
+		n = 1UL << order_of(args->dst[i]);
+		to = uhmm_migrate_pfn_of(args->dst[i]);
+		right = args->dst[i] & MIGRATE_PFN_WRITE ? UHMM_DMIRROR_PT_WRITE :
+							   UHMM_DMIRROR_PT_READ;
+		if (!(args->src[i] & MIGRATE_PFN_MIGRATE) || !to)
+			continue;
+		for (k = 0; k < n; k++)
+			dmirror_install(dmirror, args->start +
+					((i + k) << UHMM_PAGE_SHIFT),
+					entry_of(to + k, right));
+	}
+	pthread_mutex_unlock(&dmirror->lock);
+}
+
+static int to_dev(struct uhmm_dmirror *dmirror, struct batch *batch,
+		  unsigned long start, unsigned long end)
+{
+	struct uhmm_dmirror_device *device = dmirror->device;
+	int ret = begin(device, batch, start, end, MIGRATE_VMA_SELECT_SYSTEM);
+
+	if (ret)
+		return ret;
+	move_all(device, batch, device_page);
+	migrate_vma_pages(&batch->args);
+	count(batch);
+	map(dmirror, batch);
+	migrate_vma_finalize(&batch->args);
+	return 0;
+}
+
+int dmirror_to_dev(struct uhmm_dmirror *dmirror, unsigned long start,
+		   unsigned long end)
+{
+	uint64_t pages;
+
+	return run(dmirror, start, end, to_dev, &pages);
+}
+
+/* What goes is not to be written by the device any more. */
+static void unmap(struct uhmm_dmirror *dmirror, const struct batch *batch)
+{
+	const struct migrate_vma *args = &batch->args;
+	unsigned long i, k, addr = args->start;
+
+	pthread_mutex_lock(&dmirror->lock);
+	for (i = 0; i < args->npages; i++, addr += UHMM_PAGE_SIZE) {
+		if (!(args->src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		for (k = 0; k < 1UL << order_of(args->src[i]); k++)
+			dmirror_set(dmirror, addr + (k << UHMM_PAGE_SHIFT), 0);
+	}
+	pthread_mutex_unlock(&dmirror->lock);
+}
+
+static int to_sys(struct uhmm_dmirror *dmirror, struct batch *batch,
+		  unsigned long start, unsigned long end)
+{
+	struct uhmm_dmirror_device *device = dmirror->device;
+	int ret = begin(device, batch, start, end, device_flag(device));
+
+	if (ret)
+		return ret;
+	unmap(dmirror, batch);
+	move_all(device, batch, system_page);
+	migrate_vma_pages(&batch->args);
+	count(batch);
+	migrate_vma_finalize(&batch->args);
+	return 0;
+}
+
+int dmirror_to_sys(struct uhmm_dmirror *dmirror, unsigned long start,
+		   unsigned long end, uint64_t *ret_pages)
+{
+	return run(dmirror, start, end, to_sys, ret_pages);
+}
+
+/* ------------------------------------------------------------------ by force */
+
+/* Nothing that could go has a place to go to. */
+static bool starved(const struct batch *batch)
+{
+	bool any = false;
+
+	for (unsigned long i = 0; i < batch->args.npages; i++) {
+		if (batch->dst[i])
+			return false;
+		any |= (batch->src[i] & MIGRATE_PFN_MIGRATE) != 0;
+	}
+	return any;
+}
+
+/* A CPU waits for @vmf->page; of a huge page for all of it in the area. */
+vm_fault_t dmirror_fault_home(struct vm_fault *vmf)
+{
+	struct uhmm_dmirror_device *device =
+		uhmm_device_page_owner(vmf->page);
+	unsigned long size = UHMM_PAGE_SIZE
+			     << uhmm_device_page_order(vmf->page);
+	unsigned long start = vmf->address & ~(size - 1), end = start + size;
+	struct batch *batch = malloc(sizeof(*batch));
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	if (!batch)
+		return VM_FAULT_OOM;
+	batch->vma = *vmf->vma;
+	if (start < batch->vma.start)
+		start = batch->vma.start;
+	memset(batch->dst, 0, sizeof(batch->dst));
+	batch->args = (struct migrate_vma){
+		.vma = &batch->vma,
+		.src = batch->src,
+		.dst = batch->dst,
+		.start = start,
+		.end = lesser(end, batch->vma.end),
+		.pgmap_owner = device,
+		.flags = device_flag(device) |
+			 (size > UHMM_PAGE_SIZE ? MIGRATE_VMA_SELECT_COMPOUND :
+						  0),
+		.fault_page = vmf->page,
+	};
+	if (!migrate_vma_setup(&batch->args)) {
+		move_all(device, batch, system_page);
+		ret = starved(batch) ? VM_FAULT_OOM : 0;
+		migrate_vma_pages(&batch->args);
+		migrate_vma_finalize(&batch->args);
+	}
+	free(batch);
+	return ret;
+}
+
+void dmirror_evict(struct uhmm_dmirror_device *device, unsigned long first,
+		   unsigned long npages)
+{
+	unsigned long src[TABLE_PAGES], dst[TABLE_PAGES] = { 0 }, i;
+
+	migrate_device_range(src, first, npages);
+	for (i = 0; i < npages; i++)
+		if (src[i] & MIGRATE_PFN_MIGRATE)
+			move(device,
+			     uhmm_device_page_mm(uhmm_migrate_pfn_of(src[i])),
+			     src + i, dst + i, false, system_page);
+	migrate_device_pages(src, dst, npages);
+	migrate_device_finalize(src, dst, npages);
+}
