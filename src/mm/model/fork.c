@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* fork: areas are copied, pages shared until somebody writes. */
+#include "internal.h"
+
+/* A page that is pinned stays the parent's; the child gets its copy now. */
+static uint64_t copy_pinned(struct space *child, struct vma *to,
+			    unsigned long addr, unsigned long pfn)
+{
+	unsigned long copy = frame_new(child);
+	struct frame *frame;
+
+	if (!copy)
+		return 0;
+	frame_copy(child, frame_get(child, copy), frame_get(child, pfn));
+	frame_map(child, copy);
+	frame_unref(child, copy);
+	frame = frame_get(child, copy);
+	frame->flags |= FRAME_ANON | FRAME_EXCLUSIVE;
+	frame->index = vma_index(to, addr);
+	frame->family = to->anon;
+	return pte_make(PTE_PRESENT, copy, PTE_YOUNG | PTE_DIRTY | PTE_SOFT |
+			(to->flags & VM_WRITE ? PTE_W : 0));
+}
+
+static void copy_pte(struct space *space, struct vma *from, struct space *child,
+		     struct vma *to, struct leaf *leaf, unsigned long addr)
+{
+	uint64_t pte = leaf_pte(leaf, addr), copy;
+	struct frame *frame;
+
+	if (pte_type(pte) == PTE_EXCLUSIVE) {
+		exclusive_put_back(space, from, addr, pte);
+		pte = leaf_pte(leaf, addr);
+	}
+	if (pte_type(pte) == PTE_MARKER)
+		return;
+	if (pte_type(pte) == PTE_SWAP) {
+		slot_of(space, pte_payload(pte))->count++;
+		pte &= ~PTE_ANON_EX;
+	}
+	copy = pte;
+	if (pte_maps_frame(pte)) {
+		frame = frame_get(space, pte_payload(pte));
+		if (frame->flags & FRAME_EXCLUSIVE && frame->pins &&
+		    vma_cow(from)) {
+			pte_put(child, addr, copy_pinned(child, to, addr,
+							 pte_payload(pte)));
+			return;
+		}
+		frame->flags &= ~FRAME_EXCLUSIVE;
+		frame_map(child, pte_payload(pte));
+	}
+	if (pte_type(pte) == PTE_MIGRATION && pte & (PTE_W | PTE_ANON_EX))
+		pte &= ~(PTE_W | PTE_ANON_EX);
+	if (vma_cow(from) && pte_type(pte) != PTE_SWAP)
+		pte &= ~PTE_W;
+	copy = pte & ~PTE_UFFD;
+	if (pte_present(copy))
+		copy &= ~PTE_YOUNG;
+	if (from->flags & VM_SHARED)
+		copy &= ~PTE_DIRTY;
+	leaf_set(space, leaf, addr, pte);
+	pte_put(child, addr, copy);
+}
+
+static bool copy_huge(struct space *space, struct vma *from,
+		      struct space *child, struct leaf *leaf,
+		      unsigned long addr)
+{
+	unsigned long pfn = pte_payload(leaf->huge);
+	struct leaf *copy;
+
+	if (pfn != ZERO_PFN) {
+		if (frame_get(space, pfn)->pins && vma_cow(from))
+			return false;
+		huge_map(space, pfn);
+		for (unsigned long i = 0; i < LEAF_PAGES; i++)
+			frame_get(space, pfn + i)->flags &= ~FRAME_EXCLUSIVE;
+		if (vma_cow(from))
+			leaf->huge &= ~PTE_W;
+	}
+	copy = leaf_make(child, addr);
+	if (copy)
+		copy->huge = leaf->huge;
+	return true;
+}
+
+static void copy_tables(struct space *space, struct vma *from,
+			struct space *child, struct vma *to)
+{
+	struct mmu_notifier_range range;
+	unsigned long addr = from->start;
+	struct leaf *leaf;
+
+	if (!from->anon && !(from->flags & VM_SPECIAL))
+		return;
+	if (vma_cow(from))
+		event_start(space, &range, MMU_NOTIFY_PROTECTION_PAGE,
+			    from->start, from->end, NULL);
+	while ((leaf = leaf_next(space, &addr, from->end))) {
+		unsigned long next = leaf_end(addr, from->end);
+
+		if (leaf->huge &&
+		    !copy_huge(space, from, child, leaf, addr)) {
+			huge_split_mapping(space, from, addr);
+			leaf = leaf_get(space, addr);
+		}
+		if (!leaf->huge)
+			leaf_make(child, addr);
+		for (; !leaf->huge && leaf_next_pte(leaf, &addr, next);
+		     addr += PAGE_SIZE)
+			copy_pte(space, from, child, to, leaf, addr);
+		addr = next;
+	}
+	if (vma_cow(from))
+		event_end(space, &range);
+}
+
+static int copy_area(struct space *space, struct vma *from, struct space *child)
+{
+	struct vma *to;
+
+	to = vma_new(child, from->start, from->end, from->pgoff,
+		     from->flags & ~(VM_LOCKED | VM_LOCKONFAULT | VM_UFFD),
+		     from->file);
+	if (!to)
+		return -ENOMEM;
+	if (!(from->flags & VM_UFFD))
+		to->prot_write = from->prot_write;
+	vma_link(child, to);
+	if (from->flags & VM_WIPEONFORK)
+		return 0;
+	if (from->anon) {
+		to->anon = family_new(child, from->anon);
+		if (!to->anon)
+			return -ENOMEM;
+	}
+	copy_tables(space, from, child, to);
+	return 0;
+}
+
+int model_fork(struct mm_struct *mm, struct mm_struct **ret_child)
+{
+	struct space *space = space_of(mm), *child;
+	struct vma *vma;
+	int ret;
+
+	ret = space_create(space->model, &child, NULL);
+	if (ret)
+		return ret;
+	mmap_write_lock(mm);
+	model_lock(space);
+	child->brk_start = space->brk_start;
+	child->brk = space->brk;
+	child->has_pins = space->has_pins;
+	for (vma = space->vmas; vma && !ret; vma = vma->next)
+		if (!(vma->flags & VM_DONTCOPY))
+			ret = copy_area(space, vma, child);
+	model_unlock(space);
+	mmap_write_unlock(mm);
+	if (ret)
+		mmput(child->mm);
+	else
+		*ret_child = child->mm;
+	return ret;
+}

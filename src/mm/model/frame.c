@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Frames: their counts, and what is in them. */
+#include "internal.h"
+
+struct frame *frame_get(struct space *space, unsigned long pfn)
+{
+	struct frame *pool = dir_get(&machine_of(space)->pools,
+				     pfn / FRAME_POOL);
+
+	return pool ? &pool[pfn % FRAME_POOL] : NULL;
+}
+
+static struct frame *frame_at(struct space *space, unsigned long pfn)
+{
+	struct frame *frame = frame_get(space, pfn), *pool;
+
+	if (frame)
+		return frame;
+	pool = arena_alloc(arena_of(space), FRAME_POOL * sizeof(*pool));
+	if (!pool || dir_put(arena_of(space), &machine_of(space)->pools,
+			     pfn / FRAME_POOL, pool))
+		return NULL;
+	return &pool[pfn % FRAME_POOL];
+}
+
+static bool frames_left(struct space *space, unsigned long n)
+{
+	unsigned long limit = space->model->options.frames;
+
+	return !limit || machine_of(space)->frames_used + n <= limit;
+}
+
+unsigned long frame_new(struct space *space)
+{
+	struct machine *m = machine_of(space);
+	unsigned long pfn = m->free_frames;
+	struct frame *frame;
+
+	if (!frames_left(space, 1))
+		return 0;
+	frame = frame_at(space, pfn ? pfn : m->next_pfn);
+	if (!frame)
+		return 0;
+	if (pfn)
+		m->free_frames = frame->next;
+	else
+		pfn = m->next_pfn++;
+	*frame = (struct frame){ .refs = 1 };
+	m->frames_used++;
+	return pfn;
+}
+
+static void put_on_free_list(struct space *space, unsigned long pfn,
+			     struct frame *frame)
+{
+	struct machine *m = machine_of(space);
+
+	frame->next = m->free_frames;
+	m->free_frames = pfn;
+}
+
+unsigned long frame_new_huge(struct space *space)
+{
+	struct machine *m = machine_of(space);
+	unsigned long pfn = (m->next_pfn + LEAF_PAGES - 1) & ~(LEAF_PAGES - 1);
+
+	if (!frames_left(space, LEAF_PAGES))
+		return 0;
+	while (m->next_pfn < pfn) {
+		struct frame *frame = frame_at(space, m->next_pfn);
+
+		if (!frame)
+			return 0;
+		put_on_free_list(space, m->next_pfn++, frame);
+	}
+	for (unsigned long i = 0; i < LEAF_PAGES; i++) {
+		struct frame *frame = frame_at(space, pfn + i);
+
+		if (!frame)
+			return 0;
+		*frame = (struct frame){
+			.flags = i ? FRAME_TAIL : FRAME_HEAD, .head = i };
+	}
+	frame_get(space, pfn)->refs = 1;
+	m->next_pfn = pfn + LEAF_PAGES;
+	m->frames_used += LEAF_PAGES;
+	return pfn;
+}
+
+unsigned long frame_head(struct space *space, unsigned long pfn)
+{
+	return pfn - frame_get(space, pfn)->head;
+}
+
+void frame_ref(struct space *space, unsigned long pfn)
+{
+	if (frame_pfn_device(pfn))
+		uhmm_device_page_get(pfn);
+	else
+		frame_get(space, frame_head(space, pfn))->refs++;
+}
+
+static void free_one(struct space *space, unsigned long pfn)
+{
+	struct frame *frame = frame_get(space, pfn);
+
+	arena_free(arena_of(space), frame->bytes, PAGE_SIZE);
+	*frame = (struct frame){ 0 };
+	machine_of(space)->frames_used--;
+	put_on_free_list(space, pfn, frame);
+}
+
+void frame_unref(struct space *space, unsigned long pfn)
+{
+	unsigned long head;
+	struct frame *frame;
+
+	if (frame_pfn_device(pfn)) {
+		uhmm_device_page_put(pfn);
+		return;
+	}
+	head = frame_head(space, pfn);
+	frame = frame_get(space, head);
+	if (--frame->refs)
+		return;
+	if (frame->flags & FRAME_HUGETLB)
+		machine_of(space)->huge_free++;
+	if (!(frame->flags & FRAME_HEAD)) {
+		free_one(space, head);
+		return;
+	}
+	for (unsigned long i = LEAF_PAGES; i--; )
+		free_one(space, head + i);
+}
+
+int frame_map(struct space *space, unsigned long pfn)
+{
+	struct frame *frame = frame_at(space, pfn);
+
+	if (!frame)
+		return -ENOMEM;
+	frame->maps++;
+	frame_ref(space, pfn);
+	return 0;
+}
+
+void frame_unmap(struct space *space, unsigned long pfn)
+{
+	frame_get(space, pfn)->maps--;
+	frame_unref(space, pfn);
+}
+
+void frame_become(struct frame *to, const struct frame *from)
+{
+	to->flags |= from->flags & (FRAME_ANON | FRAME_DIRTY | FRAME_LAZY |
+				    FRAME_EXCLUSIVE);
+	to->index = from->index;
+	to->file = from->file;
+	to->family = from->family;
+}
+
+/* ---------------------------------------------------------------- contents */
+
+void frame_copy(struct space *space, struct frame *to, const struct frame *from)
+{
+	to->value = from->value;
+	if (!from->bytes) {
+		arena_free(arena_of(space), to->bytes, PAGE_SIZE);
+		to->bytes = NULL;
+		return;
+	}
+	if (!to->bytes)
+		to->bytes = arena_alloc(arena_of(space), PAGE_SIZE);
+	if (to->bytes)
+		memcpy(to->bytes, from->bytes, PAGE_SIZE);
+}
+
+void frame_fill(struct space *space, struct frame *frame, uint64_t value)
+{
+	arena_free(arena_of(space), frame->bytes, PAGE_SIZE);
+	frame->bytes = NULL;
+	frame->value = value;
+}
+
+static void spread(void *bytes, uint64_t value, unsigned long offset,
+		   size_t len)
+{
+	unsigned char word[sizeof(value)], *to = bytes;
+
+	memcpy(word, &value, sizeof(word));
+	for (size_t i = 0; i < len; i++)
+		to[i] = word[(offset + i) % sizeof(word)];
+}
+
+void frame_read(const struct frame *frame, unsigned long offset, void *buf,
+		size_t len)
+{
+	if (frame->bytes)
+		memcpy(buf, frame->bytes + offset, len);
+	else
+		spread(buf, frame->value, offset, len);
+}
+
+/* The word that all of a page's worth of bytes repeat. */
+static bool all_one_word(const void *buf, uint64_t *ret_value)
+{
+	memcpy(ret_value, buf, sizeof(*ret_value));
+	return !memcmp(buf, (const char *)buf + sizeof(*ret_value),
+		       PAGE_SIZE - sizeof(*ret_value));
+}
+
+int frame_write(struct space *space, struct frame *frame, unsigned long offset,
+		const void *buf, size_t len)
+{
+	uint64_t value;
+
+	if (len == PAGE_SIZE && all_one_word(buf, &value)) {
+		frame_fill(space, frame, value);
+		return 0;
+	}
+	if (!frame->bytes) {
+		frame->bytes = arena_alloc(arena_of(space), PAGE_SIZE);
+		if (!frame->bytes)
+			return -ENOMEM;
+		spread(frame->bytes, frame->value, 0, PAGE_SIZE);
+	}
+	memcpy(frame->bytes + offset, buf, len);
+	return 0;
+}

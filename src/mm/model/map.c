@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* mmap, munmap and brk. */
+#include "internal.h"
+
+#include <sys/mman.h>
+
+#define PROT_ANY (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+static unsigned long page_align(unsigned long len)
+{
+	return (len + PAGE_SIZE - 1) & PAGE_MASK;
+}
+
+/* The highest gap, as Linux takes it. */
+long map_find(struct space *space, unsigned long hint, unsigned long len,
+	      unsigned long align)
+{
+	unsigned long top = TASK_END - (1UL << 30), low = 1UL << 16, at;
+	struct vma *vma;
+	long best = -ENOMEM;
+
+	if (len > top)
+		return -ENOMEM;
+	hint = page_align(hint);
+	vma = vma_find(space, hint);
+	if (hint >= low && hint <= TASK_END - len && !(hint & (align - 1)) &&
+	    (!vma || vma->start >= hint + len))
+		return hint;
+	for (vma = space->vmas; low < top; vma = vma->next) {
+		at = min_ul(vma ? vma->start : top, top);
+		at = at >= len ? (at - len) & ~(align - 1) : 0;
+		if (at >= low)
+			best = at;
+		if (!vma)
+			break;
+		low = vma->end;
+	}
+	return best;
+}
+
+/* The areas, unlinked; their tables and pages stay until unmap_pages(). */
+static struct vma *detach(struct space *space, struct vma *first,
+			  unsigned long end, struct vma **ret_next)
+{
+	struct vma **at = &space->vmas, *last = first;
+
+	while (*at != first)
+		at = &(*at)->next;
+	while (last->next && last->next->start < end)
+		last = last->next;
+	*ret_next = last->next;
+	*at = last->next;
+	last->next = NULL;
+	return first;
+}
+
+int unmap(struct space *space, unsigned long start, unsigned long len)
+{
+	unsigned long end = start + page_align(len), floor = 0;
+	struct vma *vma = vma_find(space, start), *prev, *next, *gone;
+	struct mmu_notifier_range range;
+
+	if (start & ~PAGE_MASK || start > TASK_END ||
+	    len > TASK_END - start || start == end)
+		return -EINVAL;
+	if (!vma || vma->start >= end)
+		return 0;
+	if (start > vma->start) {
+		vma = vma_split(space, vma, start, vma->end);
+		if (!vma)
+			return -ENOMEM;
+	}
+	next = vma_find(space, end);
+	if (next && next->start < end)
+		vma_split(space, next, next->start, end);
+	prev = vma_prev(space, vma);
+	if (prev)
+		floor = prev->end;
+	gone = detach(space, vma, end, &next);
+	event_start(space, &range, MMU_NOTIFY_UNMAP, start, end, NULL);
+	for (vma = gone; vma; vma = vma->next)
+		unmap_area(space, vma);
+	event_end(space, &range);
+	while ((vma = gone)) {
+		gone = vma->next;
+		tables_free(space, vma->start, vma->end, floor,
+			    next ? next->start : ~0UL);
+		if (vma->file)
+			file_unref(space, vma->file);
+		arena_free(arena_of(space), vma, sizeof(*vma));
+	}
+	return 0;
+}
+
+static uint32_t prot_flags(int prot)
+{
+	return (prot & PROT_READ ? VM_READ : 0) |
+	       (prot & PROT_WRITE ? VM_WRITE : 0) |
+	       (prot & PROT_EXEC ? VM_EXEC : 0);
+}
+
+/* 0, or the file to map in @ret_file, or -errno. */
+static int map_file(struct space *space, unsigned long len, int flags,
+		    int handle, struct file **ret_file)
+{
+	*ret_file = NULL;
+	if (flags & MAP_ANONYMOUS) {
+		if (flags & MAP_HUGETLB)
+			*ret_file = file_make(space, FILE_HUGE, len);
+		else if (flags & MAP_SHARED)
+			*ret_file = file_make(space, FILE_SHMEM, len);
+		else
+			return 0;
+		return *ret_file ? 0 : -ENOMEM;
+	}
+	*ret_file = file_by_handle(space, handle);
+	if (!*ret_file)
+		return -EBADF;
+	(*ret_file)->refs++;
+	return 0;
+}
+
+static int map_area(struct space *space, unsigned long addr, unsigned long len,
+		    uint32_t flags, struct file *file, unsigned long pgoff,
+		    bool mergeable)
+{
+	struct vma *next = vma_find(space, addr), *vma = NULL;
+	struct vma *prev = vma_prev(space, next);
+
+	if ((flags & (VM_NORESERVE | VM_SHARED | VM_WRITE)) == VM_WRITE)
+		flags |= VM_ACCOUNT;
+	if (mergeable)
+		vma = vma_merge(space, prev, addr, addr + len, flags, 0, file,
+				pgoff);
+	if (!vma) {
+		vma = vma_new(space, addr, addr + len, pgoff, flags, file);
+		if (!vma)
+			return -ENOMEM;
+		vma_link(space, vma);
+	}
+	vma->flags |= VM_SOFTDIRTY;
+	vma_set_prot(vma);
+	if (file && file->kind == FILE_DEVICE)
+		return device_map(space, vma);
+	return 0;
+}
+
+static long map_place(struct space *space, unsigned long addr,
+		      unsigned long len, int flags)
+{
+	struct vma *vma;
+	int ret;
+
+	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+		return map_find(space, addr, len,
+				flags & MAP_HUGETLB ? LEAF_SIZE : PAGE_SIZE);
+	if (addr & ~PAGE_MASK || (flags & MAP_HUGETLB && addr & ~LEAF_MASK))
+		return -EINVAL;
+	if (addr > TASK_END || len > TASK_END - addr)
+		return -ENOMEM;
+	vma = vma_find(space, addr);
+	if (!vma || vma->start >= addr + len)
+		return addr;
+	if (flags & MAP_FIXED_NOREPLACE)
+		return -EEXIST;
+	ret = unmap(space, addr, len);
+	return ret ? ret : (long)addr;
+}
+
+long uhmm_model_mmap(struct mm_struct *mm, unsigned long addr,
+		     unsigned long len, int prot, int flags, int file,
+		     unsigned long offset)
+{
+	int kind = flags & (MAP_SHARED | MAP_PRIVATE);
+	struct space *space = space_of(mm);
+	uint32_t vm = prot_flags(prot);
+	struct file *backing;
+	long ret;
+
+	if (!len || (kind != MAP_SHARED && kind != MAP_PRIVATE) ||
+	    prot & ~PROT_ANY || offset & ~PAGE_MASK)
+		return -EINVAL;
+	len = flags & MAP_HUGETLB ? (len + LEAF_SIZE - 1) & LEAF_MASK :
+				    page_align(len);
+	if (!len)
+		return -ENOMEM;
+	mmap_write_lock(mm);
+	model_lock(space);
+	ret = map_file(space, len, flags, file, &backing);
+	if (ret)
+		goto out;
+	vm |= (flags & MAP_SHARED ? VM_SHARED : 0) |
+	      (flags & MAP_NORESERVE ? VM_NORESERVE : 0) |
+	      (flags & MAP_HUGETLB ? VM_HUGETLB : 0) |
+	      (backing && backing->kind == FILE_DEVICE ? VM_MIXEDMAP : 0);
+	ret = map_place(space, addr, len, flags);
+	if (ret >= 0) {
+		int err = map_area(space, ret, len, vm, backing,
+				   backing ? offset >> PAGE_SHIFT :
+					     (unsigned long)ret >> PAGE_SHIFT,
+				   !(flags & MAP_ANONYMOUS && backing));
+
+		if (err)
+			ret = err;
+	}
+	if (backing)
+		file_unref(space, backing);
+	if (ret >= 0 && flags & MAP_POPULATE)
+		populate_locked(space, ret, ret + len);
+out:
+	model_unlock(space);
+	mmap_write_unlock(mm);
+	return ret;
+}
+
+int uhmm_model_munmap(struct mm_struct *mm, unsigned long addr,
+		      unsigned long len)
+{
+	struct space *space = space_of(mm);
+	int ret;
+
+	mmap_write_lock(mm);
+	model_lock(space);
+	ret = unmap(space, addr, len);
+	model_unlock(space);
+	mmap_write_unlock(mm);
+	return ret;
+}
+
+static unsigned long set_brk(struct space *space, unsigned long brk)
+{
+	unsigned long old = page_align(space->brk), new = page_align(brk);
+	struct vma *vma;
+
+	if (brk < space->brk_start || brk > space->brk_start + (1UL << 40))
+		return space->brk;
+	if (new < old && unmap(space, new, old - new))
+		return space->brk;
+	if (new > old) {
+		vma = vma_find(space, old);
+		if ((vma && vma->start < new) ||
+		    map_area(space, old, new - old, VM_READ | VM_WRITE, NULL,
+			     old >> PAGE_SHIFT, true))
+			return space->brk;
+	}
+	space->brk = brk;
+	return brk;
+}
+
+unsigned long uhmm_model_brk(struct mm_struct *mm, unsigned long brk)
+{
+	struct space *space = space_of(mm);
+
+	mmap_write_lock(mm);
+	model_lock(space);
+	brk = set_brk(space, brk);
+	model_unlock(space);
+	mmap_write_unlock(mm);
+	return brk;
+}
+
+/* The end of a process: everything goes, in one bracket. */
+void space_teardown(struct space *space)
+{
+	struct mmu_notifier_range range;
+	struct vma *vma;
+
+	if (!space->vmas)
+		return;
+	event_start(space, &range, MMU_NOTIFY_UNMAP, 0, ~0UL, NULL);
+	for (vma = space->vmas; vma; vma = vma->next)
+		unmap_area(space, vma);
+	event_end(space, &range);
+	tables_free(space, 0, ~0UL, 0, ~0UL);
+	while (space->vmas)
+		vma_delete(space, space->vmas);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * From a frame to the entries that map it. Every area that could map it is
+ * told of a change, whether it does or not: so does Linux.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+
+static bool may_map(struct space *space, const struct vma *vma,
+		    const struct frame *frame)
+{
+	unsigned long last = vma_index(vma, vma->end);
+
+	if (frame->index < vma->pgoff || frame->index >= last)
+		return false;
+	if (frame->flags & FRAME_ANON)
+		return vma->anon &&
+		       family_descends(space, vma->anon, frame->family);
+	return frame->file && vma->file == frame->file;
+}
+
+static size_t gather(struct space *space, const struct frame *frame,
+		     struct mapping *list)
+{
+	struct space *at;
+	struct vma *vma;
+	size_t n = 0;
+
+	for (at = machine_of(space)->spaces; at; at = at->next)
+		for (vma = at->vmas; vma; vma = vma->next) {
+			if (!may_map(at, vma, frame))
+				continue;
+			if (list) {
+				list[n].space = at;
+				list[n].first = vma->pgoff;
+				list[n].addr = vma->start +
+					((frame->index - vma->pgoff)
+					 << PAGE_SHIFT);
+				mmgrab(at->mm);
+			}
+			n++;
+		}
+	return n;
+}
+
+struct mapping *mappings(struct space *space, unsigned long pfn, size_t *ret_n)
+{
+	const struct frame *frame = frame_get(space, pfn);
+	struct mapping *list;
+	size_t n = gather(space, frame, NULL);
+
+	*ret_n = 0;
+	list = n ? malloc(n * sizeof(*list)) : NULL;
+	if (!list)
+		return NULL;
+	*ret_n = gather(space, frame, list);
+	/* By where the area begins in the file, as an interval tree has them. */
+	for (size_t i = 1; i < n; i++)
+		for (size_t j = i; j && list[j].first < list[j - 1].first;
+		     j--) {
+			struct mapping tmp = list[j];
+
+			list[j] = list[j - 1];
+			list[j - 1] = tmp;
+		}
+	return list;
+}
+
+void mappings_free(struct mapping *list, size_t n)
+{
+	while (n--)
+		mmdrop(list[n].space->mm);
+	free(list);
+}
+
+static uint64_t mapped_pte(const struct mapping *at, unsigned long pfn)
+{
+	uint64_t pte = pte_at(at->space, at->addr);
+
+	return pte_maps_frame(pte) && pte_payload(pte) == pfn ? pte : 0;
+}
+
+/* A page that is pinned can be moved by nobody. */
+static bool give_up_exclusive(struct frame *frame)
+{
+	if (!(frame->flags & FRAME_EXCLUSIVE))
+		return true;
+	if (frame->pins)
+		return false;
+	frame->flags &= ~FRAME_EXCLUSIVE;
+	return true;
+}
+
+/* What stands for @pte while its page is on its way; 0: it cannot go. */
+uint64_t pte_to_migration(struct space *space, uint64_t pte)
+{
+	struct frame *frame = frame_get(space, pte_payload(pte));
+	uint64_t flags = pte & (PTE_W | PTE_SOFT | PTE_UFFD);
+
+	if (frame->flags & FRAME_EXCLUSIVE)
+		flags |= PTE_ANON_EX;
+	if (!give_up_exclusive(frame))
+		return 0;
+	if (pte_present(pte))
+		flags |= pte & (PTE_DIRTY | PTE_YOUNG);
+	if (pte & PTE_DIRTY)
+		frame->flags |= FRAME_DIRTY;
+	return pte_make(PTE_MIGRATION, pte_payload(pte), flags);
+}
+
+/* Called for each area until no mapping is left; false: leave it at that. */
+typedef bool (*unmap_one_fn)(const struct mapping *at, unsigned long pfn,
+			     unsigned long arg);
+
+static void unmap_all(struct space *space, unsigned long pfn,
+		      unmap_one_fn unmap_one, unsigned long arg)
+{
+	struct mmu_notifier_range range;
+	struct mapping *list;
+	bool go_on = true;
+	size_t n;
+
+	list = mappings(space, pfn, &n);
+	for (size_t i = 0; i < n && go_on && frame_get(space, pfn)->maps; i++) {
+		event_start(list[i].space, &range, MMU_NOTIFY_CLEAR,
+			    list[i].addr, list[i].addr + PAGE_SIZE, NULL);
+		if (mapped_pte(&list[i], pfn))
+			go_on = unmap_one(&list[i], pfn, arg);
+		event_end(list[i].space, &range);
+	}
+	mappings_free(list, n);
+}
+
+static bool migrate_one(const struct mapping *at, unsigned long pfn,
+			unsigned long unused)
+{
+	uint64_t entry = pte_to_migration(at->space, mapped_pte(at, pfn));
+
+	if (!entry)
+		return false;
+	pte_put(at->space, at->addr, entry);
+	frame_unmap(at->space, pfn);
+	return true;
+}
+
+void rmap_migrate(struct space *space, unsigned long pfn)
+{
+	unmap_all(space, pfn, migrate_one, 0);
+}
+
+static bool swap_one(const struct mapping *at, unsigned long pfn,
+		     unsigned long id)
+{
+	struct vma *vma = vma_at(at->space, at->addr);
+	struct frame *frame = frame_get(at->space, pfn);
+	uint64_t pte = mapped_pte(at, pfn), left = PTE_NONE;
+
+	if (vma->flags & VM_LOCKED || !pte_present(pte))
+		return false;
+	if (pte & PTE_DIRTY)
+		frame->flags |= FRAME_DIRTY;
+	if (frame->flags & FRAME_LAZY && frame->flags & FRAME_DIRTY) {
+		frame->flags &= ~FRAME_LAZY;
+		return false;
+	}
+	if (id) {
+		uint64_t flags = pte & (PTE_SOFT | PTE_UFFD);
+
+		if (frame->flags & FRAME_EXCLUSIVE)
+			flags |= PTE_ANON_EX;
+		if (!give_up_exclusive(frame))
+			return false;
+		left = pte_make(PTE_SWAP, id, flags);
+		slot_of(at->space, id)->count++;
+	} else if (pte & PTE_UFFD && !vma_anonymous(vma)) {
+		left = pte_make(PTE_MARKER, 0, PTE_UFFD);
+	}
+	pte_put(at->space, at->addr, left);
+	frame_unmap(at->space, pfn);
+	return true;
+}
+
+bool rmap_unmap(struct space *space, unsigned long pfn, unsigned long slot)
+{
+	unmap_all(space, pfn, swap_one, slot);
+	return !frame_get(space, pfn)->maps;
+}
+
+/* No mapping can be written without being noticed any more. */
+void rmap_clean(struct space *space, unsigned long pfn)
+{
+	struct mmu_notifier_range range;
+	struct mapping *list;
+	size_t n;
+
+	if (!frame_get(space, pfn)->maps)
+		return;
+	list = mappings(space, pfn, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct vma *vma = vma_at(list[i].space, list[i].addr);
+		uint64_t pte;
+
+		if (!(vma->flags & VM_SHARED))
+			continue;
+		event_start(list[i].space, &range, MMU_NOTIFY_PROTECTION_PAGE,
+			    list[i].addr, list[i].addr + PAGE_SIZE, NULL);
+		pte = mapped_pte(&list[i], pfn);
+		if (pte)
+			pte_put(list[i].space, list[i].addr,
+				pte & ~(PTE_W | PTE_DIRTY));
+		event_end(list[i].space, &range);
+	}
+	mappings_free(list, n);
+}
+
+static void restore_one(const struct mapping *at, uint64_t entry,
+			unsigned long to)
+{
+	struct vma *vma = vma_at(at->space, at->addr);
+	uint64_t flags = entry & (PTE_SOFT | PTE_UFFD | PTE_YOUNG);
+	enum pte_type type = PTE_PRESENT;
+	struct frame *frame;
+
+	frame_map(at->space, to);
+	frame = frame_get(at->space, to);
+	if (entry & PTE_W && vma->flags & VM_WRITE)
+		flags |= PTE_W;
+	if (frame->flags & FRAME_DIRTY)
+		flags |= entry & PTE_DIRTY;
+	if (frame->flags & FRAME_ANON && entry & (PTE_W | PTE_ANON_EX)) {
+		frame->flags |= FRAME_EXCLUSIVE;
+		frame->family = vma->anon;
+	}
+	if (frame_private(to)) {
+		type = PTE_DEVICE;
+		flags &= PTE_W | PTE_SOFT | PTE_UFFD;
+	} else if (vma->prot_write && !(flags & PTE_UFFD)) {
+		flags |= PTE_W;
+	}
+	pte_put(at->space, at->addr, pte_make(type, to, flags));
+}
+
+void rmap_restore(struct space *space, unsigned long from, unsigned long to)
+{
+	struct mapping *list;
+	size_t n;
+
+	list = mappings(space, from, &n);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t pte = pte_at(list[i].space, list[i].addr);
+
+		if (pte_type(pte) == PTE_MIGRATION && pte_payload(pte) == from)
+			restore_one(&list[i], pte, to);
+	}
+	mappings_free(list, n);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Areas: found, split, merged. When two merge is seen by mremap(2). */
+#include "internal.h"
+
+struct vma *vma_find(const struct space *space, unsigned long addr)
+{
+	struct vma *vma = space->vmas;
+
+	while (vma && vma->end <= addr)
+		vma = vma->next;
+	return vma;
+}
+
+struct vma *vma_at(const struct space *space, unsigned long addr)
+{
+	struct vma *vma = vma_find(space, addr);
+
+	return vma && vma->start <= addr ? vma : NULL;
+}
+
+/* The one before @vma, or the last one if that is NULL. */
+struct vma *vma_prev(const struct space *space, const struct vma *vma)
+{
+	struct vma *prev = space->vmas;
+
+	if (prev == vma)
+		return NULL;
+	while (prev->next != vma)
+		prev = prev->next;
+	return prev;
+}
+
+struct vma *vma_new(struct space *space, unsigned long start,
+		    unsigned long end, unsigned long pgoff, uint32_t flags,
+		    struct file *file)
+{
+	struct vma *vma = arena_alloc(arena_of(space), sizeof(*vma));
+
+	if (!vma)
+		return NULL;
+	*vma = (struct vma){ .start = start, .end = end, .pgoff = pgoff,
+			     .flags = flags, .file = file };
+	if (file)
+		file->refs++;
+	vma_set_prot(vma);
+	return vma;
+}
+
+void vma_link(struct space *space, struct vma *vma)
+{
+	struct vma **at = &space->vmas;
+
+	while (*at && (*at)->start < vma->start)
+		at = &(*at)->next;
+	vma->next = *at;
+	*at = vma;
+}
+
+void vma_delete(struct space *space, struct vma *vma)
+{
+	struct vma **at = &space->vmas;
+
+	while (*at != vma)
+		at = &(*at)->next;
+	*at = vma->next;
+	if (vma->file)
+		file_unref(space, vma->file);
+	arena_free(arena_of(space), vma, sizeof(*vma));
+}
+
+/*
+ * May a page that was only read be mapped writable? Not where the first write
+ * is to be noticed.
+ */
+void vma_set_prot(struct vma *vma)
+{
+	uint32_t shared = VM_SHARED | VM_WRITE;
+
+	vma->prot_write = (vma->flags & shared) == shared &&
+			  vma->file->kind != FILE_DISK &&
+			  (vma->flags & VM_SOFTDIRTY ||
+			   vma->flags & VM_HUGETLB) &&
+			  !(vma->flags & VM_UFFD_WP);
+}
+
+/* ------------------------------------------------------------------ families
+ * A fault gives an area's pages a family; fork makes one that descends from
+ * it. A page is looked for in the areas whose family is, or descends from, its
+ * own.
+ */
+uint32_t family_new(struct space *space, uint32_t parent)
+{
+	struct machine *m = machine_of(space);
+
+	if (sparse_set(arena_of(space), &m->families, m->last_family + 1,
+		       parent + 1UL))
+		return 0;
+	return ++m->last_family;
+}
+
+bool family_descends(struct space *space, uint32_t family, uint32_t from)
+{
+	while (family && family != from)
+		family = sparse_get(&machine_of(space)->families, family) - 1;
+	return family != 0;
+}
+
+/* Has an anonymous page of it been in one process only? */
+static bool simple(struct space *space, const struct vma *vma)
+{
+	return vma->anon &&
+	       sparse_get(&machine_of(space)->families, vma->anon) == 1;
+}
+
+static bool neighbours(const struct vma *a, const struct vma *b)
+{
+	return a->end == b->start && a->file == b->file &&
+	       !((a->flags ^ b->flags) & ~(VM_ACCESS | VM_SOFTDIRTY)) &&
+	       b->pgoff == a->pgoff + ((b->start - a->start) >> PAGE_SHIFT);
+}
+
+int vma_prepare_anon(struct space *space, struct vma *vma)
+{
+	struct vma *prev;
+
+	if (vma->anon)
+		return 0;
+	prev = vma_prev(space, vma);
+	if (vma->next && neighbours(vma, vma->next) &&
+	    simple(space, vma->next))
+		vma->anon = vma->next->anon;
+	else if (prev && neighbours(prev, vma) && simple(space, prev))
+		vma->anon = prev->anon;
+	else
+		vma->anon = family_new(space, 0);
+	return vma->anon ? 0 : -ENOMEM;
+}
+
+/* ---------------------------------------------------------- split and merge */
+
+static struct vma *split_at(struct space *space, struct vma *vma,
+			    unsigned long addr)
+{
+	struct vma *above;
+
+	above = vma_new(space, addr, vma->end, vma_index(vma, addr),
+			vma->flags, vma->file);
+	if (!above)
+		return NULL;
+	above->anon = vma->anon;
+	above->prot_write = vma->prot_write;
+	/* A huge page does not go over the edge of an area. */
+	if (addr & ~LEAF_MASK)
+		huge_split_mapping(space, vma, addr);
+	vma->end = addr;
+	above->next = vma->next;
+	vma->next = above;
+	return above;
+}
+
+struct vma *vma_split(struct space *space, struct vma *vma, unsigned long addr,
+		      unsigned long end)
+{
+	if (addr > vma->start) {
+		vma = split_at(space, vma, addr);
+		if (!vma)
+			return NULL;
+	}
+	if (end < vma->end && !split_at(space, vma, end))
+		return NULL;
+	return vma;
+}
+
+/* Can something new of family @anon become a part of @vma? */
+static bool alike(struct space *space, const struct vma *vma, uint32_t flags,
+		  uint32_t anon, const struct file *file)
+{
+	if ((vma->flags ^ flags) & ~VM_SOFTDIRTY || vma->file != file ||
+	    flags & VM_HUGETLB)
+		return false;
+	return vma->anon == anon || (!anon && simple(space, vma));
+}
+
+static void join(struct space *space, struct vma *vma, struct vma *gone)
+{
+	if (!vma->anon)
+		vma->anon = gone->anon;
+	vma_delete(space, gone);
+}
+
+/*
+ * [addr, end), which may be parts of areas that are there, is to be like this:
+ * make it a part of its neighbours, if it can be one.
+ */
+struct vma *vma_merge(struct space *space, struct vma *prev,
+		      unsigned long addr, unsigned long end, uint32_t flags,
+		      uint32_t anon, struct file *file, unsigned long pgoff)
+{
+	struct vma *mid = vma_find(space, prev ? prev->end : 0), *next = mid;
+	unsigned long pages = (end - addr) >> PAGE_SHIFT;
+	bool with_prev, with_next;
+
+	if (flags & VM_SPECIAL)
+		return NULL;
+	if (next && next->end == end)
+		next = next->next;
+	with_prev = prev && prev->end == addr &&
+		    alike(space, prev, flags, anon, file) &&
+		    vma_index(prev, addr) == pgoff;
+	with_next = next && next->start == end &&
+		    alike(space, next, flags, anon, file) &&
+		    next->pgoff == pgoff + pages;
+	if (with_prev && with_next &&
+	    (!prev->anon || !next->anon || prev->anon == next->anon)) {
+		prev->end = next->end;
+		if (mid != next)
+			join(space, prev, mid);
+		join(space, prev, next);
+		return prev;
+	}
+	if (with_prev) {
+		prev->end = end;
+		if (mid && mid->end == end) {
+			join(space, prev, mid);
+		} else if (mid && mid->start < end) {
+			mid->pgoff = vma_index(mid, end);
+			mid->start = end;
+		}
+		return prev;
+	}
+	if (!with_next)
+		return NULL;
+	if (prev && addr < prev->end)
+		prev->end = addr;
+	else if (mid != next)
+		join(space, next, mid);
+	next->start = addr;
+	next->pgoff = pgoff;
+	return next;
+}
+
+struct vma *vma_isolate(struct space *space, struct vma *vma,
+			struct vma **prev, unsigned long start,
+			unsigned long end, uint32_t flags)
+{
+	struct vma *merged;
+
+	merged = vma_merge(space, *prev, start, end, flags, vma->anon,
+			   vma->file, vma_index(vma, start));
+	if (!merged)
+		merged = vma_split(space, vma, start, end);
+	*prev = merged;
+	return merged;
+}
