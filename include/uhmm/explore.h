@@ -28,7 +28,7 @@
  * What runs before the first pthread_create() runs once, and what it leaves in
  * the scenario's variables and on the heap is the start of every execution.
  * All that is written has to be memory of the scenario: its variables, its
- * heap, its stacks. At most UHMM_EXPLORE_THREADS threads live at a time, the
+ * heap, its stacks. An execution has at most UHMM_EXPLORE_THREADS threads, the
  * one of run() included. Outside an execution the functions below do nothing.
  *
  * They are the tool's, not the library's: libuhmm.so does not have them.
@@ -251,11 +251,11 @@ void uhmm_no_sleep(bool on);
 
 /**
  * uhmm_freed() - no thread may use a piece of memory any more, or again
- * @object: its first byte
+ * @object: its first byte, in what malloc() gave
  * @size: how many bytes
  * @freed: true: a use of it is use after free; false: it may be used
  *
- * For pages that a scenario hands out itself; what malloc() gave is known.
+ * For pages that a scenario hands out itself; what free() gets is known.
  *
  * Context: any.
  */

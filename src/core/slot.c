@@ -11,7 +11,6 @@
 
 #include <errno.h>
 
-#define SPINS 100
 #define CHUNK_BYTES 16384UL
 #define RETRY_NS 1000000
 
@@ -354,7 +353,7 @@ int slot_wait(struct slot *slot, slot_over_fn over, const void *arg,
 {
 	int ret;
 
-	for (int i = 0; i < SPINS; i++) {
+	for (int i = 0; i < SYNC_SPINS; i++) {
 		if (is_over(slot, over, arg))
 			return 0;
 		cpu_relax();
@@ -377,7 +376,7 @@ void slot_wait_search(const struct slot *slot, unsigned long word)
 	for (unsigned int i = 0; smp_load_acquire(&slot->word) == word; i++) {
 		if (READ_ONCE(slot->cursor) != cursor)
 			return;
-		if (i % SPINS < SPINS - 1)
+		if ((i + 1) % SYNC_SPINS)
 			cpu_relax();
 		else
 			sync_yield();

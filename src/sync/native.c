@@ -18,7 +18,6 @@
 
 #include "arch.h"
 
-#define SPINS 100
 #define NSEC_PER_SEC 1000000000LL
 
 bool sync_asymmetric;
@@ -101,7 +100,7 @@ static bool spin_try(spinlock_t *lock)
 
 void spin_lock_slow(spinlock_t *lock)
 {
-	for (int i = 0; i < SPINS; i++) {
+	for (int i = 0; i < SYNC_SPINS; i++) {
 		if (spin_try(lock))
 			return;
 		cpu_relax();

@@ -90,14 +90,24 @@ typedef struct __capability("mutex") spinlock {
 	unsigned int waiters;
 } spinlock_t;
 
-void spin_lock_slow(spinlock_t *lock);
-void spin_unlock_wake(spinlock_t *lock);
-
 static inline void spin_lock_init(spinlock_t *lock)
 {
 	lock->locked = 0;
 	lock->waiters = 0;
 }
+
+#ifdef UHMM_EXPLORED
+/*
+ * The explorer's: see explored/explored.c. How often somebody looks before he
+ * goes to sleep is nothing to be explored: once.
+ */
+#define SYNC_SPINS 1
+void spin_lock(spinlock_t *lock) __acquires(lock);
+void spin_unlock(spinlock_t *lock) __releases(lock);
+#else
+#define SYNC_SPINS 100
+void spin_lock_slow(spinlock_t *lock);
+void spin_unlock_wake(spinlock_t *lock);
 
 static inline void spin_lock(spinlock_t *lock)
 	__acquires(lock) __no_context_analysis
@@ -117,6 +127,7 @@ static inline void spin_unlock(spinlock_t *lock)
 	if (unlikely(READ_ONCE(lock->waiters)))
 		spin_unlock_wake(lock);
 }
+#endif
 
 struct __capability("mutex") mutex {
 	pthread_mutex_t m;

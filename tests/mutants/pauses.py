@@ -8,7 +8,7 @@ DECLARE = 'void pause_here(const char *point);\n'
 IN_SEARCH = '#include "index_match.h"\n'
 IN_INDEX = '#define RETIRE_BATCH 32\n'
 IN_READ = '#include UHMM_PROBES_H\n'
-IN_SLOT = '#define SPINS 100\n'
+IN_SLOT = '#define CHUNK_BYTES 16384UL\n'
 IN_SUB = '#include "reserve.h"\n'
 
 
@@ -72,7 +72,8 @@ BEFORE_A_LOOK = [
      '\t\tword = slot_covers('),
 ]
 # Not a pause: who waits goes to sleep at once.
-NO_SPINS = [(SLOT, '#define SPINS 100\n', '#define SPINS 1\n')]
+NO_SPINS = [('src/sync/sync.h', '#define SYNC_SPINS 100\n',
+             '#define SYNC_SPINS 1\n')]
 # Nor is this: who was found is called some hundred nanoseconds later.
 LATE_CALLS = [(NOTIFIER, '\tslot_leave_index(slot, id);\n\tc.mm',
                '\tfor (int i = 0; i < 10; i++)\n\t\tcpu_relax();\n'

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Vector clocks, and views of memory, which are joined in the same way.
+ */
+#ifndef EXPLORE_CLOCK_H
+#define EXPLORE_CLOCK_H
+
+#include <stdint.h>
+
+#include <uhmm/explore.h>
+
+/* Threads, and behind them one for what each has stored and others do not see. */
+#define MAX_THREADS UHMM_EXPLORE_THREADS
+#define MAX_ACTORS (2 * MAX_THREADS)
+
+typedef int16_t words8 __attribute__((vector_size(16)));
+
+static inline words8 words8_max(words8 a, words8 b)
+{
+	words8 greater = a > b;
+
+	return (a & greater) | (b & ~greater);
+}
+
+/* How many steps of each actor come before. */
+union clock {
+	words8 v[MAX_ACTORS / 8];
+	int16_t at[MAX_ACTORS];
+};
+
+static inline void clock_join(union clock *to, const union clock *from)
+{
+	for (unsigned int i = 0; i < MAX_ACTORS / 8; i++)
+		to->v[i] = words8_max(to->v[i], from->v[i]);
+}
+
+/* The newest store of each location that may not be missed. */
+#define MAX_LOCATIONS 64
+
+union view {
+	words8 v[MAX_LOCATIONS / 8];
+	int16_t at[MAX_LOCATIONS];
+};
+
+static inline void view_join(union view *to, const union view *from)
+{
+	for (unsigned int i = 0; i < MAX_LOCATIONS / 8; i++)
+		to->v[i] = words8_max(to->v[i], from->v[i]);
+}
+
+#endif

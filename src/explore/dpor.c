@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Depth-first search, and what it may leave out.
+ *
+ * Sleep sets: what was explored from here need not be tried again until a step
+ * that depends on it was made. Source sets: where two dependent steps could
+ * have come in the other order, that order is tried, from where the first was
+ * made. Idea: Abdulla, Aronsson, Jonsson, Sagonas 2014.
+ */
+#include "internal.h"
+
+static bool is_local(const struct op *op)
+{
+	return !op->ntouch;
+}
+
+static const struct touch *pending(unsigned int actor, unsigned int *ret_n,
+				   struct touch *flush)
+{
+	const struct thread *t = &x.threads[actor % MAX_THREADS];
+
+	if (actor < MAX_THREADS) {
+		*ret_n = t->op.ntouch;
+		return t->op.touch;
+	}
+	*ret_n = 1;
+	flush[0] = (struct touch){ t->buffered[0].object, true };
+	if (x.membarriers) {
+		flush[1] = (struct touch){ (uint16_t)(OBJECT_THREAD + actor -
+						      MAX_THREADS), false };
+		*ret_n = 2;
+	}
+	return flush;
+}
+
+/* A step that waits for a buffer depends on what leaves the buffer. */
+static bool waits_for_flush(unsigned int thread, unsigned int actor)
+{
+	const struct op *op = &x.threads[thread].op;
+
+	if (actor == thread + MAX_THREADS)
+		return op_drains(op) || op->kind == OP_ROOM;
+	if (op->kind == OP_JOIN || op->kind == OP_MEMBARRIER)
+		return actor == op->value + MAX_THREADS;
+	return false;
+}
+
+static bool pending_depend(unsigned int a, unsigned int b)
+{
+	struct touch flush_a[2], flush_b[2];
+	const struct touch *ta, *tb;
+	unsigned int na, nb;
+
+	if (a == b)
+		return true;
+	if (a < MAX_THREADS && b >= MAX_THREADS && waits_for_flush(a, b))
+		return true;
+	if (b < MAX_THREADS && a >= MAX_THREADS && waits_for_flush(b, a))
+		return true;
+	ta = pending(a, &na, flush_a);
+	tb = pending(b, &nb, flush_b);
+	return touches_depend(ta, na, tb, nb);
+}
+
+/* Who sleeps on behind @node when @actor goes on. */
+unsigned int node_sleepers(const struct node *node, unsigned int actor)
+{
+	unsigned int left = (node->sleep | node->done) & ~(1U << actor);
+	unsigned int sleepers = 0;
+
+	if (x.engine != EXPLORE_DPOR && x.engine != EXPLORE_SLEEP)
+		return 0;
+	for (; left; left &= left - 1) {
+		unsigned int other = (unsigned int)__builtin_ctz(left);
+
+		if (!pending_depend(other, actor))
+			sleepers |= 1U << other;
+	}
+	return sleepers;
+}
+
+/* Is event @i before everything that @clock is of? */
+static bool before(const struct event *event, const union clock *clock)
+{
+	return event->clock.at[event->actor] <= clock->at[event->actor];
+}
+
+static bool event_depends(const struct event *event, unsigned int actor)
+{
+	struct touch flush[2];
+	const struct touch *touch;
+	unsigned int n;
+
+	touch = pending(actor, &n, flush);
+	return touches_depend(event->touch, event->ntouch, touch, n);
+}
+
+/*
+ * The actors that could go first in an execution that has @actor's step before
+ * event @first: those of what follows @first without depending on it.
+ */
+static unsigned int initials(int first, unsigned int actor,
+			     const union clock *clock)
+{
+	static int kept[MAX_STEPS];
+	const struct event *e = &x.events[first];
+	int16_t time = e->clock.at[e->actor];
+	unsigned int result = 0, seen = 0, nkept = 0;
+	bool is_initial;
+
+	for (unsigned int i = (unsigned int)first + 1; i < x.nevents; i++) {
+		const struct event *f = &x.events[i];
+
+		if (f->clock.at[e->actor] >= time)
+			continue;
+		is_initial = !(seen >> f->actor & 1);
+		for (unsigned int k = 0; is_initial && k < nkept; k++)
+			is_initial = !before(&x.events[kept[k]], &f->clock);
+		if (is_initial)
+			result |= 1U << f->actor;
+		seen |= 1U << f->actor;
+		kept[nkept++] = (int)i;
+	}
+	is_initial = !(seen >> actor & 1);
+	for (unsigned int k = 0; is_initial && k < nkept; k++)
+		is_initial = !before(&x.events[kept[k]], clock) &&
+			     !event_depends(&x.events[kept[k]], actor);
+	if (is_initial)
+		result |= 1U << actor;
+	return result;
+}
+
+static void add_backtrack(int first, unsigned int actor,
+			  const union clock *clock)
+{
+	struct node *node;
+	unsigned int who, can;
+
+	if (x.events[first].node < (int)x.nprefix)
+		return;
+	node = &x.nodes[x.events[first].node];
+	who = initials(first, actor, clock);
+	if (who & (unsigned int)(node->backtrack | node->done | node->sleep))
+		return;
+	can = who & node->enabled;
+	if (!can)
+		node->backtrack |= node->enabled;
+	else
+		node->backtrack |= (uint16_t)(can >> actor & 1 ? 1U << actor :
+							 can & -can);
+}
+
+static void race_with(int event, unsigned int actor,
+		      const union clock *clock)
+{
+	if (event >= 0 && x.events[event].actor != actor &&
+	    !before(&x.events[event], clock))
+		add_backtrack(event, actor, clock);
+}
+
+static void races_on(const struct touch *touch, unsigned int actor,
+		     const union clock *clock)
+{
+	const struct object *object = object_now(touch->object);
+	unsigned int readers = object->readers;
+
+	if (!touch->write || !readers) {
+		race_with(object->last_write, actor, clock);
+		return;
+	}
+	/* Not with a read that comes before another one. */
+	for (unsigned int left = readers; left; left &= left - 1) {
+		int r = object->last_read[__builtin_ctz(left)];
+		unsigned int others = readers & ~(left & -left);
+		bool hidden = false;
+
+		for (; others && !hidden; others &= others - 1)
+			hidden = before(&x.events[r],
+				&x.events[object->last_read[__builtin_ctz(others)]].clock);
+		if (!hidden)
+			race_with(r, actor, clock);
+	}
+}
+
+/* Which steps of the past could have come after the actor's next one? */
+void dpor_races(unsigned int actor)
+{
+	struct touch flush[2];
+	const struct touch *touch;
+	union clock clock;
+	unsigned int n;
+
+	if (actor < MAX_THREADS && is_local(&x.threads[actor].op))
+		return;
+	touch = pending(actor, &n, flush);
+	op_clock(actor, &clock);
+	for (unsigned int i = 0; i < n; i++)
+		races_on(&touch[i], actor, &clock);
+}
+
+/* ---------------------------------------------------------------- the search */
+
+/* From the last execution to the next; decisions above @floor stand. */
+bool search_next(unsigned int floor)
+{
+	bool sleeps = x.engine == EXPLORE_DPOR || x.engine == EXPLORE_SLEEP;
+
+	for (unsigned int i = x.depth; i-- > floor;) {
+		struct node *node = &x.nodes[i];
+		unsigned int todo;
+
+		if (node->choice + 1 < node->choices) {
+			node->choice++;
+			x.replay_to = i;
+			return true;
+		}
+		node->done |= (uint16_t)(1U << node->chosen);
+		todo = node->backtrack & ~(unsigned int)node->done;
+		if (sleeps)
+			todo &= ~(unsigned int)node->sleep;
+		if (!todo)
+			continue;
+		node->chosen = (uint8_t)__builtin_ctz(todo);
+		node->choice = 0;
+		node->choices = 1;
+		x.replay_to = i;
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * One execution: who goes on, until nobody can.
+ */
+#include "internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "switch.h"
+
+struct explorer x;
+
+/* ------------------------------------------------------- ends of executions */
+
+/* Leave the program where it is, for good. */
+void execution_stop(enum end end)
+{
+	void *nowhere;
+
+	x.end = end;
+	x.inside = false;
+	stack_switch(&nowhere, x.main_sp);
+	__builtin_unreachable();
+}
+
+static void note_bad(enum uhmm_defect defect, const char *format, va_list args)
+{
+	x.defect = defect;
+	vsnprintf(x.text, sizeof(x.text), format, args);
+}
+
+void execution_note_bad(enum uhmm_defect defect, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	note_bad(defect, format, args);
+	va_end(args);
+	x.defect_thread = -1;
+	x.end = END_BAD;
+}
+
+void execution_bad(enum uhmm_defect defect, const void *pc, const char *format,
+		   ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	note_bad(defect, format, args);
+	va_end(args);
+	x.defect_thread = x.inside ? (int)x.self : -1;
+	x.defect_pc = pc;
+	execution_stop(END_BAD);
+}
+
+/* --------------------------------------------------------- who is to go on */
+
+static int by_priority(unsigned int enabled)
+{
+	int best = -1;
+
+	for (unsigned int i = 0; i < x.npct; i++)
+		if (x.pct_change[i] == x.depth && x.last >= 0)
+			x.priority[x.last] = -(int)i - 1;
+	for (int i = 0; i < MAX_ACTORS; i++)
+		if (enabled >> i & 1 &&
+		    (best < 0 || x.priority[i] > x.priority[best]))
+			best = i;
+	return best;
+}
+
+static int by_chance(unsigned int enabled)
+{
+	unsigned int n = (unsigned int)__builtin_popcount(enabled);
+
+	for (n = (unsigned int)(random_next() % n); n; n--)
+		enabled &= enabled - 1;
+	return __builtin_ctz(enabled);
+}
+
+static int first_of(unsigned int mask)
+{
+	if (x.last >= 0 && mask >> x.last & 1)
+		return x.last;
+	return __builtin_ctz(mask);
+}
+
+/* A decision that was never made: which come into question? -1: none. */
+static int decide_anew(struct node *node, unsigned int enabled)
+{
+	unsigned int candidates = enabled;
+	bool bounded = x.engine == EXPLORE_PREEMPTIONS;
+	int t;
+
+	node->enabled = (uint16_t)enabled;
+	node->done = 0;
+	node->choice = 0;
+	node->choices = 1;
+	if (x.depth < x.nprefix)
+		return prefix_decide(node, enabled);
+	if (x.engine == EXPLORE_DPOR || x.engine == EXPLORE_SLEEP)
+		candidates &= ~(unsigned int)node->sleep;
+	if (!candidates)
+		return -1;
+	t = first_of(candidates);
+	if (x.engine == EXPLORE_DPOR)
+		node->backtrack = (uint16_t)(1U << t);
+	else if (bounded && x.last >= 0 && enabled >> x.last & 1 &&
+		 node->preemptions >= x.bound) {
+		/* What leaves a buffer preempts nobody. */
+		node->backtrack = (uint16_t)((1U << x.last) |
+					     (candidates & ~0xffU));
+		x.bound_cut |= node->backtrack != candidates;
+	} else
+		node->backtrack = (uint16_t)candidates;
+	node->chosen = (uint8_t)t;
+	return t;
+}
+
+static void prepare_next(const struct node *node, unsigned int actor)
+{
+	struct node *next = &x.nodes[x.depth + 1];
+	bool preempted = actor < MAX_THREADS && x.last >= 0 &&
+			 (int)actor != x.last && node->enabled >> x.last & 1;
+
+	next->preemptions = (uint8_t)(node->preemptions + preempted);
+	next->sleep = (uint16_t)node_sleepers(node, actor);
+}
+
+/* -1: this execution need not go on. */
+static int decide(unsigned int enabled)
+{
+	struct node *node = &x.nodes[x.depth];
+	int t;
+
+	if (x.force) {
+		t = forced_decide(node, enabled);
+	} else if (x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT) {
+		t = x.engine == EXPLORE_PCT ? by_priority(enabled) :
+					      by_chance(enabled);
+		node->chosen = (uint8_t)t;
+		node->enabled = (uint16_t)enabled;
+	} else {
+		t = node->chosen;
+		if (x.depth > x.replay_to || x.replay_to == NOTHING_STANDS)
+			t = decide_anew(node, enabled);
+		if (t < 0) {
+			x.end = END_BLOCKED;
+			return -1;
+		}
+		if (x.depth >= x.replay_to || x.replay_to == NOTHING_STANDS) {
+			if (x.engine == EXPLORE_DPOR)
+				dpor_races((unsigned int)t);
+			prepare_next(node, (unsigned int)t);
+		}
+	}
+	if (t >= 0)
+		node->event = (int32_t)x.nevents;
+	return t;
+}
+
+static bool all_ended(void)
+{
+	for (unsigned int i = 0; i < x.nthreads; i++)
+		if (!x.threads[i].ended)
+			return false;
+	return true;
+}
+
+/* Nobody can go on: the next timer runs out, or those who spin look again. */
+bool execution_idle(void)
+{
+	struct thread *t, *first = NULL;
+	bool spins = false;
+
+	for (unsigned int i = 0; i < x.nthreads; i++) {
+		t = &x.threads[i];
+		if (t->ended)
+			continue;
+		if (t->op.kind == OP_SLEEP && t->deadline >= 0 &&
+		    (!first || t->deadline < first->deadline))
+			first = t;
+		if (t->op.kind == OP_YIELD && t->spins < MAX_SPINS) {
+			t->exempt = true;
+			t->spins++;
+			spins = true;
+		}
+	}
+	if (spins)
+		return true;
+	if (!first)
+		return false;
+	if (first->deadline > x.now)
+		x.now = first->deadline;
+	first->woken = true;
+	first->timed_out = true;
+	/* It is behind everything. */
+	for (unsigned int i = 0; i < x.nthreads; i++)
+		clock_join(&first->wake_clock, &x.threads[i].clock);
+	return true;
+}
+
+/* The next actor; -1: the execution is over, and x.end says how. */
+int execution_pick(void)
+{
+	unsigned int enabled;
+	int t;
+
+again:
+	enabled = ops_enabled();
+	if (unlikely(x.depth == x.split)) {
+		x.end = END_BOUND;
+		return -1;
+	}
+	if (unlikely(x.depth >= x.max_steps)) {
+		execution_note_bad(UHMM_DEFECT_TOO_LONG,
+				   "not over after %u steps", x.depth);
+		too_long();
+		return -1;
+	}
+	if (unlikely(!enabled)) {
+		if (all_ended()) {
+			x.end = END_DONE;
+			return -1;
+		}
+		if (execution_idle())
+			goto again;
+		if (x.force && x.depth < x.forced) {
+			x.end = END_DIVERGED;
+			return -1;
+		}
+		classify_stuck();
+		return -1;
+	}
+	t = decide(enabled);
+	if (t < 0)
+		return -1;
+	x.depth++;
+	if (t < MAX_THREADS)
+		x.last = t;
+	op_commit((unsigned int)t);
+	if (t >= MAX_THREADS) {
+		record_flush((unsigned int)t - MAX_THREADS);
+		memory_flush((unsigned int)t - MAX_THREADS);
+		if (x.stateful)
+			return t;
+		goto again;
+	}
+	return t;
+}
+
+/* ------------------------------------------------------------------ switching */
+
+static void go(unsigned int to)
+{
+	unsigned int from = x.self;
+
+	if (to == from)
+		return;
+	tls_switch(from, to);
+	x.self = to;
+	stack_switch(&x.threads[from].sp, x.threads[to].sp);
+}
+
+static void go_main(void)
+{
+	stack_switch(&x.threads[x.self].sp, x.main_sp);
+}
+
+void op_point(void)
+{
+	int t;
+
+	if (unlikely(x.stateful)) {
+		x.stopped_at = STOPPED_STEP;
+		go_main();
+		return;
+	}
+	t = execution_pick();
+	if (unlikely(t < 0)) {
+		x.inside = false;
+		go_main();
+		__builtin_unreachable();
+	}
+	go((unsigned int)t);
+}
+
+unsigned int op_choose(unsigned int n)
+{
+	struct node *node = &x.nodes[x.depth - 1];
+
+	if (n < 2)
+		return 0;
+	if (x.stateful)
+		return states_choose(n);
+	if (x.force) {
+		unsigned int choice = x.depth <= x.forced ?
+					      x.force[x.depth - 1].choice : 0;
+
+		if (choice >= n)
+			execution_stop(END_DIVERGED);
+		node->choice = (uint8_t)choice;
+		return choice;
+	}
+	if (x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT) {
+		node->choice = (uint8_t)(random_next() % n);
+		return node->choice;
+	}
+	node->choices = (uint8_t)n;
+	return node->choice;
+}
+
+/* -------------------------------------------------------------------- threads */
+
+static void first_frame(void *arg)
+{
+	unsigned int number = (unsigned int)(uintptr_t)arg;
+	struct thread *t = &x.threads[number];
+
+	t->result = t->fn(t->arg);
+	thread_end();
+}
+
+void thread_start(unsigned int number)
+{
+	struct thread *t = &x.threads[number];
+	char *stack = stack_of(number);
+
+	/* What was there in another execution must not make states differ. */
+	memset(stack + STACK_BYTES - 4096, 0, 4096);
+	t->sp = stack_begin(stack, STACK_BYTES, first_frame,
+			    (void *)(uintptr_t)number);
+	tls_fresh(number);
+}
+
+void thread_end(void)
+{
+	struct thread *t = self();
+	int next;
+
+	while (t->at_exit) {
+		void (*fn)(void) = t->at_exit;
+
+		t->at_exit = NULL;
+		fn();
+	}
+	keys_end();
+	locks_at_end();
+	record_row(TRACE_EXIT, NULL, NULL);
+	t->ended = true;
+	t->op.kind = OP_EXIT;
+	if (x.setup) {
+		x.setup_ended = true;
+		execution_stop(END_DONE);
+	}
+	if (x.stateful) {
+		x.stopped_at = STOPPED_END;
+		go_main();
+		__builtin_unreachable();
+	}
+	next = execution_pick();
+	if (next < 0)
+		execution_stop(x.end);
+	go((unsigned int)next);
+	__builtin_unreachable();
+}
+
+/* ----------------------------------------------------------------- executions */
+
+static void *run_scenario(void *arg)
+{
+	((struct uhmm_scenario *)arg)->run();
+	return NULL;
+}
+
+static void forget(void)
+{
+	x.execution++;
+	x.self = 0;
+	x.last = -1;
+	x.depth = 0;
+	x.nevents = 0;
+	x.defect = UHMM_DEFECT_NONE;
+	x.defect_thread = -1;
+	x.defect_pc = NULL;
+	x.text[0] = '\0';
+	memory_begin();
+	ops_begin();
+}
+
+/* Run up to where the scenario makes its first thread or choice. */
+int execution_setup(void)
+{
+	struct thread *t = &x.threads[0];
+
+	memset(x.threads, 0, sizeof(x.threads));
+	forget();
+	x.nthreads = 1;
+	t->used = true;
+	t->deadline = -1;
+	t->fn = run_scenario;
+	t->arg = x.scenario;
+	t->hb.at[0] = 1;
+	thread_start(0);
+	x.setup = x.solo = x.inside = true;
+	x.concurrent = x.setup_ended = false;
+	x.now = 1000000000;
+	stack_switch(&x.main_sp, t->sp);
+	x.setup = x.inside = false;
+	x.setup_thread = *t;
+	world_keep();
+	names_mark(true);
+	return 0;
+}
+
+/* Called where setup is over, of all executions. */
+void setup_is_over(void)
+{
+	if (!x.setup)
+		return;
+	go_main();
+}
+
+void execution_begin(void)
+{
+	for (unsigned int i = 1; i < x.nthreads; i++)
+		x.threads[i].used = false;
+	x.threads[0] = x.setup_thread;
+	x.nthreads = 1;
+	forget();
+	world_restore();
+	names_mark(false);
+	locks_reset();
+	if (x.record)
+		record_begin();
+	x.concurrent = false;
+	x.solo = true;
+	x.inside = true;
+	x.nodes[0].sleep = 0;
+	x.nodes[0].preemptions = 0;
+	if (x.engine == EXPLORE_PCT)
+		pct_begin();
+}
+
+void resume(unsigned int thread)
+{
+	if (thread != x.self) {
+		tls_switch(x.self, thread);
+		x.self = thread;
+	}
+	stack_switch(&x.main_sp, x.threads[thread].sp);
+}
+
+enum end execution_run(void)
+{
+	execution_begin();
+	resume(0);
+	x.inside = false;
+	if (x.engine == EXPLORE_DPOR && !x.force && x.end != END_BLOCKED &&
+	    x.end != END_RESTART)
+		for (unsigned int i = 0; i < x.nthreads; i++) {
+			if (!x.threads[i].ended)
+				dpor_races(i);
+			if (x.threads[i].nbuffered)
+				dpor_races(i + MAX_THREADS);
+		}
+	return x.end;
+}

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What the parts of the explorer share.
+ *
+ * A thread of the program is a stack. Before each step that others could
+ * notice it says which step that will be (struct op) and calls op_point(),
+ * which decides who goes on. So whoever decides knows the next step of every
+ * thread. The decision is made on the stack of the thread that came to it: a
+ * thread that goes on costs no switch.
+ *
+ *	hooks: tsan.c posix.c locks.c api.c	what the program calls
+ *	op.c					steps: possible? dependent? order
+ *	memory.c				what loads may read: tso, c11
+ *	race.c					plain accesses
+ *	engine.c dpor.c states.c		who goes on
+ *	world.c heap.c				the program's memory, put back
+ *	run.c shrink.c split.c			many executions
+ *	record.c locate.c			an execution, written down
+ */
+#ifndef EXPLORE_INTERNAL_H
+#define EXPLORE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clock.h"
+#include "explore.h"
+#include "hooks.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* -------------------------------------------------------------------- steps */
+
+enum op_kind {
+	OP_NONE,
+	OP_START,
+	OP_LOAD,
+	OP_STORE,
+	OP_RMW,
+	OP_FLUSH,
+	OP_FENCE,
+	OP_MEMBARRIER,
+	OP_LOCK,
+	OP_TRYLOCK,
+	OP_UNLOCK,
+	OP_READ_LOCK,
+	OP_READ_TRYLOCK,
+	OP_READ_UNLOCK,
+	OP_WAIT,		/* onto a queue: word or condition variable */
+	OP_SLEEP,		/* in the queue */
+	OP_WAKE,
+	OP_CREATE,
+	OP_JOIN,
+	OP_EXIT,
+	OP_YIELD,
+	OP_CHOOSE,
+	OP_ROOM,		/* in the buffer */
+};
+
+/* A step touches an object; two that touch one, not both reading, depend. */
+struct touch {
+	uint16_t object;
+	bool write;
+};
+
+#define MAX_TOUCH 3
+
+/**
+ * struct op - a step that a thread is about to make
+ * @kind: enum op_kind
+ * @order: __ATOMIC_*, of accesses and fences
+ * @size: in bytes, of accesses
+ * @ntouch: how many @touch
+ * @failure_order: of a compare and exchange that compared unequal
+ * @store_object: where a buffered store goes
+ * @touch: objects
+ * @addr: the lock, word or location
+ * @value: to store, or to wait while it is there; the other thread
+ * @pc: in the code
+ */
+struct op {
+	uint8_t kind;
+	uint8_t order;
+	uint8_t size;
+	uint8_t ntouch;
+	uint8_t failure_order;
+	uint16_t store_object;
+	struct touch touch[MAX_TOUCH];
+	void *addr;
+	uint64_t value;
+	const void *pc;
+};
+
+/* A step that was made. */
+struct event {
+	uint8_t actor;
+	uint8_t kind;
+	uint8_t ntouch;
+	struct touch touch[MAX_TOUCH];
+	int node;		/* of the decision for it; -1: there was none */
+	union clock clock;
+};
+
+/* ------------------------------------------------------------------ threads */
+
+#define STACK_BYTES (128 * 1024)
+#define MAX_BUFFERED 12		/* stores of one thread in its buffer */
+#define MAX_WATCHED 12		/* objects read in a loop that yields */
+#define MAX_HELD 8
+
+struct buffered {
+	void *addr;
+	uint64_t value;
+	uint8_t size;
+	bool unlock;
+	uint16_t object;
+	int32_t row;
+	union clock clock, hb;
+	const void *pc;
+};
+
+struct watched {
+	uint16_t object;
+	uint32_t version;
+};
+
+/*
+ * All of a thread but its stack and its thread-local storage. What a state of
+ * the program consists of comes first, up to @clock, see states.c.
+ */
+struct thread {
+	bool used;
+	bool ended;
+	bool joined;
+	bool detached;
+	bool woken;
+	bool timed_out;
+	bool exempt;		/* from waiting for a change, once */
+	uint8_t spins;		/* yields in a row without a change */
+	uint8_t no_sleep;
+	uint8_t twin;		/* an earlier thread like this one, +1 */
+	uint8_t nheld;
+	uint8_t nbuffered;
+	uint8_t nwatched;
+	uint16_t nsteps;	/* 2 at most, for twins */
+	struct op op;
+	void *queue;
+	int64_t deadline;	/* < 0: none */
+	void (*at_exit)(void);
+	void *(*fn)(void *);
+	void *arg;
+	void *result;
+	unsigned long sleeps;
+	struct {
+		void *lock;
+		uint8_t count;
+	} held[MAX_HELD];
+	struct buffered buffered[MAX_BUFFERED];
+	struct watched watched[MAX_WATCHED];
+	/* dependency, and the wake that ended the last sleep */
+	union clock clock, wake_clock, first_clock;
+	/* synchronization: now, to be had by an acquire fence, released */
+	union clock hb, hb_acquire, hb_release;
+	/* what it may not miss, likewise */
+	union view view, view_acquire, view_release;
+	void *sp;
+	const char *name;
+};
+
+/* ------------------------------------------------------------------ objects */
+
+#define MAX_OBJECTS 4096
+
+/* What else than memory can be touched; number 0 is not used. */
+enum {
+	OBJECT_SC = 1,		/* the order of all seq_cst fences */
+	OBJECT_THREAD,		/* + n: the steps of thread n, for membarrier */
+	OBJECT_FIRST = OBJECT_THREAD + MAX_THREADS,
+};
+
+/*
+ * What was done to an object in this execution, if @execution is that. That
+ * of an object is where it is in all executions.
+ */
+struct object {
+	uint32_t execution;
+	uint32_t version;
+	int32_t last_write;		/* event, -1: none */
+	uint16_t readers;		/* since then */
+	int16_t location;		/* memory.c: -1: none */
+	int32_t last_read[MAX_ACTORS];
+	union clock write_clock, read_clock;
+	union clock hb;			/* what an acquire gets */
+	union view view;		/* likewise, of locks and queues */
+	void *addr;
+	bool tried;			/* in all executions: by trylock */
+};
+
+/* ---------------------------------------------------------------- decisions */
+
+struct node {
+	uint8_t chosen;		/* actor */
+	uint8_t choice;		/* which outcome of its step */
+	uint8_t choices;	/* how many there are */
+	uint8_t preemptions;
+	uint16_t enabled;
+	uint16_t backtrack;
+	uint16_t done;
+	uint16_t sleep;
+	int32_t event;
+};
+
+#define MAX_STEPS 16384
+/* For &explorer.replay_to: the first execution. */
+#define NOTHING_STANDS (~0U)
+/* How often a thread looks again in vain before it goes round for ever. */
+#define MAX_SPINS 4
+
+enum end {
+	END_DONE,		/* all threads have ended */
+	END_BLOCKED,		/* what follows is explored elsewhere */
+	END_BAD,		/* see x.defect */
+	END_BOUND,		/* a prefix, when splitting */
+	END_DIVERGED,		/* a replay took another course */
+	END_RESTART,		/* something was learnt that changes the rest */
+};
+
+/* ------------------------------------------------------------- the explorer */
+
+struct explorer {
+	/* of the exploration */
+	struct uhmm_scenario *scenario;
+	const struct explore_options *options;
+	enum uhmm_model model;
+	enum explore_engine engine;
+	unsigned int bound;
+	unsigned int max_steps;
+	bool wide_learnt, membarriers, weaken, races;
+	bool stateful;
+	uint64_t random;
+	struct explore_report *report;
+
+	/* of an execution */
+	bool inside;		/* the program runs */
+	bool concurrent;	/* it has had more than one thread */
+	bool solo;		/* one thread is left that can do anything */
+	bool setup;		/* runs up to the first pthread_create() */
+	bool record;		/* for a trace */
+	bool ended_early;	/* stopped in the middle of a step */
+	uint32_t execution;
+	unsigned int self;	/* who runs */
+	int last;		/* actor of the last step, -1: none */
+	unsigned int nthreads;
+	int64_t now;
+	unsigned int depth;
+	unsigned int nevents;
+	unsigned int replay_to;	/* decisions that stand */
+	enum end end;
+	enum uhmm_defect defect;
+	int defect_thread;
+	char text[256];
+	const void *defect_pc;
+	const void *other_pc;
+	unsigned int forced;	/* decisions that are given, see @force */
+	const struct trace_step *force;
+	void *main_sp;
+	struct thread setup_thread;
+	bool setup_ended;
+	enum { STOPPED_STEP, STOPPED_END } stopped_at;
+
+	/* of the engines */
+	unsigned int npct;
+	unsigned int pct_change[8];
+	int priority[MAX_ACTORS];
+	unsigned int longest;
+	unsigned int nprefix;
+	unsigned int split;
+	unsigned int check_every;
+	unsigned int most_threads;
+	unsigned long progress;
+	bool bound_cut;		/* the bound kept something out */
+
+	struct thread threads[MAX_THREADS];
+	struct event events[MAX_STEPS];
+	struct node nodes[MAX_STEPS + 1];
+	struct object objects[MAX_OBJECTS];
+	unsigned int nobjects;
+};
+
+extern struct explorer x;
+
+static inline struct thread *self(void)
+{
+	return &x.threads[x.self];
+}
+
+static inline uint64_t mix(uint64_t v)
+{
+	v ^= v >> 33;
+	v *= 0xff51afd7ed558ccdULL;
+	v ^= v >> 33;
+	v *= 0xc4ceb9fe1a85ec53ULL;
+	return v ^ v >> 33;
+}
+
+uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size);
+
+static inline uint64_t random_next(void)
+{
+	x.random ^= x.random << 13;
+	x.random ^= x.random >> 7;
+	x.random ^= x.random << 17;
+	return x.random * 0x2545f4914f6cdd1dULL >> 11;
+}
+
+/* -------------------------------------------------------------------- tsan.c */
+
+typedef bool (*update_fn)(uint64_t *value, const struct op *op, uint64_t arg);
+uint64_t tsan_load(void *addr, unsigned int size, unsigned int order,
+		   const void *pc);
+void tsan_store(void *addr, unsigned int size, uint64_t value,
+		unsigned int order, const void *pc);
+uint64_t tsan_rmw(void *addr, unsigned int size, update_fn update,
+		  uint64_t value, uint64_t arg, unsigned int order,
+		  unsigned int failure, const void *pc);
+
+/* ------------------------------------------------------------------- world.c */
+
+/* A piece of the program's memory, with what is known of each byte of it. */
+struct region {
+	char *base;
+	size_t size;
+	struct cell *cells;	/* race.c */
+	uint8_t *borders;	/* race.c */
+	uint16_t *objects;	/* two for each 8 bytes; race.c knows the bytes */
+	uint8_t *wide;		/* 8 bytes that are accessed as one */
+};
+
+/* The object's variables; heap and stacks. */
+enum { REGION_DATA, REGION_HEAP, REGIONS };
+extern struct region regions[REGIONS];
+
+static inline struct region *region_of(const void *addr, size_t *ret_offset)
+{
+	for (unsigned int i = 0; i < REGIONS; i++) {
+		size_t offset = (size_t)((const char *)addr - regions[i].base);
+
+		if (likely(offset < regions[i].size)) {
+			*ret_offset = offset;
+			return &regions[i];
+		}
+	}
+	return NULL;
+}
+
+int world_open(struct uhmm_scenario *scenario);
+void world_close(void);
+void world_keep(void);			/* this is where executions begin */
+void world_restore(void);
+uint64_t world_hash(void);
+uint64_t world_hash_all(void);
+bool world_is_stack(const void *addr);
+bool world_is_tls(const void *addr);
+bool world_is_errno(const void *addr);
+void *stack_of(unsigned int thread);	/* its lowest byte */
+void tls_switch(unsigned int from, unsigned int to);
+void tls_fresh(unsigned int thread);
+void world_snapshot_size(size_t *ret_size);
+/* Of states.c: all memory but stacks. */
+size_t world_save(char *to);
+void world_load(const char *from);
+size_t world_save_bytes(void);
+
+/* -------------------------------------------------------------------- heap.c */
+
+struct heap {
+	size_t used;
+	unsigned int pieces;
+};
+
+void heap_init(char *base, size_t size);
+void heap_reset(void);
+struct heap *heap_state(void);
+uint8_t *heap_freed_map(size_t *ret_size);
+bool heap_is_freed(const void *addr, size_t size);
+void heap_mark(const void *addr, size_t size, bool freed);
+/* 0: not of the heap */
+size_t heap_size_of(const void *memory);
+const char *heap_describe(const void *addr, char *buf, size_t size);
+
+/* ---------------------------------------------------------------------- op.c */
+
+struct op *op_begin(enum op_kind kind, void *addr, const void *pc);
+void op_touch(struct op *op, uint16_t object, bool write);
+uint16_t object_of(const void *addr, unsigned int size);
+bool object_is_wide(const void *addr);
+uint16_t object_of_queue(const void *addr);
+struct object *object_fresh(uint16_t number);
+bool op_enabled(unsigned int actor);
+unsigned int ops_enabled(void);
+bool touches_depend(const struct touch *a, unsigned int na,
+		    const struct touch *b, unsigned int nb);
+/* The actor's step is made now: its place in the order of all. */
+void op_commit(unsigned int actor);
+/* One that nobody decided on: it goes with the step before it. */
+void op_commit_silent(const struct op *op);
+/* Of @n outcomes of this step, the one that this execution takes. */
+unsigned int op_choose(unsigned int n);
+void op_watch(uint16_t object);
+void object_changed(uint16_t object);
+void op_clock(unsigned int actor, union clock *ret_clock);
+void ops_begin(void);
+void objects_forget(void);
+
+static inline struct object *object_now(uint16_t number)
+{
+	struct object *object = &x.objects[number];
+
+	return likely(object->execution == x.execution) ? object :
+							  object_fresh(number);
+}
+
+/* ------------------------------------------------------------------ engine.c */
+
+/* The step in self()->op is announced; returns when it is this thread's turn. */
+void op_point(void);
+void thread_start(unsigned int number);
+void thread_end(void) __attribute__((noreturn));
+void execution_stop(enum end end) __attribute__((noreturn));
+void execution_bad(enum uhmm_defect defect, const void *pc, const char *format,
+		   ...) __attribute__((noreturn, format(printf, 3, 4)));
+/* As that, from where no thread runs. */
+void execution_note_bad(enum uhmm_defect defect, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+enum end execution_run(void);
+int execution_setup(void);
+int execution_pick(void);
+void execution_begin(void);
+void resume(unsigned int thread);
+void setup_is_over(void);
+bool execution_idle(void);
+int forced_decide(struct node *node, unsigned int enabled);
+int prefix_decide(struct node *node, unsigned int enabled);
+void pct_begin(void);
+void too_long(void);
+
+/* -------------------------------------------------------------------- dpor.c */
+
+void dpor_races(unsigned int actor);
+unsigned int node_sleepers(const struct node *node, unsigned int actor);
+/* The next execution of a depth-first search; false: there is none. */
+bool search_next(unsigned int floor);
+
+/* ------------------------------------------------------------------ states.c */
+
+int states_run(struct explore_phase *phase);
+unsigned int states_choose(unsigned int n);
+
+/* ------------------------------------------------------------------ memory.c */
+
+void memory_begin(void);
+bool memory_has_newer(const struct thread *t, const struct object *object);
+bool op_drains(const struct op *op);
+uint64_t memory_load(const struct op *op);
+void memory_store(const struct op *op);
+/* The old value; *@stored: did @update, of value and operand, store? */
+uint64_t memory_rmw(const struct op *op, update_fn update, uint64_t arg,
+		    bool *stored);
+void memory_fence(unsigned int order);
+void memory_membarrier(unsigned int thread);
+void memory_flush(unsigned int thread);
+void memory_acquire_object(const struct object *object);
+void memory_release_object(struct object *object);
+void memory_drain_alone(void);
+void memory_buffer_unlock(const struct op *op);
+void memory_plain_write(struct region *region, size_t offset, size_t size);
+void memory_thread(unsigned int parent, unsigned int child);
+void memory_joined(unsigned int thread);
+void memory_yielded(void);
+/* Of states.c. */
+size_t memory_save(char *to);
+void memory_restore(const char *from);
+
+/* -------------------------------------------------------------------- race.c */
+
+void race_plain(void *addr, size_t size, bool write, const void *pc);
+void race_atomic(void *addr, size_t size, bool write, const void *pc);
+void race_freed(void *addr, size_t size, const void *pc);
+void race_fresh(void *addr, size_t size);
+
+/* ----------------------------------------------------------------- locking.c */
+
+void locks_took(void *lock, const void *pc);
+void locks_dropped(void *lock);
+void locks_may_sleep(const char *what, const void *pc);
+void locks_reset(void);
+void locks_at_end(void);
+/* posix.c */
+void keys_end(void);
+void *keys_state(size_t *ret_size);
+/* Nobody can go on: say why. */
+void classify_stuck(void);
+
+/* ------------------------------------------------------------------ record.c */
+
+void record_begin(void);
+void record_flush(unsigned int thread);
+struct trace_event *record_row(enum trace_kind kind, const void *addr,
+			       const void *pc);
+int record_at(void);
+void record_read(int from, bool old);
+void record_note(const char *text, const void *pc);
+void record_enter(const void *pc);
+void record_leave(void);
+struct trace *record_trace(void);
+const char *name_of(const void *addr, char *buf, size_t size);
+void names_add(const void *addr, size_t size, const char *name);
+void names_forget(void);
+void locks_forget(void);
+char *place_text(const void *pc);
+void names_mark(bool keep);		/* keep what there is, or go back to it */
+
+/* ------------------------------------------------------------------ weaken.c */
+
+int weaken_parse(const char *labels);
+bool weaken_at(const void *pc);
+
+/* --------------------------------------------------------------------- run.c */
+
+int explore_fail(int error, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+int run_forced(const struct trace_step *steps, unsigned int n, bool record);
+unsigned int steps_get(struct trace_step *to);
+unsigned int preemptions(void);
+int run_count(struct explore_phase *phase);
+bool out_of_time(void);
+
+/* ------------------------------------------------------------------- split.c */
+
+int prefix_parse(const char *text);
+void prefix_print(void);
+
+#endif

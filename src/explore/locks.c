@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Locks, queues to sleep in, and what else hooks.h promises.
+ *
+ * A lock has its holders in its word. To give it back is no step: whoever
+ * wants it decides when it comes to that. Where somebody only tries to take
+ * it, it is a step, from the first such try on.
+ */
+#include "internal.h"
+
+#include <errno.h>
+
+#include "tsan.h"
+
+#define LOCK_WRITER (1U << 31)
+
+static bool alone(void)
+{
+	return !x.inside;
+}
+
+static unsigned int mine(void)
+{
+	return 1U << x.self;
+}
+
+bool explore_lock_mine(const unsigned int *lock)
+{
+	return x.inside && *lock & mine();
+}
+
+int explore_lock_holders(const unsigned int *lock)
+{
+	return *lock & LOCK_WRITER ? -1 : __builtin_popcount(*lock);
+}
+
+static struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
+			const void *pc)
+{
+	uint16_t object = object_of(lock, 4);
+	struct op *op = op_begin(kind, lock, pc);
+
+	op_touch(op, object, write);
+	return op;
+}
+
+static struct object *object_touched(const struct op *op)
+{
+	return object_now(op->touch[x.membarriers].object);
+}
+
+static void check_memory(unsigned int *lock, const void *pc)
+{
+	char name[64];
+
+	if (heap_is_freed(lock, 4))
+		execution_bad(UHMM_DEFECT_USE_AFTER_FREE, pc,
+			      "the lock %s is used, and was freed",
+			      name_of(lock, name, sizeof(name)));
+}
+
+/* ------------------------------------------------------------------- locks */
+
+static void take(unsigned int *lock, enum op_kind kind, enum trace_kind row,
+		 const void *pc)
+{
+	bool reads = kind == OP_READ_LOCK;
+	char name[64];
+	struct op *op;
+
+	check_memory(lock, pc);
+	if (*lock & mine())
+		execution_bad(UHMM_DEFECT_DEADLOCK, pc,
+			      reads ? "CPU%u read-locks %s again: a writer "
+			      "between the two would stop it" :
+			      "CPU%u locks %s, which it holds", x.self,
+			      name_of(lock, name, sizeof(name)));
+	op = begin(kind, lock, !reads, pc);
+	if (!x.solo)
+		op_point();
+	check_memory(lock, pc);
+	*lock |= mine() | (reads ? 0 : LOCK_WRITER);
+	memory_acquire_object(object_touched(op));
+	op_watch(op->touch[x.membarriers].object);
+	locks_took(lock, pc);
+	if (!x.solo)
+		record_row(row, lock, pc);
+}
+
+void explore_lock(unsigned int *lock, const void *pc)
+{
+	if (alone())
+		*lock = LOCK_WRITER | 1;
+	else
+		take(lock, OP_LOCK, TRACE_LOCK, pc);
+}
+
+void explore_read_lock(unsigned int *lock, const void *pc)
+{
+	if (alone())
+		*lock = 1;
+	else
+		take(lock, OP_READ_LOCK, TRACE_READ_LOCK, pc);
+}
+
+static void learn_tried(uint16_t number)
+{
+	if (x.objects[number].tried)
+		return;
+	x.objects[number].tried = true;
+	if (!x.solo)
+		execution_stop(END_RESTART);
+}
+
+static bool try(unsigned int *lock, enum op_kind kind, unsigned int in_the_way,
+		enum trace_kind kind_of_row, const void *pc)
+{
+	bool reads = kind == OP_READ_TRYLOCK;
+	struct trace_event *row;
+	struct op *op;
+	bool got;
+
+	check_memory(lock, pc);
+	op = begin(kind, lock, true, pc);
+	learn_tried(op->touch[x.membarriers].object);
+	if (!x.solo)
+		op_point();
+	got = !(*lock & in_the_way);
+	if (got) {
+		*lock |= mine() | (reads ? 0 : LOCK_WRITER);
+		memory_acquire_object(object_touched(op));
+		locks_took(lock, NULL);
+	}
+	op_watch(op->touch[x.membarriers].object);
+	if (x.solo)
+		return got;
+	row = record_row(kind_of_row, lock, pc);
+	row->flags |= got ? 0 : TRACE_FAILED;
+	return got;
+}
+
+bool explore_trylock(unsigned int *lock, const void *pc)
+{
+	if (!alone())
+		return try(lock, OP_TRYLOCK, ~0U, TRACE_TRYLOCK, pc);
+	*lock = LOCK_WRITER | 1;
+	return true;
+}
+
+bool explore_read_trylock(unsigned int *lock, const void *pc)
+{
+	if (!alone())
+		return try(lock, OP_READ_TRYLOCK, LOCK_WRITER,
+			   TRACE_READ_TRYLOCK, pc);
+	*lock = 1;
+	return true;
+}
+
+static void give(unsigned int *lock, enum op_kind kind, enum trace_kind row,
+		 const void *pc)
+{
+	bool reads = kind == OP_READ_UNLOCK;
+	unsigned int left = *lock & ~(mine() | LOCK_WRITER);
+	char name[64];
+	struct op *op;
+
+	check_memory(lock, pc);
+	if (!(*lock & mine()))
+		execution_bad(UHMM_DEFECT_ASSERTION, pc,
+			      "CPU%u unlocks %s, which it does not hold", x.self,
+			      name_of(lock, name, sizeof(name)));
+	op = begin(kind, lock, !reads, pc);
+	if (!x.solo && object_touched(op)->tried)
+		op_point();
+	else if (!x.solo)
+		op_commit_silent(op);
+	locks_dropped(lock);
+	if (!x.solo)
+		record_row(row, lock, pc);
+	if (self()->nbuffered && !reads && !object_touched(op)->tried) {
+		op->store_object = op->touch[x.membarriers].object;
+		op->size = 4;
+		op->value = 0;
+		op->order = __ATOMIC_RELEASE;
+		memory_buffer_unlock(op);
+		return;
+	}
+	memory_release_object(object_touched(op));
+	*lock = left;
+}
+
+void explore_unlock(unsigned int *lock, const void *pc)
+{
+	if (alone())
+		*lock = 0;
+	else
+		give(lock, OP_UNLOCK, TRACE_UNLOCK, pc);
+}
+
+void explore_read_unlock(unsigned int *lock, const void *pc)
+{
+	if (alone())
+		*lock = 0;
+	else
+		give(lock, OP_READ_UNLOCK, TRACE_READ_UNLOCK, pc);
+}
+
+void explore_downgrade(unsigned int *lock, const void *pc)
+{
+	struct op *op;
+
+	if (alone())
+		return;
+	op = begin(OP_UNLOCK, lock, true, pc);
+	if (!x.solo)
+		op_commit_silent(op);
+	memory_release_object(object_touched(op));
+	*lock &= ~LOCK_WRITER;
+}
+
+/* ------------------------------------------------------------------- sleeping */
+
+/* To sleep, and awake again: 0 or -ETIMEDOUT. */
+static int sleep_in(void *queue, int64_t timeout_ns, const void *pc)
+{
+	struct thread *t = self();
+	bool any_time = timeout_ns >= 0 &&
+			x.scenario->flags & UHMM_SCENARIO_TIMEOUTS;
+	uint16_t object = any_time ? object_of_queue(queue) : 0;
+	struct trace_event *row;
+	struct op *op;
+
+	t->sleeps++;
+	t->woken = t->timed_out = false;
+	t->wake_clock = (union clock){ 0 };
+	t->queue = queue;
+	t->deadline = timeout_ns < 0 ? -1 : x.now + timeout_ns;
+	op = op_begin(OP_SLEEP, queue, pc);
+	if (any_time)
+		op_touch(op, object, true);
+	op_point();
+	if (!t->woken) {
+		t->timed_out = true;
+		if (t->deadline > x.now)
+			x.now = t->deadline;
+	}
+	t->queue = NULL;
+	t->deadline = -1;
+	t->nwatched = 0;
+	memory_acquire_object(object_now(object_of_queue(queue)));
+	row = record_row(TRACE_WOKEN, queue, pc);
+	row->flags |= t->timed_out ? TRACE_TIMEOUT : 0;
+	return t->timed_out ? -ETIMEDOUT : 0;
+}
+
+static struct op *enqueue(void *queue, const void *pc)
+{
+	uint16_t object = object_of_queue(queue);
+	struct op *op = op_begin(OP_WAIT, queue, pc);
+
+	op_touch(op, object, true);
+	return op;
+}
+
+int explore_wait(unsigned int *word, unsigned int value, int64_t timeout_ns,
+		 const void *pc)
+{
+	struct trace_event *row;
+	uint16_t object;
+	struct op *op;
+
+	if (alone())
+		return 0;
+	locks_may_sleep("a wait", pc);
+	object = object_of(word, 4);
+	op = enqueue(word, pc);
+	op_touch(op, object, false);
+	op->value = value;
+	op_point();
+	race_atomic(word, 4, false, pc);
+	row = record_row(TRACE_WAIT, word, pc);
+	row->value = value;
+	memory_acquire_object(object_now(object_of_queue(word)));
+	memory_release_object(object_now(object_of_queue(word)));
+	if (*(volatile unsigned int *)word != value) {
+		row->flags |= TRACE_FAILED;
+		return 0;
+	}
+	return sleep_in(word, timeout_ns, pc);
+}
+
+static unsigned int sleepers(const void *queue, unsigned int *ret)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < x.nthreads; i++)
+		if (x.threads[i].used && !x.threads[i].ended &&
+		    x.threads[i].queue == queue && !x.threads[i].woken &&
+		    x.threads[i].op.kind == OP_SLEEP)
+			ret[n++] = i;
+	return n;
+}
+
+static void wake(void *queue, bool all, const void *pc)
+{
+	unsigned int who[MAX_THREADS], n, first = 0, last;
+	struct object *object;
+	struct trace_event *row;
+	struct op *op;
+
+	if (alone())
+		return;
+	op = op_begin(OP_WAKE, queue, pc);
+	op_touch(op, object_of_queue(queue), true);
+	if (!x.solo)
+		op_point();
+	object = object_now(op->touch[x.membarriers].object);
+	memory_acquire_object(object);
+	memory_release_object(object);
+	n = sleepers(queue, who);
+	last = n;
+	if (!all && n) {
+		first = op_choose(n);
+		last = first + 1;
+	}
+	for (unsigned int i = first; i < last; i++) {
+		x.threads[who[i]].woken = true;
+		x.threads[who[i]].wake_clock = self()->clock;
+	}
+	if (x.solo)
+		return;
+	row = record_row(TRACE_WAKE, queue, pc);
+	row->value = last - first;
+}
+
+void explore_wake(unsigned int *word, const void *pc)
+{
+	wake(word, true, pc);
+}
+
+void explore_cond_wake(void *cond, bool all, const void *pc)
+{
+	wake(cond, all, pc);
+}
+
+int explore_cond_wait(void *cond, unsigned int *lock, int64_t timeout_ns,
+		      const void *pc)
+{
+	int ret;
+
+	if (alone())
+		return 0;
+	locks_may_sleep("a wait", pc);
+	enqueue(cond, pc);
+	op_point();
+	record_row(TRACE_WAIT, cond, pc);
+	memory_release_object(object_now(object_of_queue(cond)));
+	give(lock, OP_UNLOCK, TRACE_UNLOCK, pc);
+	ret = sleep_in(cond, timeout_ns, pc);
+	take(lock, OP_LOCK, TRACE_LOCK, pc);
+	return ret;
+}
+
+/* -------------------------------------------------------------------- others */
+
+void explore_membarrier(const void *pc)
+{
+	struct op *op;
+
+	__tsan_atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (alone() || x.solo || x.model == UHMM_MODEL_SC)
+		return;
+	if (!x.membarriers) {
+		x.membarriers = true;
+		execution_stop(END_RESTART);
+	}
+	for (unsigned int i = 0; i < x.nthreads; i++) {
+		/* One that has ended passed a fence since. */
+		if (i == x.self)
+			continue;
+		op = op_begin(OP_MEMBARRIER, NULL, pc);
+		op->value = i;
+		op_touch(op, (uint16_t)(OBJECT_THREAD + i), true);
+		op_touch(op, OBJECT_SC, true);
+		op_point();
+		memory_membarrier(i);
+		record_row(TRACE_MEMBARRIER, NULL, pc)->value = i;
+	}
+	__tsan_atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void explore_yield(const void *pc)
+{
+	struct thread *t = self();
+
+	if (alone() || x.solo)
+		return;
+	op_begin(OP_YIELD, NULL, pc);
+	op_point();
+	if (!t->exempt)
+		t->spins = 0;
+	t->exempt = false;
+	if (x.model == UHMM_MODEL_C11)
+		memory_yielded();
+	t->nwatched = 0;
+	record_row(TRACE_YIELD, NULL, pc);
+}
+
+/* As long as it takes is what any step may take. */
+void explore_sleep(int64_t ns, const void *pc)
+{
+	if (alone())
+		return;
+	locks_may_sleep("a sleep", pc);
+	self()->sleeps++;
+	explore_yield(pc);
+}
+
+int64_t explore_now(void)
+{
+	return x.now;
+}
+
+unsigned int explore_self(void)
+{
+	return x.inside ? x.self : 0;
+}
+
+bool explore_thread_ended(unsigned int thread)
+{
+	return thread >= x.nthreads || x.threads[thread].ended;
+}
+
+void explore_at_exit(void (*fn)(void))
+{
+	if (!alone())
+		self()->at_exit = fn;
+}
+
+unsigned long explore_sleeps(void)
+{
+	return alone() ? 0 : self()->sleeps;
+}

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What loads read.
+ *
+ * sc: memory. tso: the thread's own buffer of stores, then memory; stores go
+ * to memory from the buffer, in their order. c11: each word that is stored to
+ * has all its stores, in the order that all agree on; each thread a view, for
+ * each word the oldest store that it may still read. A load takes any from
+ * there on, a store goes to any place behind there. With a store goes the view
+ * that an acquire of it gets; seq_cst fences meet in one view of their own.
+ * Idea: the views of Kang and others 2017, without promises: no load reads what
+ * is stored after it in its own thread (no load buffering). The rules for
+ * seq_cst accesses are those of RC11 as far as each acts on its own word. Since
+ * C20 a release sequence goes on through read-modify-writes only.
+ *
+ * Memory itself holds the last store of each word.
+ */
+#include "internal.h"
+
+#include <string.h>
+
+#define MAX_MESSAGES 40
+/* Between two neighbours, so that others find place there. */
+#define TIME_STEP 64
+
+struct message {
+	int16_t time;
+	bool taken;		/* a read-modify-write stands right behind it */
+	int32_t event;		/* that stored it, -1: before all */
+	uint64_t value;
+	union view view;
+	union clock hb;
+};
+
+struct location {
+	uint64_t *word;
+	uint16_t object;
+	uint8_t size;
+	uint8_t n;
+	bool plain;		/* written plainly since */
+	int16_t floor;		/* older ones are gone */
+	struct message messages[MAX_MESSAGES];
+};
+
+static struct {
+	unsigned int nlocations;
+	union view sc;
+	struct location locations[MAX_LOCATIONS];
+} m;
+
+static bool acquires(unsigned int order)
+{
+	return order == __ATOMIC_ACQUIRE || order == __ATOMIC_CONSUME ||
+	       order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
+}
+
+static bool releases(unsigned int order)
+{
+	return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL ||
+	       order == __ATOMIC_SEQ_CST;
+}
+
+void memory_begin(void)
+{
+	m.nlocations = 0;
+	m.sc = (union view){ 0 };
+}
+
+/* -------------------------------------------------------------- bytes in words */
+
+static uint64_t read_bytes(const void *addr, unsigned int size)
+{
+	switch (size) {
+	case 1:
+		return *(const volatile uint8_t *)addr;
+	case 2:
+		return *(const volatile uint16_t *)addr;
+	case 4:
+		return *(const volatile uint32_t *)addr;
+	default:
+		return *(const volatile uint64_t *)addr;
+	}
+}
+
+static void write_bytes(void *addr, unsigned int size, uint64_t value)
+{
+	memcpy(addr, &value, size);
+}
+
+static void change(void *addr, unsigned int size, uint64_t value,
+		   uint16_t object)
+{
+	if (read_bytes(addr, size) != value)
+		object_changed(object);
+	write_bytes(addr, size, value);
+}
+
+/* The part of a word's value that op is about. */
+static uint64_t part_of(const struct location *l, const struct op *op,
+			uint64_t word)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, (char *)&word + ((char *)op->addr - (char *)l->word),
+	       op->size);
+	return value;
+}
+
+static uint64_t with_part(const struct location *l, const struct op *op,
+			  uint64_t word, uint64_t value)
+{
+	memcpy((char *)&word + ((char *)op->addr - (char *)l->word), &value,
+	       op->size);
+	return word;
+}
+
+/* ---------------------------------------------------------------- locations */
+
+/* All there is is what memory holds, and who comes here sees it. */
+static void restart(struct location *l, int16_t time)
+{
+	l->n = 1;
+	l->floor = time;
+	l->plain = false;
+	memset(&l->messages[0], 0, sizeof(l->messages[0]));
+	l->messages[0].time = time;
+	l->messages[0].event = -1;
+	l->messages[0].value = read_bytes(l->word, l->size);
+}
+
+static struct location *location_of(const struct op *op, bool make)
+{
+	uint16_t number = op->touch[x.membarriers].object;
+	struct object *object = object_now(number);
+	struct location *l;
+
+	if (object->location >= 0) {
+		l = &m.locations[object->location];
+		if (l->plain)
+			restart(l, (int16_t)(l->messages[l->n - 1].time +
+					     TIME_STEP));
+		return l;
+	}
+	if (!make)
+		return NULL;
+	if (m.nlocations == MAX_LOCATIONS)
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, op->pc,
+			      "more than %d words are stored to under c11",
+			      MAX_LOCATIONS);
+	object->location = (int16_t)m.nlocations;
+	l = &m.locations[m.nlocations++];
+	l->size = object_is_wide(op->addr) ? 8 : 4;
+	l->word = (uint64_t *)((uintptr_t)op->addr & ~(l->size - 1UL));
+	l->object = number;
+	restart(l, 0);
+	return l;
+}
+
+static int16_t lowest(const struct location *l, const struct op *op)
+{
+	unsigned int i = (unsigned int)(l - m.locations);
+	int16_t low = self()->view.at[i];
+
+	if (l->floor > low)
+		low = l->floor;
+	if (op->order == __ATOMIC_SEQ_CST && m.sc.at[i] > low)
+		low = m.sc.at[i];
+	return low;
+}
+
+bool memory_has_newer(const struct thread *t, const struct object *object)
+{
+	const struct location *l;
+
+	if (object->location < 0)
+		return false;
+	l = &m.locations[object->location];
+	return l->messages[l->n - 1].time > t->view.at[object->location];
+}
+
+/* Who yields gets to see, of each word it read, one newer store at least. */
+void memory_yielded(void)
+{
+	struct thread *t = self();
+
+	for (unsigned int i = 0; i < t->nwatched; i++) {
+		int at = object_now(t->watched[i].object)->location;
+		const struct location *l;
+		unsigned int k = 0;
+
+		if (at < 0)
+			continue;
+		l = &m.locations[at];
+		while (k + 1 < l->n && l->messages[k].time <= t->view.at[at])
+			k++;
+		if (l->messages[k].time > t->view.at[at])
+			t->view.at[at] = l->messages[k].time;
+	}
+}
+
+/* --------------------------------------------------------------- c11: accesses */
+
+static void see(struct location *l, const struct message *message,
+		unsigned int order)
+{
+	unsigned int i = (unsigned int)(l - m.locations);
+	struct thread *t = self();
+
+	if (message->time > t->view.at[i])
+		t->view.at[i] = message->time;
+	if (acquires(order)) {
+		view_join(&t->view, &message->view);
+		clock_join(&t->hb, &message->hb);
+	} else {
+		view_join(&t->view_acquire, &message->view);
+		clock_join(&t->hb_acquire, &message->hb);
+	}
+}
+
+/* Make place behind message @k. */
+static struct message *insert(struct location *l, unsigned int k,
+			      const struct op *op)
+{
+	int16_t before = l->messages[k].time, time;
+	struct message *message;
+
+	time = k + 1 == l->n ? (int16_t)(before + TIME_STEP) :
+	       (int16_t)((before + l->messages[k + 1].time) / 2);
+	if (l->n == MAX_MESSAGES || time == before)
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, op->pc,
+			      "one word is stored to more than %d times under "
+			      "c11", MAX_MESSAGES - 1);
+	memmove(&l->messages[k + 2], &l->messages[k + 1],
+		(l->n - k - 1U) * sizeof(*message));
+	l->n++;
+	message = &l->messages[k + 1];
+	message->time = time;
+	message->taken = false;
+	message->event = (int32_t)record_at();
+	return message;
+}
+
+static void publish(struct location *l, struct message *message,
+		    const struct op *op, uint64_t value)
+{
+	unsigned int i = (unsigned int)(l - m.locations);
+	struct thread *t = self();
+
+	if (message[-1].value != value)
+		object_changed(l->object);
+	message->value = value;
+	t->view.at[i] = message->time;
+	message->view = releases(op->order) ? t->view : t->view_release;
+	message->view.at[i] = message->time;
+	message->hb = releases(op->order) ? t->hb : t->hb_release;
+	if (op->order == __ATOMIC_SEQ_CST && m.sc.at[i] < message->time)
+		m.sc.at[i] = message->time;
+	if (message == &l->messages[l->n - 1])
+		write_bytes(l->word, l->size, value);
+}
+
+static uint64_t c11_load(const struct op *op)
+{
+	struct location *l = location_of(op, false);
+	unsigned int first, pick;
+	int16_t low;
+
+	if (!l)
+		return read_bytes(op->addr, op->size);
+	low = lowest(l, op);
+	for (first = l->n; first && l->messages[first - 1].time >= low; first--)
+		;
+	pick = l->n - 1U - op_choose(l->n - first);
+	record_read(l->messages[pick].event, pick + 1U != l->n);
+	see(l, &l->messages[pick], op->order);
+	return part_of(l, op, l->messages[pick].value);
+}
+
+static void c11_store(const struct op *op)
+{
+	struct location *l = location_of(op, true);
+	uint8_t places[MAX_MESSAGES];
+	int16_t low = lowest(l, op);
+	unsigned int n = 0, k;
+
+	for (k = l->n; k && l->messages[k - 1].time >= low; k--)
+		if (!l->messages[k - 1].taken)
+			places[n++] = (uint8_t)(k - 1);
+	k = places[op_choose(n)];
+	publish(l, insert(l, k, op), op,
+		with_part(l, op, l->messages[k].value, op->value));
+}
+
+static uint64_t c11_rmw(const struct op *op, update_fn update, uint64_t arg,
+			bool *stored)
+{
+	struct location *l = location_of(op, true);
+	struct message *from, *message;
+	uint8_t places[MAX_MESSAGES];
+	int16_t low = lowest(l, op);
+	unsigned int n = 0, k;
+	uint64_t old, value;
+
+	for (k = l->n; k && l->messages[k - 1].time >= low; k--)
+		if (!l->messages[k - 1].taken)
+			places[n++] = (uint8_t)(k - 1);
+	k = places[op_choose(n)];
+	from = &l->messages[k];
+	record_read(from->event, k + 1U != l->n);
+	old = value = part_of(l, op, from->value);
+	*stored = update(&value, op, arg);
+	see(l, from, *stored ? op->order : op->failure_order);
+	if (!*stored)
+		return old;
+	message = insert(l, k, op);
+	from->taken = true;
+	publish(l, message, op, with_part(l, op, from->value, value));
+	view_join(&message->view, &from->view);
+	clock_join(&message->hb, &from->hb);
+	return old;
+}
+
+/* Written plainly: all who come after it are ordered behind it. */
+void memory_plain_write(struct region *region, size_t offset, size_t size)
+{
+	for (size_t at = offset / 4; at <= (offset + size - 1) / 4; at++) {
+		size_t slot = region->wide[at / 2] ? at & ~(size_t)1 : at;
+		const struct object *object = &x.objects[region->objects[slot]];
+
+		if (region->objects[slot] && object->execution == x.execution &&
+		    object->location >= 0)
+			m.locations[object->location].plain = true;
+	}
+}
+
+/* ------------------------------------------------------------- sc, tso: accesses */
+
+static uint64_t plain_read(const struct op *op)
+{
+	struct thread *t = self();
+	uint64_t value = read_bytes(op->addr, op->size);
+
+	for (unsigned int i = 0; i < t->nbuffered; i++) {
+		const struct buffered *b = &t->buffered[i];
+		ptrdiff_t at = (char *)b->addr - (char *)op->addr;
+
+		for (unsigned int k = 0; k < b->size; k++)
+			if (at + (ptrdiff_t)k >= 0 &&
+			    at + (ptrdiff_t)k < op->size)
+				((char *)&value)[at + (ptrdiff_t)k] =
+					((const char *)&b->value)[k];
+	}
+	return value;
+}
+
+static struct object *object_touched(const struct op *op)
+{
+	return object_now(op->touch[x.membarriers].object);
+}
+
+static void get(const struct object *object, unsigned int order)
+{
+	clock_join(acquires(order) ? &self()->hb : &self()->hb_acquire,
+		   &object->hb);
+}
+
+uint64_t memory_load(const struct op *op)
+{
+	if (x.solo)
+		return read_bytes(op->addr, op->size);
+	if (x.model == UHMM_MODEL_C11)
+		return c11_load(op);
+	get(object_touched(op), op->order);
+	return plain_read(op);
+}
+
+static void buffer(const struct op *op)
+{
+	struct thread *t = self();
+	struct buffered *b = &t->buffered[t->nbuffered++];
+
+	b->addr = op->addr;
+	b->value = op->value;
+	b->size = op->size;
+	b->object = op->store_object;
+	b->clock = t->clock;
+	b->pc = op->pc;
+	b->unlock = op->kind == OP_UNLOCK;
+	b->hb = releases(op->order) ? t->hb : t->hb_release;
+	b->row = record_at();
+}
+
+void memory_store(const struct op *op)
+{
+	if (x.solo) {
+		write_bytes(op->addr, op->size, op->value);
+	} else if (x.model == UHMM_MODEL_C11) {
+		c11_store(op);
+	} else if (x.model == UHMM_MODEL_TSO && op->order != __ATOMIC_SEQ_CST) {
+		buffer(op);
+	} else {
+		object_touched(op)->hb = releases(op->order) ?
+					 self()->hb : self()->hb_release;
+		change(op->addr, op->size, op->value,
+		       op->touch[x.membarriers].object);
+	}
+}
+
+void memory_buffer_unlock(const struct op *op)
+{
+	buffer(op);
+}
+
+static void flush_first(struct thread *t)
+{
+	struct buffered *b = &t->buffered[0];
+
+	if (!b->unlock)
+		object_now(b->object)->hb = b->hb;
+	else
+		clock_join(&object_now(b->object)->hb, &b->hb);
+	change(b->addr, b->size, b->value, b->object);
+	t->nbuffered--;
+	memmove(b, b + 1, t->nbuffered * sizeof(*b));
+}
+
+void memory_flush(unsigned int thread)
+{
+	flush_first(&x.threads[thread]);
+}
+
+/* Nobody is left to see the difference. */
+void memory_drain_alone(void)
+{
+	while (self()->nbuffered)
+		flush_first(self());
+}
+
+uint64_t memory_rmw(const struct op *op, update_fn update, uint64_t arg,
+		    bool *stored)
+{
+	struct object *object;
+	uint64_t old, value;
+
+	if (!x.solo && x.model == UHMM_MODEL_C11)
+		return c11_rmw(op, update, arg, stored);
+	old = value = read_bytes(op->addr, op->size);
+	*stored = update(&value, op, arg);
+	if (x.solo) {
+		write_bytes(op->addr, op->size, value);
+		return old;
+	}
+	if (*stored)
+		change(op->addr, op->size, value,
+		       op->touch[x.membarriers].object);
+	object = object_touched(op);
+	get(object, *stored ? op->order : op->failure_order);
+	if (*stored)
+		clock_join(&object->hb, releases(op->order) ?
+			   &self()->hb : &self()->hb_release);
+	return old;
+}
+
+/* ------------------------------------------------------------ fences and locks */
+
+static void fence(struct thread *t, unsigned int order)
+{
+	if (acquires(order)) {
+		view_join(&t->view, &t->view_acquire);
+		clock_join(&t->hb, &t->hb_acquire);
+	}
+	if (order == __ATOMIC_SEQ_CST) {
+		view_join(&m.sc, &t->view);
+		t->view = m.sc;
+	}
+	if (releases(order)) {
+		t->view_release = t->view;
+		t->hb_release = t->hb;
+	}
+}
+
+void memory_fence(unsigned int order)
+{
+	fence(self(), order);
+}
+
+void memory_membarrier(unsigned int thread)
+{
+	fence(&x.threads[thread], __ATOMIC_SEQ_CST);
+}
+
+void memory_acquire_object(const struct object *object)
+{
+	clock_join(&self()->hb, &object->hb);
+	view_join(&self()->view, &object->view);
+}
+
+void memory_release_object(struct object *object)
+{
+	clock_join(&object->hb, &self()->hb);
+	view_join(&object->view, &self()->view);
+}
+
+void memory_thread(unsigned int parent, unsigned int child)
+{
+	x.threads[child].hb = x.threads[parent].hb;
+	x.threads[child].view = x.threads[parent].view;
+}
+
+void memory_joined(unsigned int thread)
+{
+	clock_join(&self()->hb, &x.threads[thread].hb);
+	view_join(&self()->view, &x.threads[thread].view);
+}
+
+/* ------------------------------------------------------------------ snapshots */
+
+size_t memory_save(char *to)
+{
+	size_t size = offsetof(typeof(m), locations) +
+		      m.nlocations * sizeof(m.locations[0]);
+
+	if (to)
+		memcpy(to, &m, size);
+	return size;
+}
+
+void memory_restore(const char *from)
+{
+	memcpy(&m, from, offsetof(typeof(m), locations));
+	memcpy(&m, from, memory_save(NULL));
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Steps: which objects they touch, whether they are possible, which of them
+ * depend on one another, and the order that this gives.
+ */
+#include "internal.h"
+
+#include <string.h>
+
+#define MAX_QUEUES 64
+
+static struct {
+	const void *addr;
+	uint16_t object;
+} queues[MAX_QUEUES];
+static unsigned int nqueues;
+
+/* ------------------------------------------------------------------ objects */
+
+void objects_forget(void)
+{
+	memset(x.objects, 0, sizeof(x.objects));
+	x.nobjects = OBJECT_FIRST;
+	nqueues = 0;
+}
+
+static uint16_t object_new(const void *addr)
+{
+	if (x.nobjects >= MAX_OBJECTS)
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, NULL,
+			      "more than %d words are shared", MAX_OBJECTS);
+	x.objects[x.nobjects].addr = (void *)addr;
+	return (uint16_t)x.nobjects++;
+}
+
+struct object *object_fresh(uint16_t number)
+{
+	struct object *object = &x.objects[number];
+	void *addr = object->addr;
+	bool tried = object->tried;
+
+	memset(object, 0, sizeof(*object));
+	object->addr = addr;
+	object->tried = tried;
+	object->execution = x.execution;
+	object->last_write = -1;
+	object->location = -1;
+	return object;
+}
+
+/*
+ * Words of four bytes are objects of their own, unless somebody accesses eight
+ * at once. That is learnt once, and the search begins anew.
+ */
+uint16_t object_of(const void *addr, unsigned int size)
+{
+	size_t offset, word;
+	struct region *region = region_of(addr, &offset);
+	uint16_t *number;
+
+	if (unlikely(!region))
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, self()->op.pc,
+			      "%p is used, which is not memory of the scenario",
+			      addr);
+	word = offset / 8;
+	if (unlikely(offset % size))
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, self()->op.pc,
+			      "an atomic access that is not aligned");
+	if (size == 8 && unlikely(!region->wide[word])) {
+		region->wide[word] = 1;
+		if (region->objects[2 * word] || region->objects[2 * word + 1]) {
+			region->objects[2 * word + 1] = 0;
+			execution_stop(END_RESTART);
+		}
+	}
+	number = &region->objects[2 * word];
+	if (!region->wide[word])
+		number += offset / 4 % 2;
+	if (unlikely(!*number))
+		*number = object_new((const void *)
+				     ((uintptr_t)addr & ~(uintptr_t)3));
+	return *number;
+}
+
+bool object_is_wide(const void *addr)
+{
+	size_t offset;
+	const struct region *region = region_of(addr, &offset);
+
+	return region && region->wide[offset / 8];
+}
+
+uint16_t object_of_queue(const void *addr)
+{
+	for (unsigned int i = 0; i < nqueues; i++)
+		if (queues[i].addr == addr)
+			return queues[i].object;
+	if (nqueues == MAX_QUEUES)
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, NULL,
+			      "threads sleep at more than %d places",
+			      MAX_QUEUES);
+	queues[nqueues].addr = addr;
+	queues[nqueues].object = object_new(addr);
+	return queues[nqueues++].object;
+}
+
+/* ------------------------------------------------------------------- steps */
+
+struct op *op_begin(enum op_kind kind, void *addr, const void *pc)
+{
+	struct op *op = &self()->op;
+
+	op->kind = (uint8_t)kind;
+	op->order = 0;
+	op->size = 0;
+	op->ntouch = 0;
+	op->addr = addr;
+	op->value = 0;
+	op->pc = pc;
+	if (unlikely(x.membarriers))
+		op_touch(op, (uint16_t)(OBJECT_THREAD + x.self), false);
+	return op;
+}
+
+void op_touch(struct op *op, uint16_t object, bool write)
+{
+	op->touch[op->ntouch].object = object;
+	op->touch[op->ntouch++].write = write;
+}
+
+bool touches_depend(const struct touch *a, unsigned int na,
+		    const struct touch *b, unsigned int nb)
+{
+	for (unsigned int i = 0; i < na; i++)
+		for (unsigned int k = 0; k < nb; k++)
+			if (a[i].object == b[k].object &&
+			    (a[i].write || b[k].write))
+				return true;
+	return false;
+}
+
+/* On x86 these wait until what the thread has stored is seen by all. */
+bool op_drains(const struct op *op)
+{
+	switch (op->kind) {
+	case OP_RMW:
+	case OP_LOCK:
+	case OP_TRYLOCK:
+	case OP_READ_LOCK:
+	case OP_READ_TRYLOCK:
+	case OP_READ_UNLOCK:
+	case OP_WAIT:
+	case OP_WAKE:
+	case OP_CREATE:
+	case OP_MEMBARRIER:
+		return true;
+	case OP_STORE:
+	case OP_FENCE:
+		return op->order == __ATOMIC_SEQ_CST;
+	default:
+		return false;
+	}
+}
+
+/* What a thread read before it yielded is not what it was. */
+static bool watched_changed(const struct thread *t)
+{
+	const struct object *object;
+
+	if (t->exempt || !t->nwatched || t->nwatched == MAX_WATCHED)
+		return true;
+	for (unsigned int i = 0; i < t->nwatched; i++) {
+		object = &x.objects[t->watched[i].object];
+		if (object->execution != x.execution)
+			continue;
+		if (object->version != t->watched[i].version)
+			return true;
+		if (x.model == UHMM_MODEL_C11 && memory_has_newer(t, object))
+			return true;
+	}
+	return false;
+}
+
+static bool lock_is(const struct op *op, unsigned int mask)
+{
+	return !(*(const volatile unsigned int *)op->addr & mask);
+}
+
+#define LOCK_WRITER (1U << 31)
+
+static bool thread_enabled(const struct thread *t)
+{
+	const struct op *op = &t->op;
+	const struct thread *other;
+
+	if (!t->used || t->ended)
+		return false;
+	if (t->twin && t->nsteps == 1 && x.threads[t->twin - 1].nsteps < 2 &&
+	    !x.threads[t->twin - 1].ended)
+		return false;
+	if (t->nbuffered && op_drains(op))
+		return false;
+	switch (op->kind) {
+	case OP_LOCK:
+		return lock_is(op, ~0U);
+	case OP_READ_LOCK:
+		return lock_is(op, LOCK_WRITER);
+	case OP_SLEEP:
+		return t->woken || (t->deadline >= 0 && x.scenario->flags &
+						UHMM_SCENARIO_TIMEOUTS);
+	case OP_JOIN:
+		other = &x.threads[op->value];
+		return other->ended && !other->nbuffered;
+	case OP_MEMBARRIER:
+		return !x.threads[op->value].nbuffered;
+	case OP_ROOM:
+		return t->nbuffered < MAX_BUFFERED;
+	case OP_YIELD:
+		return watched_changed(t);
+	default:
+		return true;
+	}
+}
+
+bool op_enabled(unsigned int actor)
+{
+	if (actor >= MAX_THREADS)
+		return x.threads[actor - MAX_THREADS].nbuffered;
+	return thread_enabled(&x.threads[actor]);
+}
+
+unsigned int ops_enabled(void)
+{
+	unsigned int mask = 0;
+
+	for (unsigned int i = 0; i < x.nthreads; i++) {
+		mask |= (unsigned int)thread_enabled(&x.threads[i]) << i;
+		if (x.threads[i].nbuffered)
+			mask |= 1U << (i + MAX_THREADS);
+	}
+	return mask;
+}
+
+/* ------------------------------------------------------------- their order */
+
+static union clock flush_clock[MAX_THREADS];
+
+static void join_touched(union clock *clock, const struct touch *touch,
+			 unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct object *object = object_now(touch[i].object);
+
+		clock_join(clock, &object->write_clock);
+		if (touch[i].write)
+			clock_join(clock, &object->read_clock);
+	}
+}
+
+/* Stores and their like count if they change something: object_changed(). */
+static void leave_marks(unsigned int actor, const union clock *clock,
+			const struct touch *touch, unsigned int n,
+			bool counts)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct object *object = object_now(touch[i].object);
+
+		if (touch[i].write) {
+			object->write_clock = *clock;
+			object->last_write = (int32_t)x.nevents;
+			object->readers = 0;
+			object->read_clock = (union clock){ 0 };
+			object->version += counts;
+		} else {
+			clock_join(&object->read_clock, clock);
+			object->last_read[actor] = (int32_t)x.nevents;
+			object->readers |= (uint16_t)(1U << actor);
+		}
+	}
+}
+
+static void event_add(unsigned int actor, uint8_t kind,
+		      const struct touch *touch, unsigned int n, int node,
+		      const union clock *clock)
+{
+	struct event *event = &x.events[x.nevents++];
+
+	event->actor = (uint8_t)actor;
+	event->kind = kind;
+	event->ntouch = (uint8_t)n;
+	for (unsigned int i = 0; i < n; i++)
+		event->touch[i] = touch[i];
+	event->node = node;
+	event->clock = *clock;
+}
+
+static void flush_commit(unsigned int thread)
+{
+	const struct buffered *first = &x.threads[thread].buffered[0];
+	unsigned int actor = thread + MAX_THREADS;
+	struct touch touch[2] = { { first->object, true } };
+	union clock *clock = &flush_clock[thread];
+	unsigned int n = 1;
+
+	if (unlikely(x.membarriers))
+		touch[n++] = (struct touch){ (uint16_t)(OBJECT_THREAD + thread),
+					     false };
+	clock_join(clock, &first->clock);
+	join_touched(clock, touch, n);
+	clock->at[actor]++;
+	leave_marks(actor, clock, touch, n, false);
+	event_add(actor, OP_FLUSH, touch, n, (int)x.depth - 1, clock);
+}
+
+/* Everything that comes before the actor's next step. */
+void op_clock(unsigned int actor, union clock *ret_clock)
+{
+	const struct thread *t = &x.threads[actor % MAX_THREADS];
+	const struct op *op = &t->op;
+
+	if (actor >= MAX_THREADS) {
+		*ret_clock = flush_clock[actor - MAX_THREADS];
+		clock_join(ret_clock, &t->buffered[0].clock);
+		return;
+	}
+	*ret_clock = t->clock;
+	if (op->kind == OP_SLEEP)
+		clock_join(ret_clock, &t->wake_clock);
+	if (op->kind == OP_JOIN) {
+		clock_join(ret_clock, &x.threads[op->value].clock);
+		clock_join(ret_clock, &flush_clock[op->value]);
+	}
+	if (x.model == UHMM_MODEL_TSO && op_drains(op))
+		clock_join(ret_clock, &flush_clock[actor]);
+	if (op->kind == OP_MEMBARRIER)
+		clock_join(ret_clock, &flush_clock[op->value]);
+	if (t->twin && t->nsteps == 1)
+		clock_join(ret_clock, &x.threads[t->twin - 1].first_clock);
+}
+
+void op_commit(unsigned int actor)
+{
+	struct thread *t = &x.threads[actor % MAX_THREADS];
+	struct op *op = &t->op;
+	union clock *clock = &t->clock, before;
+
+	if (actor >= MAX_THREADS) {
+		flush_commit(actor - MAX_THREADS);
+		return;
+	}
+	op_clock(actor, &before);
+	*clock = before;
+	join_touched(clock, op->touch, op->ntouch);
+	clock->at[actor]++;
+	leave_marks(actor, clock, op->touch, op->ntouch,
+		    op->kind != OP_STORE && op->kind != OP_RMW);
+	event_add(actor, op->kind, op->touch, op->ntouch, (int)x.depth - 1,
+		  clock);
+	if (t->nsteps < 2 && ++t->nsteps == 2)
+		t->first_clock = *clock;
+	t->hb.at[actor]++;
+}
+
+/* What the thread that changed it watches is the change of others. */
+void object_changed(uint16_t number)
+{
+	struct object *object = object_now(number);
+	struct thread *t = self();
+
+	object->version++;
+	for (unsigned int i = 0; i < t->nwatched; i++)
+		if (t->watched[i].object == number &&
+		    t->watched[i].version == object->version - 1)
+			t->watched[i].version++;
+}
+
+void op_commit_silent(const struct op *op)
+{
+	struct thread *t = self();
+	struct object *object;
+
+	t->clock.at[x.self]++;
+	t->hb.at[x.self]++;
+	for (unsigned int i = 0; i < op->ntouch; i++) {
+		object = object_now(op->touch[i].object);
+		if (op->touch[i].write) {
+			clock_join(&object->write_clock, &t->clock);
+			object_changed(op->touch[i].object);
+		} else {
+			clock_join(&object->read_clock, &t->clock);
+		}
+	}
+	event_add(x.self, op->kind, op->touch, 0, -1, &t->clock);
+}
+
+void ops_begin(void)
+{
+	memset(flush_clock, 0, sizeof(flush_clock));
+}
+
+/* The thread goes round if this does not change until it yields. */
+void op_watch(uint16_t number)
+{
+	struct thread *t = self();
+	uint32_t version = object_now(number)->version;
+	unsigned int i;
+
+	for (i = 0; i < t->nwatched; i++)
+		if (t->watched[i].object == number)
+			break;
+	if (i == MAX_WATCHED)
+		return;
+	if (i == t->nwatched)
+		t->nwatched++;
+	t->watched[i].object = number;
+	t->watched[i].version = version;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Data races and the use of freed memory: each access is held against the last
+ * one of each other thread, by the clocks of synchronization.
+ * Idea: FastTrack, Flanagan and Freund 2009; accesses of different sizes meet
+ * in pieces that no access straddles.
+ */
+#include "race.h"
+
+#include "internal.h"
+
+static int16_t now_of(const struct thread *t)
+{
+	return t->hb.at[x.self];
+}
+
+static bool ordered(unsigned int thread, int16_t time)
+{
+	return thread == x.self || time <= self()->hb.at[thread];
+}
+
+/* Someone whose accesses in @times are not ordered before us; -1: nobody. */
+static int unordered(const int16_t *times)
+{
+	for (unsigned int i = 0; i < x.nthreads; i++)
+		if (unlikely(!ordered(i, times[i])))
+			return (int)i;
+	return -1;
+}
+
+static void report(const struct cell *cell, int other, bool write, bool theirs,
+		   void *addr, const void *pc)
+{
+	char name[64];
+
+	(void)cell;
+	execution_bad(UHMM_DEFECT_RACE, pc,
+		      "data race: CPU%u %s %s, CPU%d %s it, nothing orders them",
+		      x.self, write ? "writes" : "reads",
+		      name_of(addr, name, sizeof(name)), other,
+		      theirs ? "writes" : "reads");
+}
+
+static struct cell *cell_now(struct cell *cell)
+{
+	if (unlikely(cell->execution != x.execution)) {
+		*cell = (struct cell){ .execution = x.execution };
+	}
+	return cell;
+}
+
+static void check_cell(struct cell *cell, bool write, bool atomic, void *addr,
+		       const void *pc)
+{
+	int16_t now = now_of(self());
+	int other;
+
+	cell = cell_now(cell);
+	/* The usual case: nobody else was here since we were. */
+	if (!atomic && cell->writer == x.self && cell->write_time == now)
+		return;
+	if (unlikely(!ordered(cell->writer, cell->write_time)))
+		report(cell, cell->writer, write, true, addr, pc);
+	if (!atomic) {
+		other = unordered(cell->atomic_write);
+		if (unlikely(other >= 0))
+			report(cell, other, write, true, addr, pc);
+	}
+	if (write) {
+		other = unordered(cell->read);
+		if (unlikely(other >= 0))
+			report(cell, other, write, false, addr, pc);
+	}
+	if (write && !atomic) {
+		other = unordered(cell->atomic_read);
+		if (unlikely(other >= 0))
+			report(cell, other, write, false, addr, pc);
+		cell->writer = (uint8_t)x.self;
+		cell->write_time = now;
+	} else if (atomic) {
+		(write ? cell->atomic_write : cell->atomic_read)[x.self] = now;
+	} else {
+		cell->read[x.self] = now;
+	}
+}
+
+/* A border at @offset: what is known of the piece holds for both halves. */
+static void split(struct region *region, size_t offset)
+{
+	uint8_t *borders = &region->borders[offset / 8];
+	unsigned int bit = offset % 8;
+	size_t from = offset;
+
+	if (likely(!bit || *borders >> bit & 1))
+		return;
+	do {
+		from--;
+	} while (from % 8 && !(*borders >> from % 8 & 1));
+	region->cells[offset] = region->cells[from];
+	*borders |= (uint8_t)(1U << bit);
+}
+
+static void check(struct region *region, size_t offset, size_t size, bool write,
+		  bool atomic, const void *pc)
+{
+	size_t end = offset + size, at = offset;
+	char *base = region->base;
+
+	split(region, offset);
+	split(region, end);
+	while (at < end) {
+		check_cell(&region->cells[at], write, atomic, base + at, pc);
+		/* Eight bytes without a border inside are one piece. */
+		if (likely(!(at % 8) && !region->borders[at / 8])) {
+			at += 8;
+			continue;
+		}
+		do {
+			at++;
+		} while (at % 8 && !(region->borders[at / 8] >> at % 8 & 1));
+	}
+}
+
+static void use_after_free(void *addr, bool write, const void *pc)
+{
+	char name[64];
+
+	execution_bad(UHMM_DEFECT_USE_AFTER_FREE, pc, "%s is %s, and was freed",
+		      name_of(addr, name, sizeof(name)),
+		      write ? "written" : "read");
+}
+
+void race_plain(void *addr, size_t size, bool write, const void *pc)
+{
+	size_t offset;
+	struct region *region = region_of(addr, &offset);
+
+	if (unlikely(!region)) {
+		if (write && !world_is_tls(addr) && !world_is_errno(addr))
+			execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
+				      "%p is written, which is not memory of "
+				      "the scenario", addr);
+		return;
+	}
+	if (unlikely(heap_is_freed(addr, size)))
+		use_after_free(addr, write, pc);
+	if (unlikely(x.record && x.options->plain))
+		record_row(write ? TRACE_WRITE : TRACE_READ, addr, pc);
+	if (write && x.model == UHMM_MODEL_C11)
+		memory_plain_write(region, offset, size);
+	if (!x.races)
+		return;
+	check(region, offset, size, write, false, pc);
+}
+
+void race_atomic(void *addr, size_t size, bool write, const void *pc)
+{
+	size_t offset;
+	struct region *region = region_of(addr, &offset);
+
+	if (unlikely(!region))
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
+			      "%p is accessed, which is not memory of the "
+			      "scenario", addr);
+	if (unlikely(heap_is_freed(addr, size)))
+		use_after_free(addr, write, pc);
+	if (x.races && x.concurrent)
+		check(region, offset, size, write, true, pc);
+}
+
+void race_freed(void *addr, size_t size, const void *pc)
+{
+	size_t offset;
+	struct region *region = region_of(addr, &offset);
+
+	if (region && x.races && x.concurrent)
+		check(region, offset, size, true, false, pc);
+}
+
+/* Nobody was ever here. */
+void race_fresh(void *addr, size_t size)
+{
+	size_t offset;
+	struct region *region = region_of(addr, &offset);
+
+	for (size_t at = offset; region && at < offset + size; at++)
+		region->cells[at].execution = 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+#ifndef EXPLORE_RACE_H
+#define EXPLORE_RACE_H
+
+#include "clock.h"
+
+/*
+ * The last accesses to a piece of memory, by the time of their thread; of the
+ * piece that begins at a byte, if it is a border. All zero: none.
+ */
+struct cell {
+	uint32_t execution;
+	int16_t write_time;
+	uint8_t writer;
+	uint8_t unused;
+	int16_t read[MAX_THREADS];
+	int16_t atomic_read[MAX_THREADS];
+	int16_t atomic_write[MAX_THREADS];
+};
+
+#endif

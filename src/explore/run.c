@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Many executions: engines one after the other, what they covered, and the
+ * simplest bad execution.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "internal.h"
+#include "set.h"
+
+#define RANDOM_EXECUTIONS 500
+#define BOUNDED_SECONDS 1.5
+#define SHRINK_EXECUTIONS 20000
+#define SHRINK_SECONDS 0.15
+#define PROGRESS_EVERY 8192
+
+static char error[300];
+static double began, deadline;
+static struct set traces, finals;
+
+/* The bad execution that is given back. */
+static struct {
+	bool found;
+	enum uhmm_defect defect;
+	unsigned int preemptions, nsteps;
+	enum explore_engine engine;
+	struct trace_step steps[MAX_STEPS];
+} bad;
+
+int explore_fail(int code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, sizeof(error), format, args);
+	va_end(args);
+	return code;
+}
+
+const char *explore_error(void)
+{
+	return error;
+}
+
+const char *explore_engine_name(enum explore_engine engine)
+{
+	static const char *const names[] = {
+		[EXPLORE_AUTO] = "auto",
+		[EXPLORE_RANDOM] = "random",
+		[EXPLORE_PCT] = "pct",
+		[EXPLORE_PREEMPTIONS] = "preemptions",
+		[EXPLORE_DPOR] = "dpor",
+		[EXPLORE_STATES] = "states",
+		[EXPLORE_SLEEP] = "sleep",
+		[EXPLORE_BRUTE] = "brute",
+	};
+
+	return (unsigned int)engine < ARRAY_SIZE(names) ? names[engine] : "?";
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ------------------------------------------------------------------ decisions */
+
+unsigned int steps_get(struct trace_step *to)
+{
+	for (unsigned int i = 0; i < x.depth; i++) {
+		to[i].thread = x.nodes[i].chosen;
+		to[i].choice = x.nodes[i].choice;
+	}
+	return x.depth;
+}
+
+unsigned int preemptions(void)
+{
+	unsigned int n = 0;
+	int last = -1;
+
+	for (unsigned int i = 0; i < x.depth; i++) {
+		const struct node *node = &x.nodes[i];
+
+		if (node->chosen >= MAX_THREADS)
+			continue;
+		n += last >= 0 && node->chosen != last &&
+		     node->enabled >> last & 1;
+		last = node->chosen;
+	}
+	return n;
+}
+
+int forced_decide(struct node *node, unsigned int enabled)
+{
+	int t;
+
+	node->enabled = (uint16_t)enabled;
+	if (x.depth < x.forced) {
+		t = x.force[x.depth].thread;
+		if (t >= MAX_ACTORS || !(enabled >> t & 1)) {
+			x.end = END_DIVERGED;
+			return -1;
+		}
+	} else {
+		t = x.last >= 0 && enabled >> x.last & 1 ?
+			    x.last : __builtin_ctz(enabled);
+	}
+	node->chosen = (uint8_t)t;
+	return t;
+}
+
+void pct_begin(void)
+{
+	x.npct = 2;
+	for (int i = 0; i < MAX_ACTORS; i++)
+		x.priority[i] = i + 1;
+	for (int i = MAX_ACTORS - 1; i > 0; i--) {
+		int k = (int)(random_next() % (unsigned int)(i + 1));
+		int was = x.priority[i];
+
+		x.priority[i] = x.priority[k];
+		x.priority[k] = was;
+	}
+	for (unsigned int i = 0; i < x.npct; i++)
+		x.pct_change[i] = 1 + (unsigned int)(random_next() %
+						     (x.longest + 1));
+}
+
+/* Name the loop: where the thread that made most of the last steps is. */
+void too_long(void)
+{
+	unsigned int count[MAX_ACTORS] = { 0 }, most = 0;
+
+	for (unsigned int i = x.depth > 200 ? x.depth - 200 : 0; i < x.depth; i++)
+		count[x.nodes[i].chosen]++;
+	for (unsigned int i = 1; i < MAX_THREADS; i++)
+		if (count[i] > count[most])
+			most = i;
+	x.defect_thread = (int)most;
+	x.defect_pc = x.threads[most].op.pc;
+}
+
+/* ------------------------------------------------------- one, and what it shows */
+
+static uint64_t trace_hash(void)
+{
+	uint64_t sum = (uint64_t)x.end * 77;
+
+	for (unsigned int i = 0; i < x.nevents; i++) {
+		const struct event *e = &x.events[i];
+		uint64_t hash = mix(e->actor * 131U + e->kind * 7U);
+
+		for (unsigned int k = 0; k < e->ntouch; k++)
+			hash = mix(hash * 31 + e->touch[k].object);
+		for (unsigned int k = 0; k < MAX_ACTORS; k++)
+			hash = mix(hash * 31 + (uint64_t)e->clock.at[k]);
+		if (e->node >= 0)
+			hash += x.nodes[e->node].choice * 7919ULL;
+		sum += hash;
+	}
+	return sum;
+}
+
+static uint64_t course_hash(void)
+{
+	uint64_t hash = (uint64_t)x.end * 5 + (uint64_t)x.defect;
+
+	for (unsigned int i = 0; i < x.nevents; i++) {
+		const struct event *e = &x.events[i];
+
+		hash = mix(hash * 31 + e->actor * 64U + e->kind);
+		for (unsigned int k = 0; k < e->ntouch; k++)
+			hash = mix(hash * 31 + e->touch[k].object);
+	}
+	return hash ^ world_hash();
+}
+
+static uint64_t final_hash(void)
+{
+	uint64_t hash = world_hash();
+
+	return mix(hash * 31 + (uint64_t)x.end * 17 + (uint64_t)x.defect);
+}
+
+static void final_add(void)
+{
+	uint64_t hash = final_hash();
+
+	if (set_add(&finals, hash))
+		x.report->finals_hash += mix(hash);
+	x.report->finals = finals.n;
+}
+
+/* The same decisions again; 0, or -EINVAL: they cannot be made. */
+int run_forced(const struct trace_step *steps, unsigned int n, bool record)
+{
+	x.force = steps;
+	x.forced = n;
+	x.record = record;
+	execution_run();
+	x.force = NULL;
+	x.record = false;
+	if (x.end == END_DIVERGED || x.end == END_RESTART || x.depth < n)
+		return -EINVAL;
+	return 0;
+}
+
+static int check_determinism(void)
+{
+	static struct trace_step steps[MAX_STEPS];
+	unsigned int n = steps_get(steps);
+	uint64_t before = course_hash();
+	enum end end = x.end;
+
+	if (run_forced(steps, n, false) || course_hash() != before)
+		return explore_fail(-EINVAL, "an execution that was run twice "
+				    "took two courses: something that the "
+				    "explorer does not control has a say");
+	x.end = end;
+	return 0;
+}
+
+static void bad_keep(void)
+{
+	unsigned int n = preemptions();
+
+	if (bad.found && (x.defect != bad.defect || n > bad.preemptions ||
+			  (n == bad.preemptions && x.depth >= bad.nsteps)))
+		return;
+	bad.found = true;
+	bad.defect = x.defect;
+	bad.preemptions = n;
+	bad.engine = x.engine;
+	bad.nsteps = steps_get(bad.steps);
+}
+
+static void progress(const struct explore_phase *phase)
+{
+	struct explore_progress p = {
+		.engine = x.engine,
+		.bound = x.bound,
+		.executions = x.report->executions,
+		.states = phase->states,
+		.events = x.report->events,
+		.depth = x.report->max_depth,
+		.seconds = now() - began,
+	};
+
+	if (x.options->progress)
+		x.options->progress(&p, x.options->progress_arg);
+}
+
+bool out_of_time(void)
+{
+	return deadline > 0 && now() > deadline;
+}
+
+/* Count what has just ended. < 0: error; > 0: enough. */
+int run_count(struct explore_phase *phase)
+{
+	struct explore_report *report = x.report;
+
+	phase->executions++;
+	report->events += x.nevents;
+	if (x.end == END_BLOCKED) {
+		phase->blocked++;
+		return 0;
+	}
+	report->executions++;
+	if (x.depth > report->max_depth)
+		report->max_depth = x.longest = x.depth;
+	if (x.options->final_states) {
+		set_add(&traces, trace_hash());
+		report->traces = traces.n;
+		final_add();
+	}
+	if (x.end == END_BAD) {
+		report->violations++;
+		bad_keep();
+	}
+	if (!x.stateful && report->executions % x.check_every == 0)
+		return check_determinism();
+	return 0;
+}
+
+/* --------------------------------------------------------------------- phases */
+
+static void search_begin(void)
+{
+	x.replay_to = NOTHING_STANDS;
+	x.bound_cut = false;
+	memset(&x.nodes[0], 0, sizeof(x.nodes[0]));
+}
+
+static bool enough_of(const struct explore_phase *phase, uint64_t most,
+		      double until)
+{
+	if (most && phase->executions >= most)
+		return true;
+	if (phase->executions % 256)
+		return false;
+	if (phase->executions % PROGRESS_EVERY == 0)
+		progress(phase);
+	return out_of_time() || (until > 0 && now() > until);
+}
+
+static bool is_random(void)
+{
+	return x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT;
+}
+
+static void forget_counts(struct explore_phase *phase)
+{
+	struct explore_report *report = x.report;
+
+	report->executions -= phase->executions - phase->blocked;
+	phase->executions = phase->blocked = 0;
+	search_begin();
+}
+
+static int search(struct explore_phase *phase, uint64_t most, double until,
+		  bool stop_at_bad)
+{
+	int ret = 0;
+
+	search_begin();
+	for (;;) {
+		execution_run();
+		if (x.end == END_RESTART) {
+			if (!is_random())
+				forget_counts(phase);
+			continue;
+		}
+		if (x.end == END_DIVERGED)
+			return explore_fail(-EINVAL, "the prefix does not fit");
+		if (x.split == ~0U)
+			ret = run_count(phase);
+		else if (x.end != END_BLOCKED)
+			prefix_print();
+		if (ret)
+			return ret;
+		if (x.end == END_BAD && stop_at_bad && !x.options->go_on)
+			return 0;
+		if (enough_of(phase, most, until))
+			return 0;
+		if (!is_random() && !search_next(x.nprefix)) {
+			phase->complete = true;
+			return 0;
+		}
+	}
+}
+
+static struct explore_phase *phase_begin(enum explore_engine engine,
+					 unsigned int bound)
+{
+	struct explore_phase *phase;
+
+	if (x.report->nphases == EXPLORE_PHASES)
+		x.report->nphases--;
+	phase = &x.report->phases[x.report->nphases++];
+	memset(phase, 0, sizeof(*phase));
+	phase->engine = x.engine = engine;
+	phase->bound = x.bound = bound;
+	phase->seconds = now();
+	return phase;
+}
+
+static int phase_run(enum explore_engine engine, unsigned int bound,
+		     uint64_t most, double seconds)
+{
+	struct explore_phase *phase = phase_begin(engine, bound);
+	double until = seconds > 0 ? now() + seconds : 0;
+	int ret;
+
+	if (engine == EXPLORE_STATES)
+		ret = states_run(phase);
+	else
+		ret = search(phase, most, until, !is_random());
+	phase->seconds = now() - phase->seconds;
+	if (phase->complete && (engine != EXPLORE_PREEMPTIONS || !x.bound_cut))
+		x.report->complete = true;
+	return ret;
+}
+
+static bool done(void)
+{
+	return x.report->complete || out_of_time() ||
+	       (bad.found && !x.options->go_on);
+}
+
+static int run_all_phases(void)
+{
+	uint64_t most = x.options->executions;
+	int ret;
+
+	ret = phase_run(EXPLORE_RANDOM, 0, most ? most : RANDOM_EXECUTIONS, 0);
+	if (!ret && !done())
+		ret = phase_run(EXPLORE_PCT, 0, most ? most : RANDOM_EXECUTIONS,
+				0);
+	for (unsigned int bound = 0; bound < 3 && !ret && !done(); bound++)
+		ret = phase_run(EXPLORE_PREEMPTIONS, bound, most,
+				BOUNDED_SECONDS);
+	if (ret || done())
+		return ret;
+	return phase_run(x.model == UHMM_MODEL_SC && x.most_threads > 5 ?
+			 EXPLORE_STATES : EXPLORE_DPOR, 0, most, 0);
+}
+
+static int run_engine(enum explore_engine engine)
+{
+	uint64_t most = x.options->executions;
+	int ret = 0;
+
+	if (engine != EXPLORE_PREEMPTIONS) {
+		if (!most && (engine == EXPLORE_RANDOM || engine == EXPLORE_PCT))
+			most = 1000;
+		return phase_run(engine, 0, most, 0);
+	}
+	for (unsigned int bound = 0; bound <= x.options->bound && !ret &&
+	     !done(); bound++)
+		ret = phase_run(engine, bound, most, 0);
+	return ret;
+}
+
+/* ------------------------------------------------------------- the simplest one */
+
+/* Look again where preemptions are few; the shortest that is found there. */
+static int shrink(void)
+{
+	unsigned int most = bad.preemptions;
+	uint64_t violations = x.report->violations;
+	uint64_t executions = x.report->executions;
+	struct explore_report *report = x.report, aside = *report;
+	int ret = 0;
+
+	if (bad.defect == UHMM_DEFECT_LOCK_ORDER ||
+	    bad.engine == EXPLORE_STATES)
+		return 0;
+	deadline = now() + SHRINK_SECONDS;
+	x.report = &aside;
+	x.engine = EXPLORE_PREEMPTIONS;
+	for (x.bound = 0; x.bound <= most && x.bound < 4 && !ret; x.bound++) {
+		struct explore_phase phase = { 0 };
+
+		ret = search(&phase, SHRINK_EXECUTIONS, 0, false);
+		if (bad.preemptions <= x.bound)
+			break;
+	}
+	x.report = report;
+	report->violations = violations;
+	report->executions = executions;
+	return ret;
+}
+
+static int give_trace(void)
+{
+	enum explore_engine engine = bad.engine;
+	int ret;
+
+	if (!bad.found)
+		return 0;
+	if (!x.options->no_shrink) {
+		ret = shrink();
+		if (ret)
+			return ret;
+	}
+	ret = run_forced(bad.steps, bad.nsteps, true);
+	if (ret)
+		return explore_fail(-EINVAL, "a bad execution took another "
+				    "course when it was run again");
+	x.report->trace = record_trace();
+	if (!x.report->trace)
+		return -ENOMEM;
+	x.report->trace->engine = explore_engine_name(engine);
+	if (x.defect != bad.defect)
+		return explore_fail(-EINVAL, "a bad execution was not bad when "
+				    "it was run again: %s, then %s",
+				    trace_defect_name(bad.defect), x.text);
+	if (x.defect == UHMM_DEFECT_TOO_LONG)
+		x.report->unbounded = place_text(x.defect_pc);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------ all */
+
+static int begin(struct uhmm_scenario *scenario,
+		 const struct explore_options *options,
+		 struct explore_report *report)
+{
+	int ret;
+
+	memset(report, 0, sizeof(*report));
+	error[0] = '\0';
+	began = now();
+	deadline = options->seconds < 0 ? 0 :
+		   began + (options->seconds > 0 ? options->seconds : 20);
+	memset(&bad, 0, offsetof(typeof(bad), steps));
+	x.scenario = scenario;
+	x.options = options;
+	x.report = report;
+	x.model = options->model ? (enum uhmm_model)(-1 - options->model) :
+				   scenario->model;
+	report->model = x.model;
+	x.max_steps = options->max_steps ? options->max_steps : 4000;
+	if (x.max_steps > MAX_STEPS - 64)
+		x.max_steps = MAX_STEPS - 64;
+	x.check_every = options->check_every ? options->check_every : 997;
+	x.races = !options->no_race;
+	x.random = mix(options->seed + 1) | 1;
+	x.longest = 40;
+	x.membarriers = false;
+	x.stateful = false;
+	x.nprefix = 0;
+	x.split = ~0U;
+	x.most_threads = 0;
+	x.force = NULL;
+	x.record = false;
+	x.engine = EXPLORE_RANDOM;
+	set_clear(&traces);
+	set_clear(&finals);
+	objects_forget();
+	names_forget();
+	locks_forget();
+	ret = world_open(scenario);
+	if (!ret)
+		ret = weaken_parse(options->weaken);
+	if (!ret)
+		ret = execution_setup();
+	if (!ret && x.setup_ended)
+		ret = explore_fail(-EINVAL, "%s before its first thread%s%s",
+				   x.end == END_BAD ? "the scenario is bad" :
+				   "the scenario ends",
+				   x.end == END_BAD ? ": " : "", x.text);
+	return ret;
+}
+
+static void judge(struct explore_report *report)
+{
+	enum uhmm_result result = x.scenario->result;
+
+	if (!report->violations)
+		report->outcome = UHMM_RESULT_NEVER;
+	else if (report->violations == report->executions)
+		report->outcome = UHMM_RESULT_ALWAYS;
+	else
+		report->outcome = UHMM_RESULT_SOMETIMES;
+	report->as_declared = result == UHMM_RESULT_NONE ?
+		report->outcome == UHMM_RESULT_NEVER :
+		report->outcome == result;
+	report->seconds = now() - began;
+}
+
+int explore_run(struct uhmm_scenario *scenario,
+		const struct explore_options *options,
+		struct explore_report *ret_report)
+{
+	static const struct explore_options none;
+	int ret;
+
+	ret = begin(scenario, options ? options : &none, ret_report);
+	if (!ret)
+		ret = prefix_parse(x.options->prefix);
+	x.split = x.options->split ? x.options->split : ~0U;
+	if (!ret && x.split != ~0U)
+		ret = phase_run(EXPLORE_SLEEP, 0, 0, 0);
+	else if (!ret && x.options->engine == EXPLORE_AUTO)
+		ret = run_all_phases();
+	else if (!ret)
+		ret = run_engine(x.options->engine);
+	x.nprefix = 0;
+	x.split = ~0U;
+	if (!ret)
+		ret = give_trace();
+	judge(ret_report);
+	world_close();
+	if (ret)
+		explore_report_free(ret_report);
+	return ret;
+}
+
+int explore_replay(struct uhmm_scenario *scenario,
+		   const struct explore_options *options,
+		   const struct trace_step *steps, unsigned int nsteps,
+		   struct explore_report *ret_report)
+{
+	static const struct explore_options none;
+	int ret, tries = 3;
+
+	ret = begin(scenario, options ? options : &none, ret_report);
+	/* What the explorer learns from the first run makes it begin anew. */
+	while (!ret && tries--) {
+		ret = run_forced(steps, nsteps, true);
+		if (x.end != END_RESTART || !tries)
+			break;
+		ret = 0;
+	}
+	if (ret)
+		explore_fail(ret, "the scenario takes another course at step %u",
+			     x.depth + 1);
+	else
+		ret_report->trace = record_trace();
+	ret_report->executions = 1;
+	ret_report->violations = x.end == END_BAD;
+	judge(ret_report);
+	world_close();
+	if (ret)
+		explore_report_free(ret_report);
+	return ret;
+}
+
+void explore_merge(struct explore_report *to, const struct explore_report *from)
+{
+	bool first = !to->executions && !to->nphases;
+
+	to->executions += from->executions;
+	to->violations += from->violations;
+	to->events += from->events;
+	to->traces += from->traces;
+	if (from->max_depth > to->max_depth)
+		to->max_depth = from->max_depth;
+	to->complete = from->complete && (first || to->complete);
+	to->outcome = !to->violations ? UHMM_RESULT_NEVER :
+		      to->violations == to->executions ? UHMM_RESULT_ALWAYS :
+							 UHMM_RESULT_SOMETIMES;
+	to->seconds += from->seconds;
+}
+
+void explore_report_free(struct explore_report *report)
+{
+	trace_free(report->trace);
+	free(report->unbounded);
+	report->trace = NULL;
+	report->unbounded = NULL;
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The program's memory: the variables of its object, a heap, a stack for each
+ * thread, all where they are in every execution, so that pointers and states
+ * can be compared; and thread-local storage, which is copied in and out.
+ *
+ * What the scenario left behind when it made its first thread is kept, and put
+ * back before each execution.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "race.h"
+
+#define HEAP_BYTES (1UL << 20)
+#define GUARD_BYTES 65536UL
+#define STACK_SPACING (STACK_BYTES + GUARD_BYTES)
+/* Low enough for machines with 39 bits of addresses. */
+#define HEAP_WISH ((void *)0x3000000000)
+
+struct region regions[REGIONS];
+
+static struct {
+	const void *object;	/* an address in it */
+	char *image;		/* the variables as they were loaded */
+	char *kept;		/* the variables as executions find them */
+	char *heap;		/* likewise */
+	size_t heap_used;
+	uint8_t *freed;
+	size_t freed_size;
+	char *stack;		/* of thread 0, from @sp on */
+	size_t stack_size;
+	void *sp;
+	char *tls;		/* the calling thread's block */
+	size_t tls_size;
+	char *tls_image;
+	char *tls_kept;
+	char *tls_of[MAX_THREADS];
+	int64_t now;
+	struct heap heap_state;
+	char keys[4096];
+} w;
+
+static void *map(void *wish, size_t size)
+{
+	int fixed = wish ? MAP_FIXED_NOREPLACE : 0;
+	void *p = mmap(wish, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+
+	if (p == MAP_FAILED && wish)
+		return map(NULL, size);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int region_open(struct region *region, char *base, size_t size)
+{
+	region->base = base;
+	region->size = size;
+	region->cells = map(NULL, size * sizeof(struct cell));
+	region->borders = map(NULL, size / 8 + 1);
+	region->wide = map(NULL, size / 8 + 1);
+	region->objects = map(NULL, (size / 4 + 2) * sizeof(uint16_t));
+	if (!region->cells || !region->borders || !region->wide ||
+	    !region->objects)
+		return -ENOMEM;
+	return 0;
+}
+
+static void region_close(struct region *region)
+{
+	if (region->cells)
+		munmap(region->cells, region->size * sizeof(struct cell));
+	if (region->borders)
+		munmap(region->borders, region->size / 8 + 1);
+	if (region->wide)
+		munmap(region->wide, region->size / 8 + 1);
+	if (region->objects)
+		munmap(region->objects,
+		       (region->size / 4 + 2) * sizeof(uint16_t));
+	memset(region, 0, sizeof(*region));
+}
+
+/* ------------------------------------------------------- the object it is in */
+
+struct found {
+	uintptr_t address;
+	char *base;
+	size_t size;
+	char *tls;
+	size_t tls_size;
+	size_t tls_module;
+	bool found;
+};
+
+static void take_segments(const struct dl_phdr_info *info, struct found *found)
+{
+	uintptr_t low = 0, high = 0, relro = 0;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type == PT_LOAD && p->p_flags & PF_W) {
+			low = low && low < start ? low : start;
+			if (start + p->p_memsz > high)
+				high = start + p->p_memsz;
+		} else if (p->p_type == PT_GNU_RELRO) {
+			relro = start + p->p_memsz;
+		} else if (p->p_type == PT_TLS) {
+			found->tls_size = p->p_memsz;
+			found->tls_module = info->dlpi_tls_modid;
+			found->tls = info->dlpi_tls_data;
+		}
+	}
+	if (relro > low)
+		low = relro;
+	low = (low + 15) & ~(uintptr_t)15;
+	found->base = (char *)low;
+	found->size = high > low ? high - low : 0;
+}
+
+static int look_at(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct found *found = arg;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type == PT_LOAD &&
+		    found->address - info->dlpi_addr - p->p_vaddr < p->p_memsz) {
+			found->found = true;
+			take_segments(info, found);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+struct tls_index {
+	unsigned long module;
+	unsigned long offset;
+};
+void *__tls_get_addr(struct tls_index *index);
+
+static int find_object(const void *address, struct found *found)
+{
+	struct tls_index index;
+
+	memset(found, 0, sizeof(*found));
+	found->address = (uintptr_t)address;
+	dl_iterate_phdr(look_at, found);
+	if (!found->found || !found->size)
+		return explore_fail(-EINVAL, "the scenario is in no object");
+	if ((uintptr_t)&x - (uintptr_t)found->base < found->size)
+		return explore_fail(-EINVAL, "the scenario is not in a shared "
+				    "object of its own");
+	if (found->tls_size && !found->tls) {
+		index.module = found->tls_module;
+		index.offset = 0;
+		found->tls = __tls_get_addr(&index);
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- life */
+
+static int stacks_open(char *base)
+{
+	for (unsigned int i = 0; i < MAX_THREADS; i++)
+		if (mprotect(base + i * STACK_SPACING, GUARD_BYTES, PROT_NONE))
+			return -errno;
+	return 0;
+}
+
+void *stack_of(unsigned int thread)
+{
+	return regions[REGION_HEAP].base + HEAP_BYTES +
+	       thread * STACK_SPACING + GUARD_BYTES;
+}
+
+bool world_is_stack(const void *addr)
+{
+	return (size_t)((const char *)addr - regions[REGION_HEAP].base) -
+		       HEAP_BYTES < MAX_THREADS * STACK_SPACING;
+}
+
+static int copies_open(const struct found *found)
+{
+	w.image = malloc(found->size);
+	w.kept = malloc(found->size);
+	w.heap = map(NULL, HEAP_BYTES);
+	w.freed = malloc(w.freed_size);
+	w.stack = malloc(STACK_BYTES);
+	w.tls_image = malloc(found->tls_size + 1);
+	w.tls_kept = malloc(found->tls_size + 1);
+	if (!w.image || !w.kept || !w.heap || !w.freed || !w.stack ||
+	    !w.tls_image || !w.tls_kept)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < MAX_THREADS; i++) {
+		w.tls_of[i] = malloc(found->tls_size + 1);
+		if (!w.tls_of[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int world_open(struct uhmm_scenario *scenario)
+{
+	size_t size = HEAP_BYTES + MAX_THREADS * STACK_SPACING;
+	struct found found;
+	char *base;
+	int ret;
+
+	ret = find_object(scenario, &found);
+	if (ret)
+		return ret;
+	base = map(HEAP_WISH, size);
+	if (!base)
+		return -ENOMEM;
+	ret = region_open(&regions[REGION_HEAP], base, size);
+	if (!ret)
+		ret = region_open(&regions[REGION_DATA], found.base, found.size);
+	if (!ret)
+		ret = stacks_open(base + HEAP_BYTES);
+	heap_init(base, HEAP_BYTES);
+	heap_freed_map(&w.freed_size);
+	if (!ret)
+		ret = copies_open(&found);
+	if (ret)
+		return ret;
+	w.object = scenario;
+	w.tls = found.tls;
+	w.tls_size = found.tls_size;
+	memcpy(w.image, found.base, found.size);
+	memcpy(w.tls_image, w.tls, w.tls_size);
+	return 0;
+}
+
+void world_close(void)
+{
+	size_t size = HEAP_BYTES + MAX_THREADS * STACK_SPACING;
+
+	if (w.object) {
+		memcpy(regions[REGION_DATA].base, w.image,
+		       regions[REGION_DATA].size);
+		memcpy(w.tls, w.tls_image, w.tls_size);
+	}
+	if (regions[REGION_HEAP].base)
+		munmap(regions[REGION_HEAP].base, size);
+	for (unsigned int i = 0; i < REGIONS; i++)
+		region_close(&regions[i]);
+	free(w.image);
+	free(w.kept);
+	if (w.heap)
+		munmap(w.heap, HEAP_BYTES);
+	free(w.freed);
+	free(w.stack);
+	free(w.tls_image);
+	free(w.tls_kept);
+	for (unsigned int i = 0; i < MAX_THREADS; i++)
+		free(w.tls_of[i]);
+	memset(&w, 0, sizeof(w));
+}
+
+/* ------------------------------------------------- keep it, and put it back */
+
+void world_keep(void)
+{
+	char *top = (char *)stack_of(0) + STACK_BYTES;
+	void *keys;
+	size_t size;
+
+	w.sp = x.threads[0].sp;
+	w.stack_size = (size_t)(top - (char *)w.sp);
+	memcpy(w.stack, w.sp, w.stack_size);
+	memcpy(w.kept, regions[REGION_DATA].base, regions[REGION_DATA].size);
+	w.heap_state = *heap_state();
+	w.heap_used = w.heap_state.used;
+	memcpy(w.heap, regions[REGION_HEAP].base, w.heap_used);
+	memcpy(w.freed, heap_freed_map(&w.freed_size), w.freed_size);
+	memcpy(w.tls_kept, w.tls, w.tls_size);
+	w.now = x.now;
+	keys = keys_state(&size);
+	memcpy(w.keys, keys, size);
+}
+
+/* What was allocated since is zeroed when it is allocated again. */
+void world_restore(void)
+{
+	size_t freed_used = w.freed_size, size;
+	void *keys;
+
+	memcpy(regions[REGION_DATA].base, w.kept, regions[REGION_DATA].size);
+	memcpy(regions[REGION_HEAP].base, w.heap, w.heap_used);
+	if (heap_state()->used / 64 + 1 < freed_used)
+		freed_used = heap_state()->used / 64 + 1;
+	memcpy(heap_freed_map(&w.freed_size), w.freed, freed_used);
+	*heap_state() = w.heap_state;
+	memcpy(w.sp, w.stack, w.stack_size);
+	memcpy(w.tls, w.tls_kept, w.tls_size);
+	x.threads[0].sp = w.sp;
+	x.now = w.now;
+	keys = keys_state(&size);
+	memcpy(keys, w.keys, size);
+}
+
+/* Thread-local storage belongs to @from, and then to @to. */
+void tls_switch(unsigned int from, unsigned int to)
+{
+	if (!w.tls_size || from == to)
+		return;
+	memcpy(w.tls_of[from], w.tls, w.tls_size);
+	memcpy(w.tls, w.tls_of[to], w.tls_size);
+}
+
+void tls_fresh(unsigned int thread)
+{
+	memcpy(w.tls_of[thread], w.tls_image, w.tls_size);
+}
+
+bool world_is_tls(const void *addr)
+{
+	return (size_t)((const char *)addr - w.tls) < w.tls_size;
+}
+
+/* It belongs to the thread of the system, and means nothing across steps. */
+bool world_is_errno(const void *addr)
+{
+	return addr == (const void *)&errno;
+}
+
+/* ------------------------------------------------------------ states of it */
+
+size_t world_save_bytes(void)
+{
+	return regions[REGION_DATA].size + heap_state()->used +
+	       heap_state()->used / 64 + 1 + sizeof(struct heap) +
+	       MAX_THREADS * w.tls_size + sizeof(w.keys) + 64;
+}
+
+static char *put(char *to, const void *from, size_t size)
+{
+	memcpy(to, from, size);
+	return to + size;
+}
+
+size_t world_save(char *to)
+{
+	struct heap *heap = heap_state();
+	size_t ignored;
+	char *at = to;
+	void *keys;
+
+	memcpy(w.tls_of[x.self], w.tls, w.tls_size);
+	at = put(at, heap, sizeof(*heap));
+	at = put(at, regions[REGION_DATA].base, regions[REGION_DATA].size);
+	at = put(at, regions[REGION_HEAP].base, heap->used);
+	at = put(at, heap_freed_map(&ignored), heap->used / 64 + 1);
+	for (unsigned int i = 0; i < x.nthreads; i++)
+		at = put(at, w.tls_of[i], w.tls_size);
+	keys = keys_state(&ignored);
+	at = put(at, keys, ignored);
+	return (size_t)(at - to);
+}
+
+static const char *get(void *to, const char *from, size_t size)
+{
+	memcpy(to, from, size);
+	return from + size;
+}
+
+/* Threads have been put back before; x.self is who will run. */
+void world_load(const char *from)
+{
+	struct heap *heap = heap_state();
+	size_t ignored;
+	void *keys;
+
+	from = get(heap, from, sizeof(*heap));
+	from = get(regions[REGION_DATA].base, from, regions[REGION_DATA].size);
+	from = get(regions[REGION_HEAP].base, from, heap->used);
+	from = get(heap_freed_map(&ignored), from, heap->used / 64 + 1);
+	for (unsigned int i = 0; i < x.nthreads; i++)
+		from = get(w.tls_of[i], from, w.tls_size);
+	keys = keys_state(&ignored);
+	get(keys, from, ignored);
+	memcpy(w.tls, w.tls_of[x.self], w.tls_size);
+}
+
+uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
+{
+	const unsigned char *at = bytes;
+	uint64_t a = hash, b = ~hash, word[2];
+
+	for (; size >= 16; size -= 16, at += 16) {
+		memcpy(word, at, 16);
+		a = (a ^ word[0]) * 0x9e3779b97f4a7c15ULL;
+		b = (b ^ word[1]) * 0xc2b2ae3d27d4eb4fULL;
+		a ^= a >> 29;
+		b ^= b >> 31;
+	}
+	word[0] = word[1] = size;
+	memcpy(word, at, size);
+	a = (a ^ word[0]) * 0xff51afd7ed558ccdULL;
+	b = (b ^ word[1]) * 0xc4ceb9fe1a85ec53ULL;
+	return mix(a ^ (b << 17 | b >> 47));
+}
+
+uint64_t world_hash(void)
+{
+	struct heap *heap = heap_state();
+	uint64_t hash = hash_bytes(1, regions[REGION_DATA].base,
+				   regions[REGION_DATA].size);
+
+	return hash_bytes(hash, regions[REGION_HEAP].base, heap->used);
+}
+
+/* With what belongs to single threads, and what may not be used. */
+uint64_t world_hash_all(void)
+{
+	uint64_t hash = world_hash();
+	size_t size;
+	void *keys = keys_state(&size);
+
+	hash = hash_bytes(hash, heap_freed_map(&size),
+			  heap_state()->used / 64 + 1);
+	if (w.tls_size) {
+		memcpy(w.tls_of[x.self], w.tls, w.tls_size);
+		for (unsigned int i = 0; i < x.nthreads; i++)
+			hash = hash_bytes(hash, w.tls_of[i], w.tls_size);
+	}
+	keys_state(&size);
+	return hash_bytes(hash, keys, size);
+}

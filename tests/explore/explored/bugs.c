@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * One bug of each class that the explorer names, and what looks like it and is
+ * none.
+ */
+#include <assert.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <uhmm/explore.h>
+
+static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t n = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_cond_t c = PTHREAD_COND_INITIALIZER;
+static atomic_int flag, turn;
+static int plain;
+static int *heap;
+
+static void two(void *(*a)(void *), void *(*b)(void *))
+{
+	pthread_t t[2];
+
+	pthread_create(&t[0], NULL, a, NULL);
+	pthread_create(&t[1], NULL, b, NULL);
+	pthread_join(t[0], NULL);
+	pthread_join(t[1], NULL);
+}
+
+#define BUG(name, a, b, want) \
+	static void run_##name(void) \
+	{ \
+		two(a, b); \
+	} \
+	UHMM_SCENARIO(name, .run = run_##name, .bad = want)
+
+/* ------------------------------------------------------------------- races */
+static void *racer(void *arg)
+{
+	plain++;
+	return NULL;
+}
+BUG(race, racer, racer, "data race");
+
+static void *locked(void *arg)
+{
+	pthread_mutex_lock(&m);
+	plain++;
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+BUG(race_not, locked, locked, "");
+
+static void *reader(void *arg)
+{
+	pthread_rwlock_rdlock(&rw);
+	atomic_store(&turn, plain);
+	pthread_rwlock_unlock(&rw);
+	return NULL;
+}
+static void *writer(void *arg)
+{
+	pthread_rwlock_wrlock(&rw);
+	plain++;
+	pthread_rwlock_unlock(&rw);
+	return NULL;
+}
+BUG(rwlock_not, reader, writer, "");
+
+static void *bad_writer(void *arg)
+{
+	pthread_rwlock_rdlock(&rw);
+	plain++;
+	pthread_rwlock_unlock(&rw);
+	return NULL;
+}
+BUG(rwlock_race, reader, bad_writer, "data race");
+
+static void *publish(void *arg)
+{
+	plain = 1;
+	atomic_store_explicit(&flag, 1, memory_order_relaxed);
+	return NULL;
+}
+static void *publish_release(void *arg)
+{
+	plain = 1;
+	atomic_store_explicit(&flag, 1, memory_order_release);
+	return NULL;
+}
+static void *consume(void *arg)
+{
+	if (atomic_load_explicit(&flag, memory_order_acquire))
+		plain++;
+	return NULL;
+}
+BUG(race_relaxed, publish, consume, "data race");
+BUG(race_release_not, publish_release, consume, "");
+
+/* ------------------------------------------------------------------- memory */
+static void *user(void *arg)
+{
+	pthread_mutex_lock(&m);
+	*heap = 1;
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+static void *freer(void *arg)
+{
+	pthread_mutex_lock(&m);
+	free(heap);
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+static void run_uaf(void)
+{
+	heap = malloc(sizeof(*heap));
+	two(user, freer);
+}
+UHMM_SCENARIO(uaf, .run = run_uaf, .bad = "use after free");
+
+/* -------------------------------------------------------------------- locks */
+static void *lock_mn(void *arg)
+{
+	pthread_mutex_lock(&m);
+	pthread_mutex_lock(&n);
+	pthread_mutex_unlock(&n);
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+static void *lock_nm(void *arg)
+{
+	pthread_mutex_lock(&n);
+	pthread_mutex_lock(&m);
+	pthread_mutex_unlock(&m);
+	pthread_mutex_unlock(&n);
+	return NULL;
+}
+BUG(lock_order, lock_mn, lock_nm, "lock order");
+BUG(lock_order_not, lock_mn, lock_mn, "");
+
+/* Deadlock where no order of locks is wrong. */
+static void *wait_holding(void *arg)
+{
+	pthread_mutex_lock(&n);
+	pthread_mutex_lock(&m);
+	while (!flag)
+		pthread_cond_wait(&c, &m);
+	pthread_mutex_unlock(&m);
+	pthread_mutex_unlock(&n);
+	return NULL;
+}
+static void *wake_holding(void *arg)
+{
+	pthread_mutex_lock(&n);
+	pthread_mutex_unlock(&n);
+	pthread_mutex_lock(&m);
+	flag = 1;
+	pthread_cond_signal(&c);
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+BUG(held_wait, wait_holding, wake_holding, "lock held across a wait");
+
+static void *sleeper(void *arg)
+{
+	if (!flag) {
+		pthread_mutex_lock(&m);
+		pthread_cond_wait(&c, &m);
+		pthread_mutex_unlock(&m);
+	}
+	return NULL;
+}
+static void *waker(void *arg)
+{
+	flag = 1;
+	pthread_mutex_lock(&m);
+	pthread_cond_broadcast(&c);
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+BUG(lost_wakeup, sleeper, waker, "lost wakeup");
+
+static void *careful_sleeper(void *arg)
+{
+	pthread_mutex_lock(&m);
+	while (!flag)
+		pthread_cond_wait(&c, &m);
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+BUG(wakeup_not, careful_sleeper, waker, "");
+
+static void *no_sleep(void *arg)
+{
+	uhmm_no_sleep(true);
+	pthread_mutex_lock(&m);
+	pthread_mutex_unlock(&m);
+	uhmm_no_sleep(false);
+	return NULL;
+}
+BUG(sleeps, no_sleep, locked, "sleep where none is allowed");
+
+/* ---------------------------------------------------------------- for ever */
+static void *spin(void *arg)
+{
+	while (!flag)
+		sched_yield();
+	return NULL;
+}
+static void *forgets(void *arg)
+{
+	atomic_store(&turn, 1);
+	return NULL;
+}
+static void *sets(void *arg)
+{
+	flag = 1;
+	return NULL;
+}
+BUG(livelock, spin, forgets, "livelock");
+BUG(spin_not, spin, sets, "");
+
+static void *spin_hard(void *arg)
+{
+	while (!flag)
+		;
+	return NULL;
+}
+BUG(too_long, spin_hard, forgets, "too long");
+
+/* ------------------------------------------------------------------- others */
+static void *asserts(void *arg)
+{
+	assert(!flag);
+	return NULL;
+}
+BUG(assertion, asserts, sets, "assertion");
+
+static void *chooses(void *arg)
+{
+	uhmm_assert(uhmm_choose(7) != 5);
+	return NULL;
+}
+BUG(choice, chooses, sets, "assertion");
+
+/* It ends the same way whatever is chosen, so that all engines see all of it. */
+static void *chooses_not(void *arg)
+{
+	turn += 1 + (int)uhmm_choose(3) + (int)uhmm_choose(2);
+	return NULL;
+}
+BUG(choice_not, chooses_not, chooses_not, "");
+
+static void *reads(void *arg)
+{
+	char byte;
+
+	return (void *)(long)read(0, &byte, 1);
+}
+BUG(unknown_call, reads, sets, "unsupported");
+
+/* ----------------------------------------------------------- two-word cases */
+static pthread_key_t key;
+static __thread int local;
+static void *locals(void *arg)
+{
+	local++;
+	pthread_mutex_lock(&m);
+	assert(local == 1);
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+BUG(tls_not, locals, locals, "");
+static void key_gone(void *value)
+{
+	atomic_fetch_add(&turn, (int)(long)value);
+}
+static void *keyed(void *arg)
+{
+	pthread_setspecific(key, (void *)1L);
+	return NULL;
+}
+static void run_keys(void)
+{
+	pthread_key_create(&key, key_gone);
+	two(keyed, keyed);
+	uhmm_assert(turn == 2);
+}
+UHMM_SCENARIO(keys_not, .run = run_keys, .bad = "");
+
+static void *try_lock(void *arg)
+{
+	if (!pthread_mutex_trylock(&m)) {
+		plain++;
+		pthread_mutex_unlock(&m);
+	} else {
+		flag = 1;
+	}
+	return NULL;
+}
+static void run_trylock(void)
+{
+	two(try_lock, try_lock);
+	uhmm_assert(!flag);
+}
+UHMM_SCENARIO(trylock_fails, .run = run_trylock, .bad = "assertion");
