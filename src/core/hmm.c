@@ -144,8 +144,7 @@ static unsigned long value_of(const struct walk *walk,
 	case UHMM_PTE_SPECIAL:
 		return value | pte->pfn;
 	case UHMM_PTE_ZERO:
-		return (value & ~HMM_PFN_WRITE) |
-		       (pte->order ? pte->pfn : UHMM_ZERO_PFN);
+		return (value & ~HMM_PFN_WRITE) | UHMM_ZERO_PFN;
 	case UHMM_PTE_DEVICE_PRIVATE:
 		return pte->owner == walk->range->dev_private_owner ?
 		       value | pte->pfn : 0;
@@ -178,7 +177,9 @@ static int handle(struct walk *walk, unsigned long addr, unsigned long end,
 	if (pte->state == UHMM_PTE_POISON && pte->order >= UHMM_PMD_ORDER)
 		value = HMM_PFN_ERROR;
 out_fill:
-	fill(walk, addr, end, value, value & HMM_PFN_VALID ? 1 : 0);
+	/* There is one page of zeroes, and as many as are asked for of others. */
+	fill(walk, addr, end, value,
+	     value & HMM_PFN_VALID && pte->state != UHMM_PTE_ZERO ? 1 : 0);
 	return 0;
 }
 

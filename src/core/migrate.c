@@ -178,16 +178,16 @@ static struct migrate_vma one_frame(unsigned long *src, unsigned long *dst)
 	};
 }
 
-/* The entry for a frame that may go, locked and referenced; 0: it may not. */
+/*
+ * The entry for a frame that may go, which the caller has a reference to;
+ * locked now. 0: it may not, and the reference is given back.
+ */
 static unsigned long take_frame(unsigned long pfn)
 {
 	unsigned long mpfn = migrate_pfn(pfn) | MIGRATE_PFN_MIGRATE;
 	struct migrate_vma args = one_frame(&mpfn, NULL);
-	struct mm_struct *mm;
+	struct mm_struct *mm = uhmm_device_page_mm(pfn);
 
-	if (!uhmm_is_device_pfn(pfn) || !uhmm_device_page_get(pfn))
-		return 0;
-	mm = uhmm_device_page_mm(pfn);
 	if (!mm || !can_migrate(mm) || !uhmm_device_page_trylock(pfn)) {
 		uhmm_device_page_put(pfn);
 		return 0;
@@ -207,7 +207,9 @@ int migrate_device_pfns(unsigned long *src_pfns, unsigned long npages)
 		return -EINVAL;
 	check_might_sleep("migrate_device_pfns", CHECK_FROM);
 	for (i = 0; i < npages; i += n) {
-		src_pfns[i] = take_frame(src_pfns[i]);
+		src_pfns[i] = uhmm_is_device_pfn(src_pfns[i]) &&
+			      uhmm_device_page_get(src_pfns[i]) ?
+				      take_frame(src_pfns[i]) : 0;
 		n = src_pfns[i] & MIGRATE_PFN_COMPOUND ?
 		    1UL << UHMM_PMD_ORDER : 1;
 		for (k = 1; k < n && i + k < npages; k++)
@@ -270,8 +272,6 @@ int migrate_device_coherent_page(unsigned long pfn)
 	if (!device_page_is(pfn, MEMORY_DEVICE_COHERENT))
 		return -EINVAL;
 	src = take_frame(pfn);
-	/* The caller's reference was no reason to stay, whoever counted it. */
-	uhmm_device_page_put(pfn);
 	if (!src)
 		return ret;
 	ret = uhmm_page_alloc(uhmm_device_page_mm(pfn), 0, &to);

@@ -68,6 +68,13 @@ int gup_page(struct space *space, unsigned long addr, bool write, bool longterm,
 		return gup_page(space, addr, write, longterm, ret_pfn);
 	}
 	frame_ref(space, *ret_pfn);
+	if (longterm && frame_pfn_device(*ret_pfn)) {
+		model_drop(space);
+		ret = migrate_device_coherent_page(*ret_pfn);
+		model_retake(space);
+		return ret ? ret : gup_page(space, addr, write, longterm,
+					    ret_pfn);
+	}
 	if (longterm) {
 		frame_get(space, frame_head(space, *ret_pfn))->pins++;
 		space->has_pins = true;
