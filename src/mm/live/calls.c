@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What a system call does to the address space: which range a bracket around
+ * it covers, and with which event. For the patched places of G1 and the traps
+ * of G2. May run anywhere, see live.h: nothing is allocated.
+ *
+ * A change of a file reaches all places where the process has it mapped; they
+ * lie in one range from the first to the last of them.
+ */
+#include "calls.h"
+
+#include <errno.h>
+#include <linux/falloc.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "maps.h"
+#include "patch.h"
+
+#define MAX_IOV 64
+
+/* Newer than the headers may be; the same for all machines. */
+#define NR_PROCESS_MADVISE 440
+enum {
+	ADVICE_DONTNEED_LOCKED = 24,
+	ADVICE_COLLAPSE = 25,
+	ADVICE_SOFT_OFFLINE = 101,
+	ADVICE_GUARD_INSTALL = 102,
+};
+
+static unsigned long brk_now;
+
+/* ----------------------------------------------------------- what is covered */
+
+static void cover(struct live_call *call, unsigned long addr,
+		  unsigned long length, enum mmu_notifier_event event)
+{
+	if (!length || call->n == LIVE_CALL_BRACKETS)
+		return;
+	live_bracket_start(&call->brackets[call->n++], addr, length, event, 0);
+}
+
+static void cover_found(struct live_call *call, const struct live_extent *e,
+			enum mmu_notifier_event event)
+{
+	if (e->start < e->end)
+		cover(call, e->start, e->end - e->start, event);
+}
+
+/* Wherever the file is mapped. */
+static void cover_file(struct live_call *call, const struct stat *st)
+{
+	struct live_extent e;
+
+	if (S_ISREG(st->st_mode) && maps_find_file(st->st_dev, st->st_ino, &e))
+		cover_found(call, &e, MMU_NOTIFY_CLEAR);
+}
+
+/* ------------------------------------------------------------- call by call */
+
+static void at_mmap(struct live_call *call, const unsigned long *args)
+{
+	if (args[3] & MAP_FIXED && (args[3] & MAP_FIXED_NOREPLACE) !=
+					   MAP_FIXED_NOREPLACE)
+		cover(call, args[0], args[1], MMU_NOTIFY_UNMAP);
+}
+
+static void at_munmap(struct live_call *call, const unsigned long *args)
+{
+	cover(call, args[0], args[1], MMU_NOTIFY_UNMAP);
+}
+
+static void at_mremap(struct live_call *call, const unsigned long *args)
+{
+	unsigned long old = args[1], new = args[2], flags = args[3];
+
+	if (flags & MREMAP_FIXED)
+		cover(call, args[4], new, MMU_NOTIFY_UNMAP);
+	if (new >= old && !(flags & (MREMAP_MAYMOVE | MREMAP_FIXED)))
+		return;
+	/* What shrinks in place loses its tail alone. */
+	if (new < old && !(flags & MREMAP_FIXED))
+		cover(call, args[0] + new, old - new, MMU_NOTIFY_UNMAP);
+	else
+		cover(call, args[0], old, MMU_NOTIFY_UNMAP);
+}
+
+static void at_mprotect(struct live_call *call, const unsigned long *args)
+{
+	cover(call, args[0], args[1], MMU_NOTIFY_PROTECTION_VMA);
+}
+
+/* Advice under which pages go, or are exchanged for others. */
+static bool advice_clears(unsigned long advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_FREE:
+	case MADV_REMOVE:
+	case MADV_HWPOISON:
+	case ADVICE_SOFT_OFFLINE:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_PAGEOUT:
+	case ADVICE_DONTNEED_LOCKED:
+	case ADVICE_COLLAPSE:
+	case ADVICE_GUARD_INSTALL:
+		return true;
+	}
+	return false;
+}
+
+static void at_madvise(struct live_call *call, const unsigned long *args)
+{
+	struct live_extent e;
+
+	if (!advice_clears(args[2]))
+		return;
+	/* Punches the hole in the file: all that map it see it. */
+	if (args[2] == MADV_REMOVE && maps_find_same(args[0], &e))
+		cover_found(call, &e, MMU_NOTIFY_CLEAR);
+	else
+		cover(call, args[0], args[1], MMU_NOTIFY_CLEAR);
+}
+
+/* Ours or another's: the range of one that is not ours costs no more. */
+static void at_process_madvise(struct live_call *call,
+			       const unsigned long *args)
+{
+	struct live_extent e = { ~0UL, 0 };
+	struct iovec iov[MAX_IOV];
+	struct iovec local = { iov, sizeof(iov) }, remote;
+	size_t n = args[2] < MAX_IOV ? args[2] : MAX_IOV;
+
+	if (!advice_clears(args[3]))
+		return;
+	local.iov_len = n * sizeof(*iov);
+	remote.iov_base = (void *)args[1];
+	remote.iov_len = local.iov_len;
+	/* A bad pointer is the kernel's to refuse. */
+	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		extent_add(&e, (unsigned long)iov[i].iov_base,
+			   (unsigned long)iov[i].iov_base + iov[i].iov_len);
+	if (args[2] > MAX_IOV)
+		extent_add(&e, 0, ~0UL);
+	cover_found(call, &e, MMU_NOTIFY_CLEAR);
+}
+
+static void at_brk(struct live_call *call, const unsigned long *args)
+{
+	unsigned long now = READ_ONCE(brk_now);
+
+	if (!now) {
+		unsigned long ask[6] = { 0 };
+
+		now = (unsigned long)live_raw_syscall(SYS_brk, ask);
+	}
+	if (args[0] && args[0] < now)
+		cover(call, args[0], now - args[0], MMU_NOTIFY_UNMAP);
+}
+
+static void at_shmat(struct live_call *call, const unsigned long *args)
+{
+	struct shmid_ds ds;
+
+	if (args[2] & SHM_REMAP && !shmctl((int)args[0], IPC_STAT, &ds))
+		cover(call, args[1], ds.shm_segsz, MMU_NOTIFY_UNMAP);
+}
+
+static void at_shmdt(struct live_call *call, const unsigned long *args)
+{
+	struct live_extent e;
+
+	if (maps_find_same(args[0], &e))
+		cover_found(call, &e, MMU_NOTIFY_UNMAP);
+}
+
+static void at_ftruncate(struct live_call *call, const unsigned long *args)
+{
+	struct stat st;
+
+	if (!fstat((int)args[0], &st) && st.st_size > (off_t)args[1])
+		cover_file(call, &st);
+}
+
+static void at_truncate(struct live_call *call, const unsigned long *args)
+{
+	struct stat st;
+
+	if (!stat((const char *)args[0], &st) && st.st_size > (off_t)args[1])
+		cover_file(call, &st);
+}
+
+static void at_fallocate(struct live_call *call, const unsigned long *args)
+{
+	struct stat st;
+
+	if (args[1] & ~(unsigned long)FALLOC_FL_KEEP_SIZE &&
+	    !fstat((int)args[0], &st))
+		cover_file(call, &st);
+}
+
+/* A copy: what was writable is so no more, in the parent. */
+static void at_clone(struct live_call *call, const unsigned long *args)
+{
+	if (!(args[0] & CLONE_VM))
+		cover(call, 0, ~0UL, MMU_NOTIFY_PROTECTION_PAGE);
+}
+
+static void at_clone3(struct live_call *call, const unsigned long *args)
+{
+	/* The flags come first, and libc has just written them. */
+	if (args[1] >= sizeof(unsigned long))
+		at_clone(call, (const unsigned long *)args[0]);
+}
+
+static const struct {
+	long nr;
+	void (*at)(struct live_call *call, const unsigned long *args);
+} table[] = {
+	{ SYS_munmap, at_munmap },
+	{ SYS_mmap, at_mmap },
+	{ SYS_madvise, at_madvise },
+	{ SYS_mprotect, at_mprotect },
+	{ SYS_brk, at_brk },
+	{ SYS_mremap, at_mremap },
+	{ SYS_pkey_mprotect, at_mprotect },
+	{ SYS_ftruncate, at_ftruncate },
+	{ SYS_truncate, at_truncate },
+	{ SYS_fallocate, at_fallocate },
+	{ SYS_clone, at_clone },
+	{ SYS_clone3, at_clone3 },
+	{ SYS_shmat, at_shmat },
+	{ SYS_shmdt, at_shmdt },
+	{ SYS_remap_file_pages, at_munmap },
+	{ NR_PROCESS_MADVISE, at_process_madvise },
+};
+
+/* -------------------------------------------------------------------- around */
+
+void live_call_before(struct live_call *call, long nr,
+		      const unsigned long *args)
+{
+	int saved = errno;
+
+	call->n = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].nr != nr)
+			continue;
+		table[i].at(call, args);
+		break;
+	}
+	errno = saved;
+}
+
+void live_call_after(struct live_call *call, long nr, long ret)
+{
+	if (nr == SYS_brk)
+		WRITE_ONCE(brk_now, (unsigned long)ret);
+	while (call->n)
+		live_bracket_end(&call->brackets[--call->n]);
+}
+
+long live_patched_call(long nr, const unsigned long *args)
+{
+	struct live_call call;
+	long ret;
+
+	live_call_before(&call, nr, args);
+	ret = live_raw_syscall(nr, args);
+	live_call_after(&call, nr, ret);
+	return ret;
+}
+
+/* One clone at a time in a thread; its child has a copy, or needs none. */
+static __thread struct live_call cloning
+	__attribute__((tls_model("initial-exec")));
+
+void live_patched_fork(long nr, const unsigned long *args)
+{
+	live_call_before(&cloning, nr, args);
+}
+
+void live_patched_forked(void)
+{
+	live_call_after(&cloning, SYS_clone, 0);
+}

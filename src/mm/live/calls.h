@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Brackets around a system call, by its number. See calls.c. */
+#ifndef LIVE_CALLS_H
+#define LIVE_CALLS_H
+
+#include "live.h"
+
+#define LIVE_CALL_BRACKETS 2
+
+/* The brackets open around a call. */
+struct live_call {
+	unsigned int n;
+	struct live_bracket brackets[LIVE_CALL_BRACKETS];
+};
+
+/* Both keep errno. @ret is what the system call returned. */
+void live_call_before(struct live_call *call, long nr,
+		      const unsigned long *args);
+void live_call_after(struct live_call *call, long nr, long ret);
+
+#endif

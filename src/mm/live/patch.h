@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * G1: the system calls in libc and ld.so that change the address space go
+ * through us. See patch.c.
+ */
+#ifndef MM_LIVE_PATCH_H
+#define MM_LIVE_PATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define LIVE_SITES 64
+
+/**
+ * struct live_site - a place that was patched
+ * @addr: of the instruction
+ * @was: its bytes before
+ * @is: its bytes now
+ */
+struct live_site {
+	unsigned char *addr;
+	unsigned char was[8];
+	unsigned char is[8];
+};
+
+/**
+ * struct live_code - code that is looked through for system calls
+ * @name: for reports
+ * @start: first byte
+ * @end: first byte behind it
+ * @page: where stubs for it go; NULL: not made yet
+ */
+struct live_code {
+	const char *name;
+	unsigned char *start;
+	unsigned char *end;
+	struct stub_page *page;
+};
+
+/**
+ * struct live_patch - what was done
+ * @nsites: how many of @sites
+ * @reason: why it was refused; empty: it was not
+ * @sites: the places
+ */
+struct live_patch {
+	unsigned int nsites;
+	char reason[160];
+	struct live_site sites[LIVE_SITES];
+};
+
+/*
+ * Patch libc and ld.so. Once for a process, by a thread that is alone. 0;
+ * -EOPNOTSUPP: nothing was changed, &live_patch.reason says why.
+ */
+int live_patch_install(void);
+extern struct live_patch live_patch;
+
+/* Do all places still have our code? Names one that has not. */
+bool live_patch_intact(void);
+
+/*
+ * patch_ARCHITECTURE.c: can it be done here; find the places in @code and
+ * prepare them; make the stubs ready to run. 0, or -EOPNOTSUPP with the reason.
+ */
+int live_patch_machine(void);
+int live_patch_code(struct live_code *code);
+int live_patch_seal(struct live_code *code);
+
+/* For those: say why not. Returns -EOPNOTSUPP. */
+int live_patch_refuse(const char *fmt, ...)
+	__attribute__((format(printf, 1, 2)));
+
+/* What the patched places call: the system call with a bracket around it. */
+long live_patched_call(long nr, const unsigned long *args);
+void live_patched_fork(long nr, const unsigned long *args);
+void live_patched_forked(void);
+
+/* A system call that is not looked at, by no function that is patched. */
+long live_raw_syscall(long nr, const unsigned long *args);
+
+#endif

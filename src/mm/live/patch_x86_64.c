@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * G1 for x86-64: where the system calls are, and the stubs.
+ *
+ * A system call leaves all registers alone but three, and so must what stands
+ * in its place: compiled code may keep a vector across it. Where the call is
+ * all that the function does, vectors are nobody's, and are not saved.
+ */
+#include "patch.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+#define REACH (1UL << 30)
+#define MOV_EAX 0xb8
+#define JMP 0xe9
+
+/* How a place is treated. */
+enum kind {
+	KIND_PLAIN,	/* all that the function does */
+	KIND_VECTOR,	/* in the middle of compiled code */
+	KIND_CLONE,	/* may return on another stack */
+	KIND_ANY,	/* syscall(): any number */
+};
+
+extern const char live_patch_enter[], live_patch_enter_vector[];
+extern const char live_patch_fork[], live_patch_forked[];
+
+/*
+ * Called from a stub with the number in rax and the arguments where the system
+ * call wants them; returns with what it returned in rax, and all else as it
+ * was, but rcx and r11. 0xe6: SSE, AVX and the three parts of AVX-512.
+ */
+__asm__(
+".pushsection .text\n"
+".macro save_arguments\n"
+"	push %rbp\n"
+"	mov %rsp, %rbp\n"
+"	push %r9\n"
+"	push %r8\n"
+"	push %r10\n"
+"	push %rdx\n"
+"	push %rsi\n"
+"	push %rdi\n"
+"	mov %rax, %rdi\n"
+"	mov %rsp, %rsi\n"
+"	and $-64, %rsp\n"
+".endm\n"
+".macro restore_arguments\n"
+"	lea -48(%rbp), %rsp\n"
+"	pop %rdi\n"
+"	pop %rsi\n"
+"	pop %rdx\n"
+"	pop %r10\n"
+"	pop %r8\n"
+"	pop %r9\n"
+"	pop %rbp\n"
+"	ret\n"
+".endm\n"
+".globl live_patch_enter, live_patch_enter_vector\n"
+".globl live_patch_fork, live_patch_forked\n"
+".hidden live_patch_enter, live_patch_enter_vector\n"
+".hidden live_patch_fork, live_patch_forked\n"
+"live_patch_enter:\n"
+"	save_arguments\n"
+"	call live_patched_call\n"
+"	restore_arguments\n"
+"live_patch_enter_vector:\n"
+"	save_arguments\n"
+"	sub $2752, %rsp\n"
+"	xor %eax, %eax\n"
+"	mov %rax, 512(%rsp)\n"
+"	mov %rax, 520(%rsp)\n"
+"	mov %rax, 528(%rsp)\n"
+"	mov %rax, 536(%rsp)\n"
+"	mov %rax, 544(%rsp)\n"
+"	mov %rax, 552(%rsp)\n"
+"	mov %rax, 560(%rsp)\n"
+"	mov %rax, 568(%rsp)\n"
+"	mov $0xe6, %eax\n"
+"	xor %edx, %edx\n"
+"	xsave (%rsp)\n"
+"	call live_patched_call\n"
+"	mov %rax, %r11\n"
+"	mov $0xe6, %eax\n"
+"	xor %edx, %edx\n"
+"	xrstor (%rsp)\n"
+"	mov %r11, %rax\n"
+"	restore_arguments\n"
+/* Before a clone: all registers as they were. */
+"live_patch_fork:\n"
+"	save_arguments\n"
+"	call live_patched_fork\n"
+"	restore_arguments\n"
+/* Behind it, in the parent: rax too. */
+"live_patch_forked:\n"
+"	save_arguments\n"
+"	push %rdi\n"
+"	push %rdi\n"
+"	call live_patched_forked\n"
+"	pop %rax\n"
+"	restore_arguments\n"
+".popsection\n");
+
+long live_raw_syscall(long nr, const unsigned long *args)
+{
+	register unsigned long r10 __asm__("r10") = args[3];
+	register unsigned long r8 __asm__("r8") = args[4];
+	register unsigned long r9 __asm__("r9") = args[5];
+	long ret;
+
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "0"(nr), "D"(args[0]), "S"(args[1]), "d"(args[2]),
+			   "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+int live_patch_machine(void)
+{
+	unsigned int a, b, c = 0, d;
+
+	/* In long calls the vectors are saved with XSAVE. */
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
+		return live_patch_refuse("the processor has no XSAVE");
+	return 0;
+}
+
+/* ------------------------------------------------------------------- stubs
+ * One page for each object, within reach of its code: the entries' addresses
+ * and the bits of the numbers that syscall() is to look at, then the stubs.
+ */
+
+struct stub_page {
+	const void *enter, *enter_vector, *fork, *forked;
+	unsigned long numbers[8];
+	unsigned long used;
+	unsigned char code[PAGE - 5 * sizeof(void *) - 64];
+};
+
+_Static_assert(sizeof(struct stub_page) == PAGE, "a page");
+
+static const short bracketed[] = {
+	SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk,
+	SYS_shmat, SYS_shmdt, SYS_ftruncate, SYS_truncate, SYS_fallocate,
+	SYS_remap_file_pages, SYS_pkey_mprotect, 440 /* process_madvise */,
+};
+
+static struct stub_page *map_near(const unsigned char *start)
+{
+	unsigned long text = (unsigned long)start & -PAGE;
+	unsigned long at;
+	void *p;
+
+	for (at = text - PAGE; at > PAGE && text - at < REACH; at -= 16 * PAGE) {
+		p = mmap((void *)at, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			 0);
+		if (p == (void *)at)
+			return p;
+		if (p != MAP_FAILED)
+			munmap(p, PAGE);
+	}
+	return NULL;
+}
+
+static unsigned char *put(unsigned char *code, const void *bytes, size_t n)
+{
+	memcpy(code, bytes, n);
+	return code + n;
+}
+
+/* @opcode, and how far it is from its end to @to. */
+static unsigned char *put_relative(unsigned char *code, const void *opcode,
+				   size_t n, const void *to)
+{
+	int distance;
+
+	code = put(code, opcode, n);
+	distance = (int)((const unsigned char *)to - (code + 4));
+	return put(code, &distance, 4);
+}
+
+#define PUT(code, ...)                                                     \
+	put(code, (const unsigned char[]){ __VA_ARGS__ },                  \
+	    sizeof((const unsigned char[]){ __VA_ARGS__ }))
+#define PUT_TO(code, to, ...)                                              \
+	put_relative(code, (const unsigned char[]){ __VA_ARGS__ },         \
+		     sizeof((const unsigned char[]){ __VA_ARGS__ }), to)
+
+/* Below the red zone, then call what *@entry points to. */
+static unsigned char *put_call(unsigned char *code, const void *const *entry)
+{
+	code = PUT(code, 0x48, 0x8d, 0x64, 0x24, 0x80);	/* lea -128(%rsp),%rsp */
+	code = PUT_TO(code, entry, 0xff, 0x15);		/* call *entry(%rip) */
+	return PUT(code, 0x48, 0x8d, 0xa4, 0x24, 0x80, 0, 0, 0);
+}
+
+static unsigned char *put_back(unsigned char *code,
+			       const struct live_site *site)
+{
+	return PUT_TO(code, site->addr + 7, JMP);	/* behind the trap */
+}
+
+/* The stub for @site; returns where the next one goes. */
+static unsigned char *put_stub(struct stub_page *page, unsigned char *code,
+			       const struct live_site *site, enum kind kind)
+{
+	/* The instruction that was there: the number, or the sixth argument. */
+	code = put(code, site->was, 5);
+	switch (kind) {
+	case KIND_ANY:
+		/* cmp $511,%rax; ja 1f; bt %rax,numbers; jc 2f; 1: syscall */
+		code = PUT(code, 0x48, 0x3d, 0xff, 0x01, 0, 0, 0x77, 0x0a);
+		code = PUT_TO(code, page->numbers, 0x48, 0x0f, 0xa3, 0x05);
+		code = PUT(code, 0x72, 0x07, 0x0f, 0x05);
+		code = put_back(code, site);		/* 2: */
+		code = put_call(code, &page->enter);
+		break;
+	case KIND_CLONE:
+		code = put_call(code, &page->fork);
+		code = put(code, site->was, 5);
+		/* syscall; test %rax,%rax; jne 1f */
+		code = PUT(code, 0x0f, 0x05, 0x48, 0x85, 0xc0, 0x75, 0x05);
+		code = put_back(code, site);		/* 1: */
+		code = put_call(code, &page->forked);
+		break;
+	default:
+		code = put_call(code, kind == KIND_PLAIN ? &page->enter :
+							   &page->enter_vector);
+	}
+	return put_back(code, site);
+}
+
+/* ---------------------------------------------------------------- the places */
+
+static bool is_bracketed(unsigned int nr)
+{
+	for (size_t i = 0; i < sizeof(bracketed) / sizeof(bracketed[0]); i++)
+		if (bracketed[i] == (short)nr)
+			return true;
+	return false;
+}
+
+/* What @code is, if it is five bytes and a trap that we know; false: it is not. */
+static bool look_at(const unsigned char *code, const unsigned char *start,
+		    enum kind *ret_kind)
+{
+	static const unsigned char any[] = { 0x4c, 0x8b, 0x4c, 0x24, 0x08 };
+	static const unsigned char test[] = { 0x48, 0x85, 0xc0 };
+	static const unsigned char endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	unsigned int nr;
+
+	if (code[5] != 0x0f || code[6] != 0x05)
+		return false;
+	if (!memcmp(code, any, sizeof(any))) {
+		*ret_kind = KIND_ANY;
+		return true;
+	}
+	memcpy(&nr, code + 1, sizeof(nr));
+	if (code[0] != MOV_EAX)
+		return false;
+	if (nr == SYS_clone || nr == SYS_clone3) {
+		*ret_kind = memcmp(code + 7, test, sizeof(test)) ? KIND_VECTOR :
+								   KIND_CLONE;
+		return true;
+	}
+	*ret_kind = code == start ||
+		    (code == start + 4 && !memcmp(start, endbr64, 4)) ?
+			    KIND_PLAIN : KIND_VECTOR;
+	return is_bracketed(nr);
+}
+
+static struct stub_page *make_page(struct live_code *code)
+{
+	struct stub_page *page = map_near(code->start);
+
+	if (!page)
+		return NULL;
+	page->enter = live_patch_enter;
+	page->enter_vector = live_patch_enter_vector;
+	page->fork = live_patch_fork;
+	page->forked = live_patch_forked;
+	for (size_t i = 0; i < sizeof(bracketed) / sizeof(bracketed[0]); i++)
+		page->numbers[bracketed[i] / 64] |= 1UL << bracketed[i] % 64;
+	return page;
+}
+
+static int patch_place(struct live_code *code, unsigned char *addr,
+		       enum kind kind)
+{
+	unsigned char *stub = code->page->code + code->page->used;
+	struct live_site *site;
+	int distance;
+
+	if (live_patch.nsites == LIVE_SITES ||
+	    stub + 96 > (unsigned char *)(code->page + 1))
+		return live_patch_refuse("%s has more system calls than are expected",
+					 code->name);
+	site = &live_patch.sites[live_patch.nsites++];
+	site->addr = addr;
+	memcpy(site->was, addr, sizeof(site->was));
+	memcpy(site->is, addr, sizeof(site->is));
+	distance = (int)(stub - (addr + 5));
+	site->is[0] = JMP;
+	memcpy(site->is + 1, &distance, sizeof(distance));
+	code->page->used = (unsigned long)(put_stub(code->page, stub, site,
+						    kind) -
+					   code->page->code);
+	return 0;
+}
+
+int live_patch_code(struct live_code *code)
+{
+	unsigned char *at = code->start;
+	enum kind kind;
+	int ret = 0;
+
+	if (!code->page)
+		code->page = make_page(code);
+	if (!code->page)
+		return live_patch_refuse("no free page within reach of %s",
+					 code->name);
+	while (!ret &&
+	       (at = memmem(at, (size_t)(code->end - at), "\x0f\x05", 2))) {
+		if (at - code->start >= 5 &&
+		    look_at(at - 5, code->start, &kind))
+			ret = patch_place(code, at - 5, kind);
+		at += 2;
+	}
+	return ret;
+}
+
+int live_patch_seal(struct live_code *code)
+{
+	if (mprotect(code->page, PAGE, PROT_READ | PROT_EXEC))
+		return live_patch_refuse("new code cannot be made executable: %s",
+					 strerror(errno));
+	return 0;
+}
