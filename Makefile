@@ -15,7 +15,7 @@ all: build
 
 help:
 	@echo 'make            configure and build into $(BUILD)/'
-	@echo 'make run        build and run the first example'
+	@echo 'make run        build; a real compiler under uhmm run'
 	@echo 'make test       all tests; the last line is the count'
 	@echo 'make soak       the long tests'
 	@echo 'make lint       the lints alone'
@@ -35,9 +35,11 @@ deps-bench:
 	@scripts/deps.sh build bench
 
 run: build
-	@echo 'Running $(BUILD)/examples/01-first-mirror: a device page table' \
-		'that two threads keep coherent (examples/01-first-mirror.c).' >&2
-	@$(BUILD)/examples/01-first-mirror
+	@echo 'A compiler under $(BUILD)/uhmm run: a device mirrors its memory' \
+		'while it compiles src/core/mmu_notifier.c.' >&2
+	@$(BUILD)/uhmm run -- cc -std=gnu11 -O2 -D_GNU_SOURCE \
+		'-DUHMM_PROBES_H="lib/probes_none.h"' -Iinclude -Isrc \
+		-c src/core/mmu_notifier.c -o $(BUILD)/run.o
 
 test: deps-test build
 	@scripts/run_tests.py --build-dir $(BUILD)

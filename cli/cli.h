@@ -7,6 +7,7 @@
 /* What a command ends with; see EXIT STATUS in uhmm(1). */
 enum {
 	EXIT_HOLDS = 0,
+	EXIT_CANNOT_TELL = 125,
 	EXIT_INTERNAL = 128,
 	EXIT_USAGE = 129,
 };
@@ -28,6 +29,7 @@ struct command {
 };
 
 extern const struct command cmd_features;
+extern const struct command cmd_run;
 extern const struct command cmd_version;
 
 /*

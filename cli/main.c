@@ -22,6 +22,7 @@ static const struct command cmd_help = {
 static const struct command *const commands[] = {
 	&cmd_features,
 	&cmd_help,
+	&cmd_run,
 	&cmd_version,
 };
 

@@ -3,11 +3,13 @@
 #define UHMM_CLI_OUT_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 /*
  * Prints @object, and frees it, as one line with "schema": 1 first. Returns
  * the exit status; NULL (no memory) is an internal error.
  */
+int print_json_to(FILE *out, json_t *object);
 int print_json(json_t *object);
 
 #endif

@@ -12,7 +12,8 @@ packages_for()
 	build)	echo gcc libc6-dev make meson ninja-build pkg-config python3 \
 			libjansson-dev libcmocka-dev ;;
 	test)	echo g++ binutils mandoc universal-ctags valgrind \
-			systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev ;;
+			systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev \
+			bash git sqlite3 tar xz-utils ;;
 	bench)	echo valgrind liburcu8 ;;
 	ci)	echo git clang clang-19 libclang-rt-dev libclang-rt-19-dev \
 			gcc-aarch64-linux-gnu libc6-dev-arm64-cross \

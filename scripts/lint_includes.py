@@ -28,6 +28,7 @@ RULES = {
     'src/rcache': ([r'include/', r'src/lib/', r'src/sync/'], 'no threads'),
     # Scenarios and what runs them agree on one public header.
     'src/explore': ([r'include/uhmm/explore\.h$', r'src/lib/'], 'all'),
+    'src/agent': ([r'include/', r'src/mm/live/', r'src/sync/'], 'all'),
     'src/drivers': ([r'include/'], 'all'),
     'cli': ([r'include/', r'src/explore/(explore|trace)\.h$'], 'all'),
     'examples': ([r'include/'], 'all'),

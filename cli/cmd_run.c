@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * uhmm run: a real program, its memory shared with a device and kept coherent.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uhmm/live.h>
+
+#include "cli.h"
+#include "run.h"
+
+static bool parse_device(const char *text, struct run_options *options)
+{
+	options->deaf = !strcmp(text, "checker,deaf");
+	options->device = BOARD_CHECKER;
+	return options->deaf || !strcmp(text, "checker");
+}
+
+static bool parse_guarantee(const char *text, struct run_options *options)
+{
+	if (strlen(text) != 2 || text[0] != 'G' || text[1] < '0' ||
+	    text[1] > '2')
+		return false;
+	options->guarantee = text[1] - '0';
+	return true;
+}
+
+static bool parse_exitcode(const char *text, struct run_options *options)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (*end || end == text || n < 1 || n > 255)
+		return false;
+	options->error_exitcode = (int)n;
+	return true;
+}
+
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "device", required_argument, NULL, 'd' },
+	{ "guarantee", required_argument, NULL, 'g' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "error-exitcode", required_argument, NULL, 'e' },
+	{ 0 },
+};
+
+static const char *option_name(int c)
+{
+	const struct option *option = long_options;
+
+	while (option->name && option->val != c)
+		option++;
+	return option->name;
+}
+
+/* -1 to go on, else the exit status. */
+static int parse(int argc, char **argv, struct run_options *options)
+{
+	int c;
+	bool ok;
+
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "+:hj", long_options, NULL)) != -1) {
+		ok = true;
+		switch (c) {
+		case 'h':
+			print_usage(&cmd_run);
+			return EXIT_HOLDS;
+		case 'j':
+			options->json = true;
+			break;
+		case 'd':
+			ok = parse_device(optarg, options);
+			break;
+		case 'g':
+			ok = parse_guarantee(optarg, options);
+			break;
+		case 'o':
+			options->output = optarg;
+			break;
+		case 'e':
+			ok = parse_exitcode(optarg, options);
+			break;
+		case ':':
+			return usage_error("run", "option '%s' needs a value",
+					   argv[optind - 1]);
+		default:
+			return usage_error("run", "unknown option '%s'",
+					   argv[optind - 1]);
+		}
+		if (!ok)
+			return usage_error("run", "option '%s' does not take '%s'",
+					   option_name(c), optarg);
+	}
+	if (optind == argc)
+		return usage_error("run", "which program?");
+	options->program = argv + optind;
+	return -1;
+}
+
+static int fail(const char *what, int error)
+{
+	fprintf(stderr, "uhmm run: %s: %s\n", what, strerror(error));
+	return EXIT_INTERNAL;
+}
+
+/* The findings' status wins over the program's where that is asked for. */
+static int finish(const struct run_options *options,
+		  const struct run_board *board, const struct run_result *result)
+{
+	FILE *out = options->output ? fopen(options->output, "we") : stderr;
+	struct board_counts sum;
+	int status;
+
+	if (!out)
+		return fail(options->output, errno);
+	status = options->json ?
+			 report_json(out, options, board->board, result) :
+			 report_text(out, options, board->board, result);
+	if (out != stderr ? fclose(out) : fflush(out))
+		return fail(options->output ? options->output : "stderr",
+			    errno);
+	if (status)
+		return status;
+	report_sum(board->board, &sum);
+	if (options->error_exitcode && sum.stale)
+		return options->error_exitcode;
+	return pass_status(result->status);
+}
+
+static int run_run(int argc, char **argv)
+{
+	struct run_options options = { .guarantee = UHMM_G1 };
+	struct run_result result = { 0 };
+	struct run_board board = { 0 };
+	char reason[512];
+	int status = parse(argc, argv, &options);
+
+	if (status >= 0)
+		return status;
+	if (!program_check(options.program[0], reason, sizeof(reason))) {
+		fprintf(stderr, "uhmm run: %s\n", reason);
+		return EXIT_CANNOT_TELL;
+	}
+	if (!program_preload())
+		return fail("libuhmm-preload.so", ENOENT);
+	status = board_make(&board, &options);
+	if (status)
+		return fail("the board", status);
+	status = launch(&options, &board, &result);
+	if (status) {
+		fprintf(stderr, "uhmm run: %s: %s\n", options.program[0],
+			strerror(status));
+		return EXIT_CANNOT_TELL;
+	}
+	return finish(&options, &board, &result);
+}
+
+const struct command cmd_run = {
+	.name = "run",
+	.summary = "run a program with its memory shared with a device",
+	.usage = "[OPTION...] [--] PROGRAM [ARGUMENT...]",
+	.details =
+		"\n"
+		"The device mirrors what the program has in memory, reads it all the time\n"
+		"and finds out whether it was right to. The summary is on stderr when the\n"
+		"program has ended; the exit status is the program's.\n"
+		"\n"
+		"  --device checker        what mirrors (the default)\n"
+		"  --device checker,deaf   the same, deaf to 1 of 100 invalidations:\n"
+		"                          must find stale entries\n"
+		"  --guarantee G0|G1|G2    how changes are seen, see uhmm(1); default G1\n"
+		"  --error-exitcode=N      exit with N if anything stale was used\n"
+		"  --json                  one JSON object a line, each with \"schema\": 1\n"
+		"  --output FILE           the summary goes there\n",
+	.run = run_run,
+};

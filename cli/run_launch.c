@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Start the program, wait for it, end as it did. Signals from the terminal reach
+ * the program itself; those sent to the tool alone are handed on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "run.h"
+
+static volatile sig_atomic_t program_pid;
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t children_ns(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_CHILDREN, &u);
+	return ((uint64_t)u.ru_utime.tv_sec + (uint64_t)u.ru_stime.tv_sec) *
+		       1000000000 +
+	       ((uint64_t)u.ru_utime.tv_usec + (uint64_t)u.ru_stime.tv_usec) *
+		       1000;
+}
+
+static void hand_on(int sig)
+{
+	if (program_pid > 0)
+		kill(program_pid, sig);
+}
+
+/* Ours until the program has ended; its own are what they were. */
+static void set_signals(struct sigaction *old)
+{
+	static const int passed[] = { SIGTERM, SIGHUP };
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	struct sigaction on = { .sa_handler = hand_on,
+				.sa_flags = SA_RESTART };
+
+	sigaction(SIGINT, &ignore, &old[0]);
+	sigaction(SIGQUIT, &ignore, &old[1]);
+	for (int i = 0; i < 2; i++)
+		sigaction(passed[i], &on, &old[2 + i]);
+}
+
+static void restore_signals(const struct sigaction *old)
+{
+	static const int all[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
+
+	for (int i = 0; i < 4; i++)
+		sigaction(all[i], &old[i], NULL);
+}
+
+/* In front of what is preloaded already. */
+static int set_environment(const struct run_board *board)
+{
+	const char *preload = program_preload(), *old = getenv("LD_PRELOAD");
+	char *all;
+	int ret;
+
+	if (!preload)
+		return ENOENT;
+	all = malloc(strlen(preload) + (old ? strlen(old) : 0) + 2);
+	if (!all)
+		return ENOMEM;
+	strcpy(all, preload);
+	if (old && *old) {
+		strcat(all, ":");
+		strcat(all, old);
+	}
+	ret = setenv("LD_PRELOAD", all, 1) ||
+	      setenv(BOARD_ENV, board->path, 1) ? errno : 0;
+	free(all);
+	return ret;
+}
+
+/* In the child; @report: how the parent learns that it did not start. */
+static void __attribute__((noreturn))
+start(const struct run_options *options, const struct run_board *board,
+      int report)
+{
+	int error = set_environment(board);
+
+	if (!error) {
+		execvp(options->program[0], options->program);
+		error = errno;
+	}
+	while (write(report, &error, sizeof(error)) < 0 && errno == EINTR)
+		;
+	_exit(127);
+}
+
+int launch(const struct run_options *options, const struct run_board *board,
+	   struct run_result *ret_result)
+{
+	uint64_t began = now_ns(), cpu = children_ns();
+	struct sigaction old[4];
+	int pipe_fds[2], error = 0;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC))
+		return errno;
+	set_signals(old);
+	pid = fork();
+	if (!pid) {
+		restore_signals(old);
+		start(options, board, pipe_fds[1]);
+	}
+	program_pid = pid;
+	close(pipe_fds[1]);
+	if (pid < 0)
+		error = errno;
+	else if (read(pipe_fds[0], &error, sizeof(error)) < 0)
+		error = 0;
+	close(pipe_fds[0]);
+	while (pid > 0 && waitpid(pid, &ret_result->status, 0) < 0 &&
+	       errno == EINTR)
+		;
+	program_pid = 0;
+	restore_signals(old);
+	ret_result->wall_ns = now_ns() - began;
+	ret_result->cpu_ns = children_ns() - cpu;
+	return error;
+}
+
+int pass_status(int status)
+{
+	struct rlimit no_core = { 0, 0 };
+
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	/* The shell is to see the same signal; the core was the program's. */
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal(WTERMSIG(status), SIG_DFL);
+	raise(WTERMSIG(status));
+	return 128 + WTERMSIG(status);
+}

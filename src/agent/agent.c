@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The agent: what `uhmm run` preloads into each process of a program. It patches
+ * the memory calls, makes the live address space, starts the device, and says
+ * on the board what it got. The program's main() has not begun yet.
+ *
+ * A program that is not started by the tool is left alone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <uhmm/live.h>
+#include <uhmm/mm.h>
+
+#include "../mm/live/live.h"
+#include "../mm/live/patch.h"
+#include "board.h"
+#include "checker.h"
+
+static struct board *board;
+static struct board_process *process;
+static struct mm_struct *mm;
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* -------------------------------------------------------------------- the board */
+
+static struct board *open_board(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	void *p;
+
+	if (fd < 0)
+		return NULL;
+	p = mmap(NULL, sizeof(struct board), PROT_READ | PROT_WRITE,
+		 MAP_SHARED, fd, 0);
+	close(fd);
+	if (p == MAP_FAILED)
+		return NULL;
+	if (((struct board *)p)->magic == BOARD_MAGIC &&
+	    ((struct board *)p)->size == sizeof(struct board))
+		return p;
+	munmap(p, sizeof(struct board));
+	return NULL;
+}
+
+/* Where this process writes. NULL: all places are taken. */
+static struct board_process *take_place(bool forked)
+{
+	uint32_t n = __atomic_fetch_add(&board->used, 1, __ATOMIC_RELAXED);
+	struct board_process *p;
+
+	if (n >= BOARD_PROCESSES)
+		return NULL;
+	p = &board->processes[n];
+	p->pid = getpid();
+	p->parent = getppid();
+	p->forked = forked;
+	p->asked = board->guarantee;
+	p->guarantee = UHMM_GUARANTEE_NONE;
+	p->start_ns = p->last_ns = now_ns();
+	snprintf(p->name, sizeof(p->name), "%s", program_invocation_short_name);
+	__atomic_store_n(&p->state, BOARD_STARTED, __ATOMIC_RELEASE);
+	return p;
+}
+
+static void set_state(enum board_state state)
+{
+	__atomic_store_n(&process->state, state, __ATOMIC_RELEASE);
+}
+
+/* -------------------------------------------------------------- what was got */
+
+/* In words, why the guarantee is less than was asked for. */
+static void say_reasons(void)
+{
+	struct uhmm_live_info info = { .size = sizeof(info) };
+	size_t n = 0, size = sizeof(process->reason);
+
+	if (uhmm_live_get_info(mm, &info))
+		return;
+	process->guarantee = info.guarantee;
+	process->reason[0] = '\0';
+	if (info.guarantee >= info.asked)
+		return;
+	if (live_patch.reason[0])
+		n += (size_t)snprintf(process->reason, size, "%s",
+				      live_patch.reason);
+	for (unsigned int i = 0; i < UHMM_LIVE_REASONS && n < size; i++)
+		if (info.reasons >> i & 1 &&
+		    1U << i != UHMM_LIVE_WHY_UNPATCHED)
+			n += (size_t)snprintf(process->reason + n, size - n,
+					      "%s%s", n ? "; " : "",
+					      uhmm_live_reason(i));
+}
+
+static void patch(void)
+{
+	if (board->guarantee < UHMM_G1)
+		return;
+	if (live_patch_install())
+		live_set_bracketed(UHMM_GUARANTEE_NONE,
+				   UHMM_LIVE_WHY_UNPATCHED);
+	else
+		live_set_bracketed(UHMM_G1, 0);
+}
+
+static void refuse(const char *what, int error)
+{
+	snprintf(process->reason, sizeof(process->reason), "%s: %s", what,
+		 strerror(error));
+	set_state(BOARD_REFUSED);
+}
+
+static bool make_mm(void)
+{
+	struct uhmm_live_options options = {
+		.size = sizeof(options),
+		.flags = UHMM_LIVE_USE_FRAMES,
+		.guarantee = (enum uhmm_guarantee)board->guarantee,
+	};
+	int ret = uhmm_mm_create_live(&options, &mm);
+
+	if (ret == -EPERM) {
+		options.flags = 0;
+		ret = uhmm_mm_create_live(&options, &mm);
+	}
+	if (ret)
+		refuse("the address space cannot be watched", -ret);
+	return !ret;
+}
+
+/* -------------------------------------------------------------- begin and end */
+
+static bool begin(bool forked)
+{
+	uint64_t began = now_ns();
+	int ret;
+
+	process = take_place(forked);
+	if (!process)
+		return false;
+	patch();
+	if (!make_mm())
+		return false;
+	ret = checker_start(mm, process, board->deaf);
+	if (ret) {
+		refuse("the device cannot start", -ret);
+		return false;
+	}
+	if (!forked)
+		checker_look(true);
+	ret = checker_run();
+	if (ret) {
+		refuse("the device's thread", ret);
+		return false;
+	}
+	say_reasons();
+	set_state(BOARD_RUNS);
+	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
+			   __ATOMIC_RELAXED);
+	return true;
+}
+
+/* All other threads are gone, and the memory is another process's. */
+static void in_child(void)
+{
+	mm = NULL;
+	checker_forget();
+	begin(true);
+}
+
+static __attribute__((constructor)) void agent_begin(void)
+{
+	const char *path = getenv(BOARD_ENV);
+
+	board = path ? open_board(path) : NULL;
+	if (!board)
+		return;
+	begin(false);
+	/* Behind those that the library and malloc have asked for by now. */
+	pthread_atfork(NULL, NULL, in_child);
+}
+
+static __attribute__((destructor)) void agent_end(void)
+{
+	uint64_t began = now_ns();
+
+	if (!process || process->state != BOARD_RUNS)
+		return;
+	checker_look(true);
+	say_reasons();
+	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
+			   __ATOMIC_RELAXED);
+	set_state(BOARD_ENDED);
+}

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The checker: a device that mirrors all of the program's memory that is
+ * resident, uses what it mirrors all the time, and finds out whether it was
+ * right to.
+ *
+ * Its table has, for each page, the frame that it found and how many events
+ * there had been. In each look over all it compares the table with the page
+ * tables of the kernel, between read_begin and read_retry as any driver does.
+ * Where the frame is another one:
+ *
+ *  stale	an event should have killed the entry, or the area is gone: the
+ *		device has used memory that is not the program's any more
+ *  moved	no event: the kernel moved the page, or copied it on a write,
+ *		which no process is told of; a device pins what it uses
+ *
+ * One subscription for each GiB that holds anything, so that a change collides
+ * only with reads nearby; one for all, to count events.
+ */
+#include "checker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <uhmm/mmu_notifier.h>
+
+#include "present.h"
+#include "table.h"
+
+#define WINDOW_SIZE (1UL << 30)
+#define WINDOWS 512
+#define TRIES 50
+#define BEGIN_LIMIT_NS 20000000
+#define STACK_SIZE (256UL << 10)
+/* Of an area larger than this, ask first where anything is. */
+#define SPARSE_SIZE (64UL << 20)
+/* The device rests for so many times as long as it looked. */
+#define REST 5
+#define REST_LEAST_NS 200000
+#define REST_MOST_NS 5000000
+
+#define NSEC 1000000000ULL
+
+struct window {
+	struct mmu_interval_notifier sub;
+	unsigned long base;
+};
+
+/* What a look finds in a leaf. */
+enum {
+	FOUND_AREA = 1,		/* there is an area */
+	FOUND_READABLE = 2,
+};
+
+static struct checker {
+	struct mm_struct *mm;
+	struct board_process *process;
+	struct board_counts *counts;
+	unsigned int deaf;
+	unsigned long kills;
+	/*
+	 * The table, and what is below. Recursive: the device's own thread may
+	 * change memory under it, when libc gives it a heap.
+	 */
+	pthread_mutex_t lock;
+	struct table table;
+	struct board_ladder ladder;	/* of the fault under way */
+	uint64_t ladder_ns;
+	unsigned long ladder_start, ladder_end;
+	pthread_mutex_t look_lock;	/* one look at a time */
+	unsigned long looks;
+	unsigned long areas;
+	unsigned int nwindows;
+	struct mmu_interval_notifier observer;
+	struct window windows[WINDOWS];
+	struct uhmm_pte ptes[LEAF_PAGES];
+	unsigned char found[LEAF_PAGES];
+} checker = {
+	.lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP,
+	.look_lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
+}
+
+/* Other processes may add to the same word, see board.h. */
+static void count(uint64_t *what, uint64_t n)
+{
+	__atomic_fetch_add(what, n, __ATOMIC_RELAXED);
+}
+
+/* ------------------------------------------------------------------- ladders */
+
+static void ladder_begin(unsigned long start, unsigned long end)
+{
+	checker.ladder.n = 0;
+	checker.ladder.lost = 0;
+	checker.ladder.retries = 0;
+	checker.ladder_ns = now_ns(CLOCK_MONOTONIC);
+	checker.ladder_start = start;
+	checker.ladder_end = end;
+}
+
+static void ladder_add(enum board_step step, unsigned int event,
+		       unsigned long start, unsigned long end,
+		       unsigned long seq)
+{
+	struct board_ladder *ladder = &checker.ladder;
+	struct board_record *record;
+
+	if (ladder->n == BOARD_LADDER) {
+		ladder->lost++;
+		return;
+	}
+	record = &ladder->records[ladder->n++];
+	record->at_ns = now_ns(CLOCK_MONOTONIC) - checker.ladder_ns;
+	record->start = start;
+	record->end = end;
+	record->seq = seq;
+	record->tid = (uint32_t)syscall(SYS_gettid);
+	record->step = (uint16_t)step;
+	record->event = (uint16_t)event;
+}
+
+/* The fault is over: is it the most contended so far? */
+static void ladder_end(void)
+{
+	struct board_ladder *best = &checker.process->ladder;
+
+	checker.ladder_end = 0;
+	checker.ladder.ns = now_ns(CLOCK_MONOTONIC) - checker.ladder_ns;
+	if (checker.ladder.retries > best->retries || !best->n)
+		*best = checker.ladder;
+}
+
+/* -------------------------------------------------------------- invalidation */
+
+static void kill_range(unsigned long start, unsigned long end,
+		       const struct mmu_notifier_range *range,
+		       unsigned long seq)
+{
+	bool deaf = false;
+
+	/* Of those that take pages away: the others may leave the frame. */
+	if (checker.deaf && range->event <= MMU_NOTIFY_CLEAR &&
+	    table_any(&checker.table, start, end)) {
+		deaf = checker.kills++ % checker.deaf == 0;
+		if (deaf)
+			count(&checker.counts->dropped, 1);
+	}
+	table_event(&checker.table, start, end, deaf);
+	if (start < checker.ladder_end && end > checker.ladder_start)
+		ladder_add(BOARD_INVALIDATE, range->event, range->start,
+			   range->end, seq);
+}
+
+/*
+ * In whatever thread changes memory. A signal handler that did so while this
+ * thread has the lock would wait for itself.
+ */
+static bool invalidate(struct mmu_interval_notifier *sub,
+		       const struct mmu_notifier_range *range,
+		       unsigned long cur_seq)
+{
+	struct window *window = (struct window *)sub;
+	unsigned long start = range->start, end = range->end;
+	uint64_t began = now_ns(CLOCK_MONOTONIC);
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (mmu_notifier_range_blockable(range)) {
+		pthread_mutex_lock(&checker.lock);
+	} else if (pthread_mutex_trylock(&checker.lock)) {
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		return false;
+	}
+	mmu_interval_set_seq(sub, cur_seq);
+	if (start < window->base)
+		start = window->base;
+	if (end > window->base + WINDOW_SIZE)
+		end = window->base + WINDOW_SIZE;
+	kill_range(start, end, range, cur_seq);
+	pthread_mutex_unlock(&checker.lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	count(&checker.counts->own_ns, now_ns(CLOCK_MONOTONIC) - began);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops window_ops = {
+	.invalidate = invalidate,
+};
+
+static bool observe(struct mmu_interval_notifier *sub,
+		    const struct mmu_notifier_range *range,
+		    unsigned long cur_seq)
+{
+	mmu_interval_set_seq(sub, cur_seq);
+	if (range->event < BOARD_EVENTS)
+		count(&checker.counts->events[range->event], 1);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops observer_ops = {
+	.invalidate = observe,
+};
+
+/* The window that holds @addr; NULL: no more can be made. */
+static struct window *window_of(unsigned long addr)
+{
+	unsigned long base = addr & ~(WINDOW_SIZE - 1);
+	struct window *window;
+
+	for (unsigned int i = 0; i < checker.nwindows; i++)
+		if (checker.windows[i].base == base)
+			return &checker.windows[i];
+	if (checker.nwindows == WINDOWS)
+		return NULL;
+	window = &checker.windows[checker.nwindows];
+	window->base = base;
+	if (mmu_interval_notifier_insert(&window->sub, checker.mm, base,
+					 WINDOW_SIZE, &window_ops))
+		return NULL;
+	checker.nwindows++;
+	return window;
+}
+
+/* -------------------------------------------------------------------- a look */
+
+/* What the page tables say of a leaf. False: they cannot be read now. */
+static bool read_tables(unsigned long base)
+{
+	unsigned long end = base + LEAF_SIZE, at = base, start, stop;
+	struct uhmm_vma vma;
+	size_t n, first;
+	bool ok = true;
+
+	memset(checker.ptes, 0, sizeof(checker.ptes));
+	memset(checker.found, 0, sizeof(checker.found));
+	mmap_read_lock(checker.mm);
+	while (ok && at < end && !uhmm_mm_find_vma(checker.mm, at, &vma) &&
+	       vma.start < end) {
+		start = vma.start > at ? vma.start : at;
+		stop = vma.end < end ? vma.end : end;
+		/* It changed while it was asked for. */
+		if (stop <= start) {
+			ok = false;
+			break;
+		}
+		at = stop;
+		if (vma.flags & UHMM_VM_SPECIAL)
+			continue;
+		first = (start - base) / TABLE_PAGE;
+		n = (stop - start) / TABLE_PAGE;
+		checker.areas += vma.start >= base;
+		memset(checker.found + first,
+		       FOUND_AREA | (vma.flags & UHMM_VM_READ ?
+					     FOUND_READABLE : 0), n);
+		ok = !uhmm_mm_walk(checker.mm, start, &n,
+				   &checker.ptes[first]);
+	}
+	mmap_read_unlock(checker.mm);
+	return ok;
+}
+
+/* The device used the entry, and the page has another frame. */
+static void wrong_frame(struct leaf *leaf, size_t i)
+{
+	if (leaf->events[i] != leaf->made[i]) {
+		count(&checker.counts->stale, 1);
+	} else if (!(checker.found[i] & FOUND_AREA)) {
+		count(&checker.counts->stale, 1);
+		count(&checker.counts->missed, 1);
+	} else {
+		count(&checker.counts->moved, 1);
+		if (leaf->entry[i] & ENTRY_COPIES)
+			count(&checker.counts->copied, 1);
+	}
+}
+
+static void use_entry(struct leaf *leaf, size_t i)
+{
+	const struct uhmm_pte *pte = &checker.ptes[i];
+	bool present = pte->state == UHMM_PTE_PRESENT;
+	uint64_t entry = leaf->entry[i];
+
+	if (entry & ENTRY_VALID) {
+		checker.counts->reads++;
+		if (present && pte->pfn == ENTRY_FRAME(entry)) {
+			leaf->made[i] = leaf->events[i];
+			return;
+		}
+		wrong_frame(leaf, i);
+		leaf->entry[i] = 0;
+		leaf->valid--;
+		checker.table.valid--;
+	}
+	if (!present || !(checker.found[i] & FOUND_READABLE))
+		return;
+	leaf->entry[i] = pte->pfn | ENTRY_VALID |
+			 (pte->write ? 0 : ENTRY_COPIES);
+	leaf->made[i] = leaf->events[i];
+	leaf->valid++;
+	checker.table.valid++;
+	checker.counts->faults++;
+}
+
+static void use_leaf(struct leaf *leaf)
+{
+	for (size_t i = 0; i < LEAF_PAGES; i++)
+		if (leaf->entry[i] || checker.ptes[i].state)
+			use_entry(leaf, i);
+	leaf->seen = checker.looks;
+}
+
+/* Once: true if nothing came between. */
+static bool try_leaf(struct window *window, struct leaf *leaf)
+{
+	unsigned long end = leaf->base + LEAF_SIZE, seq;
+	bool again = true;
+
+	if (uhmm_interval_read_begin_timeout(&window->sub, BEGIN_LIMIT_NS,
+					     &seq))
+		return false;
+	pthread_mutex_lock(&checker.lock);
+	ladder_add(BOARD_READ_BEGIN, 0, leaf->base, end, seq);
+	pthread_mutex_unlock(&checker.lock);
+	if (!read_tables(leaf->base))
+		return false;
+	pthread_mutex_lock(&checker.lock);
+	/* The second look is for what the first one itself changed. */
+	again = mmu_interval_read_retry(&window->sub, seq) ||
+		mmu_interval_check_retry(&window->sub, seq);
+	if (again) {
+		checker.ladder.retries++;
+		count(&checker.counts->retries, 1);
+		ladder_add(BOARD_RETRY, 0, leaf->base, end, seq);
+	} else {
+		use_leaf(leaf);
+		ladder_add(BOARD_INSTALL, 0, leaf->base, end, seq);
+	}
+	pthread_mutex_unlock(&checker.lock);
+	return !again;
+}
+
+static void look_at_leaf(unsigned long base)
+{
+	struct window *window = window_of(base);
+	struct leaf *leaf;
+
+	if (!window)
+		return;
+	pthread_mutex_lock(&checker.lock);
+	leaf = table_make(&checker.table, base);
+	if (leaf)
+		ladder_begin(window->base, window->base + WINDOW_SIZE);
+	pthread_mutex_unlock(&checker.lock);
+	if (!leaf)
+		return;
+	for (int i = 0; i < TRIES && !try_leaf(window, leaf); i++)
+		;
+	pthread_mutex_lock(&checker.lock);
+	ladder_end();
+	pthread_mutex_unlock(&checker.lock);
+}
+
+static bool next_area(unsigned long addr, struct uhmm_vma *vma)
+{
+	int ret;
+
+	mmap_read_lock(checker.mm);
+	ret = uhmm_mm_find_vma(checker.mm, addr, vma);
+	mmap_read_unlock(checker.mm);
+	return !ret;
+}
+
+/* Where areas are, and where they were. */
+static void look_at_all(void)
+{
+	unsigned long addr = 0, at;
+	struct uhmm_vma vma;
+	struct leaf *leaf;
+
+	checker.looks++;
+	checker.areas = 0;
+	while (next_area(addr, &vma) && vma.end > addr) {
+		at = vma.start > addr ? vma.start : addr;
+		if (vma.end - at > SPARSE_SIZE)
+			at = present_next(at, vma.end);
+		addr = vma.end;
+		if (at >= vma.end || vma.flags & UHMM_VM_SPECIAL)
+			continue;
+		look_at_leaf(LEAF_BASE(at));
+		addr = LEAF_BASE(at) + LEAF_SIZE;
+	}
+	/* The list grows at its head only. */
+	for (leaf = checker.table.leaves; leaf; leaf = leaf->next)
+		if (leaf->valid && leaf->seen != checker.looks)
+			look_at_leaf(leaf->base);
+}
+
+static void report(void)
+{
+	struct board_counts *counts = checker.counts;
+	struct uhmm_mm_stats stats;
+
+	counts->passes++;
+	counts->areas = checker.areas;
+	counts->mirrored += checker.table.valid;
+	counts->resident += present_resident();
+	if (!uhmm_mm_get_stats(checker.mm, &stats)) {
+		counts->waits = stats.waits;
+		counts->wait_longest_ns = stats.wait_longest_ns;
+	}
+	checker.process->last_ns = now_ns(CLOCK_MONOTONIC);
+}
+
+void checker_look(bool wait)
+{
+	if (wait)
+		pthread_mutex_lock(&checker.look_lock);
+	else if (pthread_mutex_trylock(&checker.look_lock))
+		return;
+	if (checker.mm) {
+		look_at_all();
+		report();
+	}
+	pthread_mutex_unlock(&checker.look_lock);
+}
+
+/* ---------------------------------------------------------------- its thread */
+
+static void *run(void *unused)
+{
+	struct timespec rest = { 0 };
+	uint64_t began, ns;
+
+	(void)unused;
+	/* The program comes first. */
+	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
+	for (;;) {
+		began = now_ns(CLOCK_THREAD_CPUTIME_ID);
+		checker_look(true);
+		ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
+		checker.counts->device_ns = ns;
+		ns = (ns - began) * REST;
+		if (ns < REST_LEAST_NS)
+			ns = REST_LEAST_NS;
+		rest.tv_nsec = ns < REST_MOST_NS ? (long)ns : REST_MOST_NS;
+		nanosleep(&rest, NULL);
+	}
+	return NULL;
+}
+
+int checker_run(void)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int ret;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* Signals are the program's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(&thread, &attr, run, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (!ret)
+		pthread_setname_np(thread, "uhmm-checker");
+	return ret;
+}
+
+int checker_start(struct mm_struct *mm, struct board_process *process,
+		  unsigned int deaf)
+{
+	int ret = table_init(&checker.table);
+
+	if (ret)
+		return ret;
+	checker.process = process;
+	checker.counts = &process->counts;
+	checker.deaf = deaf;
+	checker.mm = mm;
+	present_open();
+	return mmu_interval_notifier_insert(&checker.observer, mm, 0, 1UL << 47,
+					    &observer_ops);
+}
+
+void checker_forget(void)
+{
+	checker.lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+	pthread_mutex_init(&checker.look_lock, NULL);
+	checker.mm = NULL;
+	checker.nwindows = 0;
+	checker.ladder_end = 0;
+	memset(&checker.observer, 0, sizeof(checker.observer));
+	memset(checker.windows, 0, sizeof(checker.windows));
+}
