@@ -67,11 +67,13 @@ void report_sum(const struct board *board, struct board_counts *ret_sum)
 static unsigned int count_mirrored(const struct board *board, int *ret_least)
 {
 	const struct board_process *p;
+	enum board_state state;
 	unsigned int n = 0;
 
 	*ret_least = UHMM_G2;
 	for (p = board->processes; p < board->processes + places(board); p++) {
-		if (p->state != BOARD_RUNS && p->state != BOARD_ENDED)
+		state = board_state(p);
+		if (state != BOARD_RUNS && state != BOARD_ENDED)
 			continue;
 		n++;
 		if (p->guarantee < *ret_least)
@@ -232,7 +234,8 @@ static json_t *counts_json(const struct board_counts *c)
 		json_object_set_new(events, event_names[i],
 				    json_integer((json_int_t)c->events[i]));
 #define N(field) #field, (json_int_t)c->field
-	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			 "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			 "invalidations", events, N(areas), N(passes),
 			 N(faults), N(reads), N(retries), N(waits),
 			 N(wait_longest_ns), N(stale), N(missed), N(moved),

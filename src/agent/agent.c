@@ -73,13 +73,8 @@ static struct board_process *take_place(bool forked)
 	p->guarantee = UHMM_GUARANTEE_NONE;
 	p->start_ns = p->last_ns = now_ns();
 	snprintf(p->name, sizeof(p->name), "%s", program_invocation_short_name);
-	__atomic_store_n(&p->state, BOARD_STARTED, __ATOMIC_RELEASE);
+	board_set_state(p, BOARD_STARTED);
 	return p;
-}
-
-static void set_state(enum board_state state)
-{
-	__atomic_store_n(&process->state, state, __ATOMIC_RELEASE);
 }
 
 /* -------------------------------------------------------------- what was got */
@@ -122,7 +117,7 @@ static void refuse(const char *what, int error)
 {
 	snprintf(process->reason, sizeof(process->reason), "%s: %s", what,
 		 strerror(error));
-	set_state(BOARD_REFUSED);
+	board_set_state(process, BOARD_REFUSED);
 }
 
 static bool make_mm(void)
@@ -169,7 +164,7 @@ static bool begin(bool forked)
 		return false;
 	}
 	say_reasons();
-	set_state(BOARD_RUNS);
+	board_set_state(process, BOARD_RUNS);
 	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
 			   __ATOMIC_RELAXED);
 	return true;
@@ -205,5 +200,5 @@ static __attribute__((destructor)) void agent_end(void)
 	say_reasons();
 	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
 			   __ATOMIC_RELAXED);
-	set_state(BOARD_ENDED);
+	board_set_state(process, BOARD_ENDED);
 }

@@ -168,4 +168,24 @@ struct board {
 		__attribute__((aligned(4096)));
 };
 
+static inline void board_set_state(struct board_process *process,
+				   enum board_state state)
+{
+	/*
+	 * Ordering: (BOARD-STATE) pairs with (BOARD-SEEN) in board_state():
+	 * what a process wrote before is seen with its state.
+	 */
+	__atomic_store_n(&process->state, state, __ATOMIC_RELEASE);
+}
+
+static inline enum board_state board_state(const struct board_process *process)
+{
+	/*
+	 * Ordering: (BOARD-SEEN) pairs with (BOARD-STATE) in
+	 * board_set_state(): see there.
+	 */
+	return (enum board_state)__atomic_load_n(&process->state,
+						 __ATOMIC_ACQUIRE);
+}
+
 #endif

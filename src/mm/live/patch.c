@@ -4,7 +4,7 @@
  *
  * glibc makes each of them as "load the number, trap": one instruction of five
  * bytes and the trap. The first is replaced, and nothing else, by a jump of
- * five bytes to a stub that brackets the same system call and jumps back
+ * five bytes to a bridge that brackets the same system call and jumps back
  * behind the trap. So what libc does around the call stays libc's (errno, the
  * break, cancellation), the instruction that marks a function's entry stays in
  * its place, calls from inside libc are seen as calls from outside are, and a
@@ -99,7 +99,8 @@ static int patch_libc(void *libc, struct live_code *code)
 		}
 		if (!ret && functions[i].needed &&
 		    live_patch.nsites == before)
-			ret = live_patch_refuse("%s in libc is not the code that is expected: another libc, or another library's hook",
+			ret = live_patch_refuse("%s in libc is not the code that is expected: "
+						"another libc, or another library's hook",
 						functions[i].name);
 	}
 	return ret;

@@ -28,13 +28,13 @@ struct live_site {
  * @name: for reports
  * @start: first byte
  * @end: first byte behind it
- * @page: where stubs for it go; NULL: not made yet
+ * @page: where bridges for it go; NULL: not made yet
  */
 struct live_code {
 	const char *name;
 	unsigned char *start;
 	unsigned char *end;
-	struct stub_page *page;
+	struct bridge_page *page;
 };
 
 /**
@@ -61,7 +61,7 @@ bool live_patch_intact(void);
 
 /*
  * patch_ARCHITECTURE.c: can it be done here; find the places in @code and
- * prepare them; make the stubs ready to run. 0, or -EOPNOTSUPP with the reason.
+ * prepare them; make the bridges ready to run. 0, or -EOPNOTSUPP with the reason.
  */
 int live_patch_machine(void);
 int live_patch_code(struct live_code *code);

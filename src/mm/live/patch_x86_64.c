@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * G1 for x86-64: where the system calls are, and the stubs.
+ * G1 for x86-64: where the system calls are, and the bridges.
  *
  * A system call leaves all registers alone but three, and so must what stands
  * in its place: compiled code may keep a vector across it. Where the call is
@@ -32,7 +32,7 @@ extern const char live_patch_enter[], live_patch_enter_vector[];
 extern const char live_patch_fork[], live_patch_forked[];
 
 /*
- * Called from a stub with the number in rax and the arguments where the system
+ * Called from a bridge with the number in rax and the arguments where the system
  * call wants them; returns with what it returned in rax, and all else as it
  * was, but rcx and r11. 0xe6: SSE, AVX and the three parts of AVX-512.
  */
@@ -132,19 +132,19 @@ int live_patch_machine(void)
 	return 0;
 }
 
-/* ------------------------------------------------------------------- stubs
+/* ------------------------------------------------------------------- bridges
  * One page for each object, within reach of its code: the entries' addresses
- * and the bits of the numbers that syscall() is to look at, then the stubs.
+ * and the bits of the numbers that syscall() is to look at, then the bridges.
  */
 
-struct stub_page {
+struct bridge_page {
 	const void *enter, *enter_vector, *fork, *forked;
 	unsigned long numbers[8];
 	unsigned long used;
 	unsigned char code[PAGE - 5 * sizeof(void *) - 64];
 };
 
-_Static_assert(sizeof(struct stub_page) == PAGE, "a page");
+_Static_assert(sizeof(struct bridge_page) == PAGE, "a page");
 
 static const short bracketed[] = {
 	SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk,
@@ -152,7 +152,7 @@ static const short bracketed[] = {
 	SYS_remap_file_pages, SYS_pkey_mprotect, 440 /* process_madvise */,
 };
 
-static struct stub_page *map_near(const unsigned char *start)
+static struct bridge_page *map_near(const unsigned char *start)
 {
 	unsigned long text = (unsigned long)start & -PAGE;
 	unsigned long at;
@@ -208,9 +208,9 @@ static unsigned char *put_back(unsigned char *code,
 	return PUT_TO(code, site->addr + 7, JMP);	/* behind the trap */
 }
 
-/* The stub for @site; returns where the next one goes. */
-static unsigned char *put_stub(struct stub_page *page, unsigned char *code,
-			       const struct live_site *site, enum kind kind)
+/* The bridge for @site; returns where the next one goes. */
+static unsigned char *put_bridge(struct bridge_page *page, unsigned char *code,
+				 const struct live_site *site, enum kind kind)
 {
 	/* The instruction that was there: the number, or the sixth argument. */
 	code = put(code, site->was, 5);
@@ -277,9 +277,9 @@ static bool look_at(const unsigned char *code, const unsigned char *start,
 	return is_bracketed(nr);
 }
 
-static struct stub_page *make_page(struct live_code *code)
+static struct bridge_page *make_page(struct live_code *code)
 {
-	struct stub_page *page = map_near(code->start);
+	struct bridge_page *page = map_near(code->start);
 
 	if (!page)
 		return NULL;
@@ -295,22 +295,22 @@ static struct stub_page *make_page(struct live_code *code)
 static int patch_place(struct live_code *code, unsigned char *addr,
 		       enum kind kind)
 {
-	unsigned char *stub = code->page->code + code->page->used;
+	unsigned char *bridge = code->page->code + code->page->used;
 	struct live_site *site;
 	int distance;
 
 	if (live_patch.nsites == LIVE_SITES ||
-	    stub + 96 > (unsigned char *)(code->page + 1))
+	    bridge + 96 > (unsigned char *)(code->page + 1))
 		return live_patch_refuse("%s has more system calls than are expected",
 					 code->name);
 	site = &live_patch.sites[live_patch.nsites++];
 	site->addr = addr;
 	memcpy(site->was, addr, sizeof(site->was));
 	memcpy(site->is, addr, sizeof(site->is));
-	distance = (int)(stub - (addr + 5));
+	distance = (int)(bridge - (addr + 5));
 	site->is[0] = JMP;
 	memcpy(site->is + 1, &distance, sizeof(distance));
-	code->page->used = (unsigned long)(put_stub(code->page, stub, site,
+	code->page->used = (unsigned long)(put_bridge(code->page, bridge, site,
 						    kind) -
 					   code->page->code);
 	return 0;

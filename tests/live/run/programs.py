@@ -63,7 +63,8 @@ ts = [threading.Thread(target=work, args=(n,)) for n in range(3)]
 '''),
         Program('perl', 'perl', '-e', '''
 for my $i (1 .. 600) { my $s = "x" x (400000 + $i * 4096); $sum += length $s;
-for (my $k = 0; $k < 4000; $k++) { $sum += $k } undef $s; } print "$sum\\n"; system("echo from a child");
+for (my $k = 0; $k < 4000; $k++) { $sum += $k } undef $s; } print "$sum\\n";
+system("echo from a child");
 '''),
         Program('sqlite3', 'sqlite3', 'db', 'CREATE TABLE t(a, b); ' + ROWS +
                 'INSERT INTO t SELECT i, hex(i * 7919) FROM n; '
