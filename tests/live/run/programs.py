@@ -53,7 +53,7 @@ def programs(root):
         Program('python3', '/usr/bin/python3', '-c', '''
 import hashlib, threading, time
 def work(n):
-    for i in range(60):
+    for i in range(120):
         b = bytearray(300000 + 4096 * (i % 17) + n)
         b[::4096] = bytes(len(range(0, len(b), 4096)))
         time.sleep(0.002)
