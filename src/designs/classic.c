@@ -53,14 +53,14 @@ static inline bool is_odd(unsigned long seq)
 /* Sleep while the window with number @seq is open. */
 static void wait_window(struct classic_mm *mm, unsigned long seq)
 {
-	fetch_add(&mm->waiters, 1);
 	for (;;) {
 		/*
 		 * Ordering: (CLASSIC-ASLEEP) pairs with (CLASSIC-WAKE) in
-		 * end_active(): else a window that has closed could be seen
-		 * as open after its wake was seen, and slept on.
+		 * wake_waiters(): both change one word, so one of them is first,
+		 * and who says too late that he sleeps sees that the window
+		 * has closed. With two words each could miss the other.
 		 */
-		unsigned int wake = smp_load_acquire(&mm->wake);
+		unsigned int wake = fetch_or(&mm->wake, CLASSIC_ASLEEP);
 
 		/*
 		 * Ordering: (CLASSIC-WAIT) pairs with (CLASSIC-CLOSE) in
@@ -68,10 +68,9 @@ static void wait_window(struct classic_mm *mm, unsigned long seq)
 		 * be read, and no retry would notice.
 		 */
 		if (smp_load_acquire(&mm->seq) != seq)
-			break;
-		wait_word(&mm->wake, wake, -1);
+			return;
+		wait_word(&mm->wake, wake | CLASSIC_ASLEEP, -1);
 	}
-	fetch_sub(&mm->waiters, 1);
 }
 
 /* ------------------------------------------------------------ the window */
@@ -129,6 +128,22 @@ static inline struct rbnode *start_active(struct classic_mm *mm,
 	return node;
 }
 
+/* The word is another one for each window that closed, and nobody sleeps on it. */
+static inline void wake_waiters(struct classic_mm *mm)
+{
+	unsigned int wake = READ_ONCE(mm->wake);
+
+	/*
+	 * Ordering: (CLASSIC-WAKE) pairs with (CLASSIC-ASLEEP) in
+	 * wait_window(): see there.
+	 */
+	while (!try_cmpxchg(&mm->wake, &wake,
+			    (wake | CLASSIC_ASLEEP) + CLASSIC_ASLEEP))
+		;
+	if (unlikely(wake & CLASSIC_ASLEEP))
+		wake_word(&mm->wake);
+}
+
 static inline void end_active(struct classic_mm *mm)
 {
 	lock_mm(mm);
@@ -145,13 +160,7 @@ static inline void end_active(struct classic_mm *mm)
 	if (unlikely(mm->deferred))
 		apply_deferred(mm);
 	unlock_mm(mm);
-	/*
-	 * Ordering: (CLASSIC-WAKE) pairs with (CLASSIC-ASLEEP) in
-	 * wait_window(): who is not counted there yet will see the new @wake.
-	 */
-	fetch_add(&mm->wake, 1);
-	if (unlikely(READ_ONCE(mm->waiters)))
-		wake_word(&mm->wake);
+	wake_waiters(mm);
 }
 
 /* ---------------------------------------------------- interval callbacks */

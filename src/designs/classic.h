@@ -94,16 +94,17 @@ struct classic_notifier {
 	bool released;		/* ops->release has been or is being called */
 };
 
+#define CLASSIC_ASLEEP 1U	/* in @wake: somebody sleeps on it, or is about to */
+
 /* The first line is all that an invalidation without a hit touches. */
 struct classic_mm {
 	unsigned int lock;
-	unsigned int wake;	/* what waiters sleep on: windows closed */
+	unsigned int wake;	/* what waiters sleep on, see CLASSIC_ASLEEP */
 	unsigned long seq;
 	unsigned long active;	/* starts without an end */
 	struct rbtree tree;
 	struct classic_notifier *list;	/* read without the lock */
 	struct classic_interval_notifier *deferred;
-	unsigned int waiters;
 	unsigned int leaked;	/* of @active: those that no end will come for */
 
 	int users __cacheline_aligned;

@@ -67,6 +67,9 @@ static bool in_scenario(const struct trace_event *e)
 /* What tells nothing: who began and ended, and looks that found no change. */
 static bool is_shown(const struct trace *trace, const struct trace_event *e)
 {
+	if (e->caller_file && !*e->caller_file &&
+	    e != &trace->events[trace->nevents - 1])
+		return false;
 	switch (e->kind) {
 	case TRACE_CREATE:
 	case TRACE_JOIN:

@@ -85,7 +85,9 @@ void ladder_text(const struct ladder *ladder, const struct ladder_row *row,
 void ladder_place(const struct ladder *ladder, const struct ladder_row *row,
 		  char *buf, size_t size);
 /* The first line: what was found, in which scenario. */
-void ladder_title(const struct trace *trace, char *buf, size_t size);
+void ladder_title(const struct ladder *ladder, char *buf, size_t size);
+/* &trace.text, with the numbers of columns. */
+void ladder_say(const struct ladder *ladder, char *buf, size_t size);
 void ladder_print(const struct ladder *ladder, FILE *out);
 
 #endif

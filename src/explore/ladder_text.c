@@ -47,10 +47,13 @@ static void source_text(const struct ladder *ladder,
 static void access_text(const struct ladder *ladder,
 			const struct trace_event *e, char *buf, size_t size)
 {
-	char value[24], old[24], source[24];
+	char value[66], old[24], source[24];
 	const char *name = object_of(e);
 
-	value_text(value, sizeof(value), e->value);
+	if (e->flags & TRACE_POINTER)
+		snprintf(value, sizeof(value), "%s", e->note);
+	else
+		value_text(value, sizeof(value), e->value);
 	value_text(old, sizeof(old), e->old);
 	source_text(ladder, e, source, sizeof(source));
 	switch (e->kind) {
@@ -242,19 +245,44 @@ void ladder_place(const struct ladder *ladder, const struct ladder_row *row,
 		snprintf(buf, size, "%s:%d", e->caller_file, e->caller_line);
 	else if (!e->file)
 		snprintf(buf, size, "%s", e->function ? e->function : "?");
-	else if (e->caller_file && strcmp(e->file, e->caller_file))
+	else if (e->caller_file && *e->caller_file &&
+		 strcmp(e->file, e->caller_file))
 		snprintf(buf, size, "%s:%d < %s:%d", e->file, e->line,
 			 e->caller_file, e->caller_line);
 	else
 		snprintf(buf, size, "%s:%d", e->file, e->line);
 }
 
-void ladder_title(const struct trace *trace, char *buf, size_t size)
+void ladder_say(const struct ladder *ladder, char *buf, size_t size)
 {
+	const char *text = ladder->trace->text ? ladder->trace->text : "";
+	unsigned int thread;
+	size_t at = 0;
+	int n;
+
+	/* The record numbers threads, not columns. */
+	while (*text && at + 16 < size) {
+		if (sscanf(text, "CPU%1u%n", &thread, &n) == 1 &&
+		    thread < UHMM_EXPLORE_THREADS &&
+		    ladder->column[thread] >= 0) {
+			at += snprintf(buf + at, size - at, "CPU%d",
+				       ladder->column[thread]);
+			text += n;
+		} else {
+			buf[at++] = *text++;
+		}
+	}
+	buf[at] = '\0';
+}
+
+void ladder_title(const struct ladder *ladder, char *buf, size_t size)
+{
+	const struct trace *trace = ladder->trace;
+	char text[500];
+
+	ladder_say(ladder, text, sizeof(text));
 	snprintf(buf, size, "%s: %s%s%s", trace->scenario,
-		 trace_defect_name(trace->defect),
-		 trace->text && *trace->text ? ": " : "",
-		 trace->text ? trace->text : "");
+		 trace_defect_name(trace->defect), *text ? ": " : "", text);
 }
 
 /* ------------------------------------------------------------------- print */
@@ -287,7 +315,7 @@ static void print_head(const struct ladder *ladder, FILE *out, int width)
 	unsigned int t;
 	int pad = MARGIN;
 
-	ladder_title(trace, text, sizeof(text));
+	ladder_title(ladder, text, sizeof(text));
 	print_words(out, text, "  ");
 	fprintf(out, "memory model %s, %u preemption%s%s%s",
 		trace_model_name(trace->model), trace->preemptions,

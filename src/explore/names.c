@@ -201,6 +201,7 @@ void names_place(const void *pc, struct names_place *ret_place)
 	symbol = symbol_at((uintptr_t)pc - 1, true);
 	*ret_place = (struct names_place){
 		.function = symbol ? symbol->name : "?",
+		.path = "",
 		.file = "",
 	};
 }

@@ -10,9 +10,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* @file is without folders; "" and 0: not known. Strings live for ever. */
+/*
+ * @file is without folders, @path with them; "" and 0: not known. Strings live
+ * until something is loaded and asked for.
+ */
 struct names_place {
 	const char *function;
+	const char *path;
 	const char *file;
 	unsigned int line;
 };

@@ -8,16 +8,39 @@
 
 #include <dwarf.h>
 #include <elfutils/libdwfl.h>
+#include <link.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static Dwfl *dwfl;
 
-/* Reports are of what is loaded now: a scenario may have come since. */
+/* How many objects had come when they were reported. */
+static unsigned long long reported;
+
+static int has_news(struct dl_phdr_info *info, size_t size, void *data)
+{
+	bool news = info->dlpi_adds != reported;
+
+	reported = info->dlpi_adds;
+	return news ? 1 : -1;
+}
+
+static int report_object(struct dl_phdr_info *info, size_t size, void *data)
+{
+	const char *path = *info->dlpi_name ? info->dlpi_name : "/proc/self/exe";
+
+	dwfl_report_elf(dwfl, path, path, -1, info->dlpi_addr, true);
+	return 0;
+}
+
+/*
+ * Reports are of what is loaded now: a scenario may have come since. Only then,
+ * since they take the strings of earlier ones away; and not from
+ * /proc/self/maps, where files are too that libdw itself looks into.
+ */
 static bool begin(void)
 {
 	static const Dwfl_Callbacks callbacks = {
@@ -27,18 +50,18 @@ static bool begin(void)
 
 	if (!dwfl)
 		dwfl = dwfl_begin(&callbacks);
-	if (!dwfl)
+	if (!dwfl || dl_iterate_phdr(has_news, NULL) < 0)
 		return false;
-	dwfl_report_begin_add(dwfl);
-	return !dwfl_linux_proc_report(dwfl, getpid()) &&
-	       !dwfl_report_end(dwfl, NULL, NULL);
+	dwfl_report_begin(dwfl);
+	dl_iterate_phdr(report_object, NULL);
+	return !dwfl_report_end(dwfl, NULL, NULL);
 }
 
 static Dwfl_Module *module_at(Dwarf_Addr addr)
 {
 	Dwfl_Module *module = dwfl ? dwfl_addrmodule(dwfl, addr) : NULL;
 
-	if (!module && begin())
+	if (!module && addr + 1 && begin())
 		module = dwfl_addrmodule(dwfl, addr);
 	return module;
 }
@@ -74,6 +97,7 @@ bool names_dwarf_place(const void *pc, struct names_place *ret_place)
 	if (!path)
 		return false;
 	slash = strrchr(path, '/');
+	ret_place->path = path;
 	ret_place->file = slash ? slash + 1 : path;
 	ret_place->line = number;
 	ret_place->function = function_at(module, addr);
@@ -150,6 +174,10 @@ static void append_path(struct text *text, Dwarf_Die *type, Dwarf_Word offset)
 		case DW_TAG_union_type:
 			if (!member_at(&die, &offset, &next))
 				goto out;
+			/* What others hide is one thing: a mutex. */
+			if (dwarf_diename(&next) &&
+			    !strncmp(dwarf_diename(&next), "__", 2))
+				return;
 			if (dwarf_diename(&next))
 				append(text, ".%s", dwarf_diename(&next));
 			if (!type_of(&next, &die))

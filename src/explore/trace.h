@@ -43,6 +43,7 @@ enum trace_kind {
 #define TRACE_TIMEOUT	2
 #define TRACE_OLD	4	/* read a store that others have overwritten */
 #define TRACE_WEAKENED	8	/* --weaken: with less order than written */
+#define TRACE_POINTER	16	/* value is the address of what note names */
 
 /**
  * struct trace_event - one row
@@ -62,10 +63,11 @@ enum trace_kind {
  * @function: where in the code; the function, inlined ones too
  * @file: likewise; NULL if that is not known
  * @line: likewise
- * @caller_file: the place in the scenario's own file that led there, or NULL
+ * @caller_file: the place in the scenario's own files that led there, NULL: it
+ *	is there itself, "": there is none, the thread was at its end
  * @caller_line: likewise
  * @call: the function that is called there, as it is spelt there; NULL: none
- * @note: text, of a TRACE_NOTE
+ * @note: text, of a TRACE_NOTE; see TRACE_POINTER
  */
 struct trace_event {
 	unsigned char thread;

@@ -237,7 +237,7 @@ static void what_was_deferred_is_done_before_anyone_wakes(void **state)
 	start(&range, PG(10), PG(11));
 	add(&sub, PG(20), 1);
 	pthread_create(&reader, NULL, find_it_linked, &sub);
-	while (!READ_ONCE(mm->waiters))
+	while (!(READ_ONCE(mm->wake) & CLASSIC_ASLEEP))
 		nanosleep(&ts, NULL);
 	end(&range);
 	pthread_join(reader, &found);
@@ -264,7 +264,7 @@ static void what_is_being_removed_is_called_until_the_window_closes(void **state
 	add(&sub, PG(10), 1);
 	start(&range, PG(10), PG(11));
 	pthread_create(&remover, NULL, drop_it, &sub);
-	while (!READ_ONCE(mm->waiters))
+	while (!(READ_ONCE(mm->wake) & CLASSIC_ASLEEP))
 		nanosleep(&ts, NULL);
 	start(&later, PG(10), PG(11));
 	end(&later);
