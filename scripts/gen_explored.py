@@ -24,6 +24,8 @@ def link():
     for name in sorted(set(names) - {'name'}):
         print(f'-Wl,--wrap={name}')
     # libgcc.a has a __wrap_pthread_create() of its own, for split stacks.
+    # What is explored is its own, not what the tool has of that name.
+    print('-Wl,-Bsymbolic\n-Wl,-u,explore_labels')
     print('-nodefaultlibs\n-l:libgcc_s.so.1\n-lc')
 
 
@@ -45,7 +47,8 @@ def labels_of(path):
 def labels():
     print('/* Made by scripts/gen_explored.py from the ordering comments. */')
     print('#include "explore/hooks.h"\n')
-    print('static const struct explore_label labels[] = {')
+    print('extern const struct explore_label explore_labels[];')
+    print('const struct explore_label explore_labels[] = {')
     for folder in ('include', 'src/core', 'src/designs', 'src/lib', 'src/mm'):
         for path in sorted((ROOT / folder).rglob('*.[ch]')):
             for label, first, last in labels_of(path):
@@ -53,7 +56,7 @@ def labels():
                       f'{first}, {last} }},')
     print('\t{ 0 }\n};\n')
     print('static __attribute__((constructor)) void register_labels(void)')
-    print('{\n\texplore_register_labels(labels);\n}')
+    print('{\n\texplore_register_labels(explore_labels);\n}')
 
 
 if __name__ == '__main__':

@@ -24,7 +24,7 @@ static struct {
 		unsigned int n;
 		const void *pc[MAX_FRAMES];
 	} frames[MAX_THREADS];
-	const char *home;		/* the scenario's own file */
+	const char *home;		/* path of the scenario's file */
 } r;
 
 /* -------------------------------------------------------------------- names */
@@ -116,7 +116,7 @@ void record_begin(void)
 	memset(r.stored_by, 0, sizeof(r.stored_by));
 	memset(r.frames, 0, sizeof(r.frames));
 	names_place((const char *)(uintptr_t)x.scenario->run + 1, &place);
-	r.home = place.file;
+	r.home = place.path;
 }
 
 int record_at(void)
@@ -242,7 +242,17 @@ char *place_text(const void *pc)
 	return text;
 }
 
-/* From the innermost place outwards to the first in the scenario's own file. */
+/* In the scenario's folder? What is not known may be. */
+static bool is_home(const struct names_place *place)
+{
+	const char *slash = r.home ? strrchr(r.home, '/') : NULL;
+	size_t n = slash ? (size_t)(slash - r.home) + 1 : 0;
+
+	return !*place->path || (!strncmp(place->path, r.home ? r.home : "", n) &&
+				 place->file == place->path + n);
+}
+
+/* From the innermost place outwards to the first in the scenario's folder. */
 static void place_row(struct trace_event *row, const void *const *pcs)
 {
 	struct names_place place, inner;
@@ -251,19 +261,55 @@ static void place_row(struct trace_event *row, const void *const *pcs)
 	row->function = known(place.function);
 	row->file = known(place.file);
 	row->line = (int)place.line;
-	inner = place;
-	for (unsigned int i = 1; i < MAX_FRAMES && pcs[i]; i++) {
-		if (!r.home || !place.file || !strcmp(place.file, r.home))
+	for (unsigned int i = 1; !is_home(&place); i++) {
+		inner = place;
+		if (i < MAX_FRAMES && pcs[i])
+			names_place(pcs[i], &place);
+		/* There is none for what follows on the end of a thread. */
+		if (i == MAX_FRAMES || !pcs[i]) {
+			row->caller_file = "";
 			return;
-		names_place(pcs[i], &place);
-		if (place.file && !strcmp(place.file, r.home)) {
-			row->caller_file = place.file;
+		}
+		if (is_home(&place)) {
+			row->caller_file = known(place.file);
 			row->caller_line = (int)place.line;
 			row->call = known(inner.function);
 			return;
 		}
-		inner = place;
 	}
+}
+
+/* An address that is another one in each run of the tool. */
+static bool is_elsewhere(unsigned long value, char *buf, size_t size)
+{
+	const void *addr = (const void *)value;
+	struct names_place place;
+	size_t offset;
+
+	if (value >> 32 == 0 || region_of(addr, &offset) == &regions[REGION_HEAP])
+		return false;
+	if (names_object(addr, buf, size))
+		return true;
+	names_place((const char *)addr + 1, &place);
+	snprintf(buf, size, "%s", place.function);
+	return strcmp(place.function, "?") || world_is_tls(addr);
+}
+
+/* Such values are told by name: the same in each run. */
+static void name_values(struct trace_event *row)
+{
+	char name[64];
+
+	if (row->kind > TRACE_WRITE)
+		return;
+	if (is_elsewhere(row->old, name, sizeof(name)))
+		row->old = 0;
+	if (!is_elsewhere(row->value, name, sizeof(name)))
+		return;
+	row->value = 0;
+	row->flags |= TRACE_POINTER;
+	free((void *)row->note);
+	row->note = strdup(name);
 }
 
 static enum trace_kind kind_of(const struct op *op)
@@ -352,8 +398,10 @@ struct trace *record_trace(void)
 		thread_write(&trace->threads[i], i);
 	trace->nevents = r.n;
 	memcpy(trace->events, r.rows, r.n * sizeof(*r.rows));
-	for (unsigned int i = 0; i < r.n; i++)
+	for (unsigned int i = 0; i < r.n; i++) {
 		place_row(&trace->events[i], &r.pcs[(size_t)i * MAX_FRAMES]);
+		name_values(&trace->events[i]);
+	}
 	return trace;
 }
 

@@ -4,6 +4,7 @@
  * that they are in, made relaxed.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "internal.h"
@@ -90,6 +91,30 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+struct question {
+	const void *pc;
+	struct names_place place;
+};
+
+static void *look_up(void *arg)
+{
+	struct question *question = arg;
+
+	names_place(question->pc, &question->place);
+	return NULL;
+}
+
+/* libdw takes more stack than what is explored has: it gets one of its own. */
+static struct names_place place_of(const void *pc)
+{
+	struct question question = { .pc = pc };
+	pthread_t thread;
+
+	if (!pthread_create(&thread, NULL, look_up, &question))
+		pthread_join(thread, NULL);
+	return question.place;
+}
+
 bool weaken_at(const void *pc)
 {
 	size_t slot = mix((uintptr_t)pc) % CACHED;
@@ -99,7 +124,7 @@ bool weaken_at(const void *pc)
 		return cache[slot].weak;
 	cache[slot].pc = pc;
 	cache[slot].weak = false;
-	names_place(pc, &place);
+	place = place_of(pc);
 	for (unsigned int i = 0; place.file && i < nweak; i++)
 		if (!strcmp(base_name(weak[i]->file), base_name(place.file)) &&
 		    (int)place.line >= weak[i]->first &&
