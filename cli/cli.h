@@ -28,7 +28,9 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct command cmd_explore;
 extern const struct command cmd_features;
+extern const struct command cmd_replay;
 extern const struct command cmd_run;
 extern const struct command cmd_version;
 

@@ -20,8 +20,10 @@ static const struct command cmd_help = {
 };
 
 static const struct command *const commands[] = {
+	&cmd_explore,
 	&cmd_features,
 	&cmd_help,
+	&cmd_replay,
 	&cmd_run,
 	&cmd_version,
 };

@@ -30,10 +30,11 @@ RULES = {
     'src/explore': ([r'include/uhmm/explore\.h$', r'src/lib/'], 'all'),
     'src/agent': ([r'include/', r'src/mm/live/', r'src/sync/'], 'all'),
     'src/drivers': ([r'include/'], 'all'),
-    'cli': ([r'include/', r'src/explore/(explore|trace)\.h$',
+    'cli': ([r'include/', r'src/explore/(explore|trace|ladder|replay)\.h$',
              r'src/agent/board\.h$'], 'all'),
     'examples': ([r'include/'], 'all'),
-    'scenarios': ([r'include/'], 'all'),
+    # Their table of operations is what all schemes have in common.
+    'scenarios': ([r'include/', r'src/designs/design\.h$'], 'all'),
     'tests': ([r''], 'all'),
     'bench': ([r''], 'all'),
 }

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What came out of an exploration, for people and for programs.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "explore.h"
+#include "explore/ladder.h"
+
+int explored_status(const struct uhmm_scenario *scenario,
+		  const struct explore_report *report)
+{
+	const struct trace *trace = report->trace;
+
+	if (trace && trace->defect == UHMM_DEFECT_UNSUPPORTED)
+		return EXIT_CANNOT_TELL;
+	if (report->as_declared)
+		return EXIT_HOLDS;
+	/* It was to come about, did not, and not all was looked at. */
+	if (!report->violations && !report->complete)
+		return EXIT_CANNOT_TELL;
+	return EXIT_VIOLATED;
+}
+
+/* ---------------------------------------------------------------------- text */
+
+static void print_phase(const struct explore_phase *phase, FILE *out)
+{
+	fprintf(out, "  %-12s", explore_engine_name(phase->engine));
+	if (phase->engine == EXPLORE_PREEMPTIONS)
+		fprintf(out, " at most %u: ", phase->bound);
+	fprintf(out, " %" PRIu64 " executions", phase->executions);
+	if (phase->blocked)
+		fprintf(out, ", %" PRIu64 " of them cut short", phase->blocked);
+	if (phase->states)
+		fprintf(out, ", %" PRIu64 " states", phase->states);
+	fprintf(out, "%s, %.2f s\n", phase->complete ? ", to the end" : "",
+		phase->seconds);
+}
+
+/* What was covered, in a sentence. */
+static void print_coverage(const struct explore_report *report, FILE *out)
+{
+	const struct explore_phase *phase;
+	int bound = -1;
+	unsigned int i;
+
+	for (i = 0; i < report->nphases; i++) {
+		phase = &report->phases[i];
+		if (phase->engine == EXPLORE_PREEMPTIONS && phase->complete)
+			bound = phase->bound;
+	}
+	fprintf(out, "covered: ");
+	if (report->complete)
+		fprintf(out, "everything");
+	else if (bound >= 0)
+		fprintf(out, "all executions with at most %d preemptions", bound);
+	else
+		fprintf(out, "some executions");
+	fprintf(out, ", memory model %s\n", trace_model_name(report->model));
+}
+
+void explored_print(const struct uhmm_scenario *scenario,
+		  const struct explore_report *report, FILE *out)
+{
+	enum uhmm_result declared = scenario->result;
+	struct ladder ladder;
+	unsigned int i;
+
+	fprintf(out, "%s: %s", scenario->name,
+		scenario_result_name(report->outcome));
+	if (declared != UHMM_RESULT_NONE && report->as_declared)
+		fputs(", as declared", out);
+	else if (declared != UHMM_RESULT_NONE)
+		fprintf(out, ", declared %s", scenario_result_name(declared));
+	if (scenario->bad)
+		fprintf(out, " (%s)", scenario->bad);
+	putc('\n', out);
+	print_coverage(report, out);
+	for (i = 0; i < report->nphases; i++)
+		print_phase(&report->phases[i], out);
+	for (i = 0; i < report->nmeasures; i++)
+		fprintf(out, "measured: %s: %lu\n", report->measures[i].what,
+			report->measures[i].value);
+	if (report->unbounded)
+		fprintf(out, "a loop did not end: %s\n", report->unbounded);
+	if (!report->trace || ladder_make(&ladder, report->trace, LADDER_ROWS))
+		return;
+	putc('\n', out);
+	ladder_print(&ladder, out);
+	ladder_free(&ladder);
+}
+
+/* ---------------------------------------------------------------------- JSON */
+
+static json_t *phases_json(const struct explore_report *report)
+{
+	json_t *phases = json_array();
+	unsigned int i;
+
+	for (i = 0; i < report->nphases; i++) {
+		const struct explore_phase *phase = &report->phases[i];
+
+		json_array_append_new(phases, json_pack(
+			"{s:s, s:i, s:b, s:I, s:I, s:I, s:f}",
+			"engine", explore_engine_name(phase->engine),
+			"bound", phase->bound,
+			"complete", phase->complete,
+			"executions", (json_int_t)phase->executions,
+			"blocked", (json_int_t)phase->blocked,
+			"states", (json_int_t)phase->states,
+			"seconds", phase->seconds));
+	}
+	return phases;
+}
+
+static json_t *measures_json(const struct explore_report *report)
+{
+	json_t *measures = json_object();
+	unsigned int i;
+
+	for (i = 0; i < report->nmeasures; i++)
+		json_object_set_new(measures, report->measures[i].what,
+				    json_integer(report->measures[i].value));
+	return measures;
+}
+
+static json_t *row_json(const struct ladder *ladder,
+			const struct ladder_row *row)
+{
+	char text[400], place[600] = "";
+
+	ladder_text(ladder, row, text, sizeof(text));
+	if (row->number)
+		ladder_place(ladder, row, place, sizeof(place));
+	return json_pack("{s:i, s:s, s:s}", "cpu",
+			 row->thread < 0 ? -1 : ladder->column[row->thread],
+			 "text", text, "place", place);
+}
+
+static json_t *trace_json(const struct trace *trace)
+{
+	json_t *rows = json_array(), *cpus = json_array();
+	char said[500];
+	struct ladder ladder;
+	unsigned int i;
+
+	if (!trace || ladder_make(&ladder, trace, LADDER_ROWS)) {
+		json_decref(rows);
+		json_decref(cpus);
+		return json_null();
+	}
+	for (i = 0; i < trace->nthreads; i++)
+		if (ladder.column[i] >= 0)
+			json_array_append_new(cpus, json_string(
+				trace->threads[i].name ?
+				trace->threads[i].name : ""));
+	for (i = 0; i < ladder.nrows; i++)
+		json_array_append_new(rows, row_json(&ladder, &ladder.rows[i]));
+	ladder_say(&ladder, said, sizeof(said));
+	ladder_free(&ladder);
+	return json_pack("{s:s, s:s, s:i, s:o, s:o}",
+			 "defect", trace_defect_name(trace->defect),
+			 "text", said,
+			 "preemptions", trace->preemptions,
+			 "cpus", cpus, "rows", rows);
+}
+
+json_t *explored_json(const struct uhmm_scenario *scenario,
+		    const struct explore_report *report)
+{
+	return json_pack(
+		"{s:s, s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:i, s:f, "
+		"s:o, s:o, s:o}",
+		"scenario", scenario->name,
+		"declared", scenario_result_name(scenario->result),
+		"outcome", scenario_result_name(report->outcome),
+		"as_declared", report->as_declared,
+		"complete", report->complete,
+		"model", trace_model_name(report->model),
+		"executions", (json_int_t)report->executions,
+		"violations", (json_int_t)report->violations,
+		"events", (json_int_t)report->events,
+		"max_depth", report->max_depth,
+		"seconds", report->seconds,
+		"phases", phases_json(report),
+		"measures", measures_json(report),
+		"ladder", trace_json(report->trace));
+}
+
+bool explored_from_json(json_t *json, struct explore_report *ret_report)
+{
+	json_int_t executions, violations, events;
+	int complete, max_depth;
+	const char *model;
+	double seconds;
+
+	if (json_unpack(json, "{s:b, s:I, s:I, s:I, s:i, s:f, s:s}",
+			"complete", &complete, "executions", &executions,
+			"violations", &violations, "events", &events,
+			"max_depth", &max_depth, "seconds", &seconds,
+			"model", &model))
+		return false;
+	*ret_report = (struct explore_report){
+		.complete = complete,
+		.executions = executions,
+		.violations = violations,
+		.events = events,
+		.max_depth = max_depth,
+		.seconds = seconds,
+	};
+	while (strcmp(trace_model_name(ret_report->model), model))
+		if (ret_report->model++ == UHMM_MODEL_C11)
+			return false;
+	return true;
+}

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The explorer as its user sees it: test_explore_tool.py UHMM BUILD [--write].
+
+--write: ladders as they are now become those that are expected. TAP out.
+"""
+
+import concurrent.futures
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from tap import run_cases
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+UHMM = pathlib.Path(sys.argv[1]).resolve()
+HOLDS, VIOLATED, CANNOT_TELL, USAGE = 0, 1, 125, 129
+# Found in the first second, and each of another kind.
+BAD = ('acquire_missing', 'came_and_went_active_list', 'fence_locked',
+       'insert_remove_classic', 'kept_active_list', 'ladder_valid_bool',
+       'no_set_seq_uhmm', 'refused_classic', 'removed_twice',
+       'starved_classic', 'unasked_classic')
+
+
+def uhmm(*args, folder=None):
+    return subprocess.run([UHMM, *map(str, args)], cwd=folder,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, check=False)
+
+
+def explore(*args, status=HOLDS):
+    run = uhmm('explore', *args)
+    if run.returncode != status:
+        raise AssertionError(f'{args}: status {run.returncode}, not {status}: '
+                             f'{run.stdout}{run.stderr}')
+    return run.stdout
+
+
+def equal(have, want):
+    if have != want:
+        raise AssertionError(f'{have!r}, not {want!r}')
+
+
+def contains(text, part):
+    if part not in text:
+        raise AssertionError(f'no {part!r} in {text!r}')
+
+
+def ladder_of(text):
+    return text.split('\n\n', 1)[1]
+
+
+def test_list_is_instant_and_has_three_columns():
+    began = time.process_time()
+    lines = explore('--list').splitlines()
+    if len(lines) < 50:
+        raise AssertionError(f'{len(lines)} scenarios')
+    for line in lines:
+        name, result, source = line.split('\t')
+        if not re.fullmatch(r'\w+', name) or not source or \
+                result not in ('Never', 'Sometimes', 'Always'):
+            raise AssertionError(line)
+    objects = [json.loads(line) for line in
+               explore('--list', '--json').splitlines()]
+    equal([o['scenario'] for o in objects], [x.split('\t')[0] for x in lines])
+    equal({o['schema'] for o in objects}, {1})
+    if time.process_time() - began > 1:
+        raise AssertionError('not instant')
+
+
+def test_ladders_are_those_that_are_expected():
+    """Rows and title; lines of the library change, so the foot is left out."""
+    for name in BAD:
+        path = HERE / 'golden' / f'{name}.txt'
+        head = ladder_of(explore(name)).rsplit('\n\n', 1)[0] + '\n'
+        if '--write' in sys.argv:
+            path.write_text(head)
+        equal(head, path.read_text())
+
+
+def test_a_ladder_fits_into_a_mail():
+    for name in BAD:
+        ladder = ladder_of(explore(name))
+        if not ladder.isascii():
+            raise AssertionError(f'{name}: not ASCII')
+        rows = [line for line in ladder.split('\n\n')[1].splitlines()
+                if re.match(r' ?\d+ ', line)]
+        if len(rows) > 25 or max(map(len, ladder.splitlines())) > 72:
+            raise AssertionError(f'{name}: too large\n{ladder}')
+
+
+def test_a_replay_prints_the_same_ladder():
+    with tempfile.TemporaryDirectory() as folder:
+        for name in BAD:
+            path = pathlib.Path(folder) / name
+            ladder = ladder_of(explore(name, '--output', path))
+            run = uhmm('replay', path)
+            equal((run.returncode, run.stderr), (HOLDS, ''))
+            equal(run.stdout, ladder)
+
+
+def test_a_replay_that_takes_another_course_is_told():
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / 'x'
+        explore('acquire_missing', '--output', path)
+        path.write_text(path.read_text().replace('scenario acquire_missing',
+                                                 'scenario acquire_there'))
+        run = uhmm('replay', path)
+        equal((run.returncode, run.stdout), (CANNOT_TELL, ''))
+        contains(run.stderr, 'uhmm replay: ')
+
+
+def test_gdb_stops_in_the_code_of_a_row():
+    if not shutil.which('gdb'):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / 'bad'
+        text = explore('no_set_seq_uhmm', '--output', path)
+        row, = re.findall(r'^ *(\d+) +pte = 3, was 1$', text, re.M)
+        contains(uhmm('replay', path, f'--gdb={row}').stdout,
+                 'old = atomic_exchange_explicit(&pte, page')
+
+
+def test_json_has_all_of_it():
+    line, = explore('no_set_seq_uhmm', '--json').splitlines()
+    report = json.loads(line)
+    equal((report['schema'], report['outcome'], report['as_declared']),
+          (1, 'Sometimes', True))
+    ladder = report['ladder']
+    equal((ladder['defect'], ladder['cpus']),
+          ('stale access', ['device', 'unmap']))
+    text = explore('no_set_seq_uhmm')
+    for row in ladder['rows']:
+        contains(text, row['text'])
+
+
+def test_pages_and_traces_are_written():
+    with tempfile.TemporaryDirectory() as folder:
+        page, trace = (pathlib.Path(folder) / x for x in ('x.html', 'x.pftrace'))
+        explore('no_set_seq_uhmm', '--html', page, '--pftrace', trace)
+        for part in ('<svg', 'CPU0 device', 'device.h', 'random'):
+            contains(page.read_text(), part)
+        contains(trace.read_bytes(), b'read_begin')
+
+
+def sum_of(lines):
+    with tempfile.NamedTemporaryFile('w', suffix='.json') as file:
+        file.write('\n'.join(lines))
+        file.flush()
+        return json.loads(explore('sequence_minus_1', '--json', '--merge',
+                                  file.name))
+
+
+def test_parts_add_up():
+    whole = json.loads(explore('sequence_minus_1', '--engine', 'dpor', '--json',
+                               '--seconds', '-1'))
+    parts = explore('sequence_minus_1', '--split', 8).splitlines()
+    if len(parts) < 10:
+        raise AssertionError(f'{len(parts)} parts')
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        lines = list(pool.map(
+            lambda part: explore('sequence_minus_1', '--engine', 'dpor',
+                                 '--json', '--seconds', '-1', '--job', part),
+            parts))
+    merged = sum_of(lines)
+    for key in ('executions', 'violations', 'complete', 'outcome'):
+        equal((key, merged[key]), (key, whole[key]))
+
+
+def test_a_barrier_is_weakened():
+    contains(explore('--labels'), 'CLASSIC-CLOSE\tsrc/designs/classic.c:')
+    text = explore('ordered_classic', '--weaken', 'CLASSIC-CLOSE', '--output',
+                   '/dev/null', status=VIOLATED)
+    contains(text, 'weakened: CLASSIC-CLOSE')
+    explore('ordered_classic', '--weaken', 'NO-SUCH-LABEL', status=CANNOT_TELL)
+
+
+def example():
+    """The scenario and the three lines of docs/explore.md."""
+    text = (ROOT / 'docs/explore.md').read_text()
+    code = re.search(r'```c\n(.*?)```', text, re.S)[1]
+    lines = re.search(r'```sh\n(cc .*?)```', text, re.S)[1]
+    return code, lines
+
+
+def test_the_documented_example_is_built_and_run():
+    code, lines = example()
+    build = pathlib.Path(sys.argv[2]).resolve()
+    lines = lines.replace('@prefix/share/uhmm/explore.link',
+                          f'@{build}/explore.link')
+    lines = lines.replace('prefix/lib/libuhmm-explored.a',
+                          f'{build}/libuhmm-explored.a')
+    lines = lines.replace('-c mine.c', f'-I{ROOT}/include -c mine.c')
+    lines = re.sub(r'^uhmm ', f'{UHMM} ', lines, flags=re.M)
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / 'mine.c').write_text(code)
+        run = subprocess.run(['sh', '-ec', lines], cwd=folder, text=True,
+                             stdin=subprocess.DEVNULL, check=False,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        equal(run.returncode, HOLDS)
+        contains(run.stdout, 'lost_update: Sometimes, as declared')
+        contains(run.stdout, 'assertion')
+        again = uhmm('explore', './mine.so', '--output', 'bad', folder=folder)
+        replay = uhmm('replay', 'bad', folder=folder)
+        equal(replay.stdout, ladder_of(again.stdout))
+
+
+def test_a_wrong_command_line_is_told():
+    for args in (['no_such_scenario'], ['./no_such.so'], [],
+                 ['fault2_uhmm', '--engine', 'warp'],
+                 ['fault2_uhmm', '--model', 'x87'],
+                 ['fault2_uhmm', '--bound', 'many']):
+        run = uhmm('explore', *args)
+        equal((args, run.returncode, run.stdout), (args, USAGE, ''))
+
+
+if __name__ == '__main__':
+    sys.exit(run_cases(sys.modules[__name__]))

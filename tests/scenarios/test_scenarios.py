@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Each scenario has the outcome it declares: test_scenarios.py UHMM [SECONDS].
+
+A scenario gets so many seconds, 5 if not said; what is bad is found in less,
+what never comes about is searched for so long. TAP out.
+"""
+
+import concurrent.futures
+import fnmatch
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from tap import Tap
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+HEAD = re.compile(r'^ \* (?:Mail|Report|Source): ', re.M)
+BAD = re.compile(r'^ \* Bad: ', re.M)
+RESULT = re.compile(r'^ \* Result: (Never|Sometimes|Always)(?: (.*))?$', re.M)
+NAMES = re.compile(r'\bUHMM_SCENARIO\((?!NAME)(\w+),|'
+                   r'\bSCENARIO_OF\((\w+), (\w+), (\w+),|'
+                   r'\bSCENARIOS\((\w+), \w+, \w+, \w+, \w+,\s+(\w+),')
+DESIGNS = ('uhmm', 'classic', 'active_list', 'valid_flag', 'valid_bool')
+
+
+def names_of(text):
+    for match in NAMES.finditer(text):
+        if match[1]:
+            yield match[1]
+        elif match[2]:
+            yield f'{match[4]}_{match[2]}'
+        else:
+            yield from (f'{match[6]}_{design}' for design in DESIGNS)
+
+
+def declared_in(text, name):
+    """What the comment says; of several lines the first that fits."""
+    for result, patterns in RESULT.findall(text):
+        if any(fnmatch.fnmatchcase(name, pattern)
+               for pattern in (patterns or '*').split(', ')):
+            return result
+    return None
+
+
+def problem_of(path, results):
+    """What is wrong with the file of a scenario."""
+    text = path.read_text()
+    if len(text.splitlines()) > 80:
+        return 'more than 80 lines'
+    if not HEAD.search(text) or not BAD.search(text):
+        return 'no mail, or no bad outcome'
+    for name in names_of(text):
+        if declared_in(text, name) != results.pop(name, None):
+            return f'{name}: the comment says {declared_in(text, name)}'
+    return None
+
+
+def explore(uhmm, name, seconds):
+    run = subprocess.run([uhmm, 'explore', name, '--seconds', seconds,
+                          '--output', os.devnull],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, check=False)
+    return f'status {run.returncode}\n{run.stdout}' if run.returncode else None
+
+
+def main():
+    uhmm, seconds = sys.argv[1], (sys.argv[2:] or ['5'])[0]
+    listed = subprocess.run([uhmm, 'explore', '--list'], check=True, text=True,
+                            stdout=subprocess.PIPE).stdout.splitlines()
+    results = dict(line.split('\t')[:2] for line in listed)
+    names = list(results)
+    files = sorted((ROOT / 'scenarios').glob('[0-9]*.c'))
+    tap = Tap(len(files) + 1 + len(names))
+    for path in files:
+        tap.say(path.name, problem_of(path, results))
+    tap.say('each is in a file', str(results) if results else None)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, problem in zip(names, pool.map(
+                lambda name: explore(uhmm, name, seconds), names)):
+            tap.say(name, problem)
+    return tap.status()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
