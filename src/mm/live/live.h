@@ -26,6 +26,7 @@ struct shard {
 } __cacheline_aligned;
 
 #define MAX_SHARDS 16
+#define MAX_REMOVALS 64
 
 /* An invalidation that a callback refused to take at once. */
 struct handed_on {
@@ -37,6 +38,7 @@ struct handed_on {
 #define MAX_HANDED_ON 64
 
 struct leaf;
+struct removal;
 
 /**
  * struct live - the memory of this process as an address space
@@ -55,7 +57,7 @@ struct leaf;
  * @watch_lock: for @nleaves, @nwatches; held by who registers, not by who unmaps
  * @leaves: see watch.c
  * @nleaves: how many
- * @nwatches: pieces registered
+ * @nwatches: pieces registered, or more
  * @max_watches: how many may be
  * @shards: the userfaultfds
  * @nshards: how many; 0: none is to be had
@@ -69,6 +71,9 @@ struct leaf;
  * @handed: how many of @handed_on there are
  * @handed_on: refused; the monitor's own
  * @removes_lately: more than 0: expect removals
+ * @removals: MAX_REMOVALS of them; the monitor's own
+ * @nremovals: how many are in use
+ * @refused_removals: how many of these could not be started
  * @task_dir: /proc/self/task
  * @signal: see removal.c; < 0: none
  * @last_ticket: the monitor's own, see removal.c
@@ -104,6 +109,9 @@ struct live {
 	unsigned int handed;
 	struct handed_on handed_on[MAX_HANDED_ON];
 	unsigned int removes_lately;
+	struct removal *removals;
+	unsigned int nremovals;
+	unsigned int refused_removals;
 	int task_dir;
 	int signal;
 	unsigned int last_ticket;

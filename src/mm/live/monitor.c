@@ -34,16 +34,17 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "uapi.h"
 
 #define MESSAGES 16
-#define IDLE_MS 1000
-#define RETRY_MS 1
+#define IDLE_S 1
+#define LOOK_NS 50000
+#define RETRY_NS 1000000
 #define REMOVES_LATELY 64
 #define WAIT_NS 1000000
-#define PROBES 200
 
 unsigned int live_broken;
 
@@ -95,7 +96,8 @@ static bool range_pending(struct live *live, unsigned long start,
 	 * Ordering: (HANDED-SEEN) pairs with (HANDED) in hand_on_again(): who
 	 * finds none left sees what they did.
 	 */
-	return smp_load_acquire(&live->handed) &&
+	return (READ_ONCE(live->refused_removals) ||
+		smp_load_acquire(&live->handed)) &&
 	       !(READ_ONCE(live_broken) & BROKEN_HANDED);
 }
 
@@ -165,8 +167,8 @@ static bool is_bracketed(struct live *live, unsigned long start,
 	return false;
 }
 
-static void hand_on(struct live *live, unsigned long start, unsigned long end,
-		    enum mmu_notifier_event event)
+void hand_on(struct live *live, unsigned long start, unsigned long end,
+	     enum mmu_notifier_event event)
 {
 	struct handed_on *h;
 
@@ -230,39 +232,15 @@ static void hand_on_again(struct live *live)
 
 /* ---------------------------------------------------------------------- events */
 
-/**
- * struct removals - those of one reading
- * @ranges: open until their end is seen
- * @open: which of @ranges are
- * @n: how many
- */
-struct removals {
-	struct mmu_notifier_range ranges[MESSAGES];
-	bool open[MESSAGES];
-	unsigned int n;
-};
-
-static void on_remove(struct live *live, struct removals *r,
-		      unsigned long start, unsigned long end)
+static void on_remove(struct live *live, unsigned long start,
+		      unsigned long end, const struct victims *victims)
 {
 	live_count(live, removes);
 	if (READ_ONCE(live->bracketed) >= UHMM_G1 &&
 	    !is_bracketed(live, start, end))
 		live_count(live, missed);
-	r->open[r->n] = invalidate(live, &r->ranges[r->n], MMU_NOTIFY_CLEAR,
-				   start, end);
-	r->n++;
-}
-
-static void removals_over(struct live *live, struct removals *r)
-{
-	for (unsigned int i = 0; i < r->n; i++) {
-		if (r->open[i])
-			mmu_notifier_invalidate_range_end(&r->ranges[i]);
-		else
-			hand_on(live, r->ranges[i].start, r->ranges[i].end,
-				MMU_NOTIFY_CLEAR);
-	}
+	removal_add(live, start, end, victims);
+	live->removes_lately = REMOVES_LATELY;
 }
 
 static void on_remap(struct live *live, struct shard *shard,
@@ -282,7 +260,7 @@ static void on_remap(struct live *live, struct shard *shard,
 }
 
 static void on_message(struct live *live, struct shard *shard,
-		       const struct uffd_msg *m, struct removals *r)
+		       const struct uffd_msg *m, const struct victims *victims)
 {
 	unsigned long start = m->arg.remove.start, end = m->arg.remove.end;
 	struct uffdio_range page;
@@ -294,7 +272,7 @@ static void on_message(struct live *live, struct shard *shard,
 		changed(live, MMU_NOTIFY_UNMAP, start, end);
 		break;
 	case UFFD_EVENT_REMOVE:
-		on_remove(live, r, start, end);
+		on_remove(live, start, end, victims);
 		break;
 	case UFFD_EVENT_REMAP:
 		on_remap(live, shard, m);
@@ -330,32 +308,24 @@ static void serve(struct live *live, struct shard *shard)
 	bool expect = live->removes_lately;
 	struct uffd_msg messages[MESSAGES];
 	struct victims victims = { .n = 0 };
-	struct removals removals;
 	ssize_t n;
 
-	removals.n = 0;
 	/*
 	 * Ordering: (MONITOR-BUSY) pairs with (KERNEL-ASKED) in
 	 * shard_pending(): before the count goes down.
 	 */
 	(void)xchg(&shard->busy, 1);
 	/* One by one: of the first it is known that he sleeps. */
-	if (expect)
+	if (expect) {
+		live->removes_lately--;
 		removal_find(live, &victims);
+	}
 	n = read(shard->fd, messages,
 		 expect ? sizeof(messages[0]) : sizeof(messages));
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(messages[0]); i++)
-		on_message(live, shard, &messages[i], &removals);
-	if (live->removes_lately)
-		live->removes_lately--;
-	if (removals.n) {
-		live->removes_lately = REMOVES_LATELY;
-		if (!expect || !victims.n)
-			victims.unseen = true;
-		if (!(READ_ONCE(live_broken) & BROKEN_REMOVE_END))
-			removal_wait(live, &victims);
-		removals_over(live, &removals);
-	}
+		on_message(live, shard, &messages[i], &victims);
+	if (live->nremovals)
+		removal_wait(live);
 	shard_idle(live, shard);
 }
 
@@ -398,8 +368,17 @@ static void warm_up(struct live *live)
 		mmu_notifier_invalidate_range_end(&range);
 }
 
+static const struct timespec *patience_of(const struct live *live,
+					  struct timespec *ts)
+{
+	ts->tv_sec = live->nremovals || live->handed ? 0 : IDLE_S;
+	ts->tv_nsec = live->nremovals ? LOOK_NS : live->handed ? RETRY_NS : 0;
+	return ts;
+}
+
 static void monitor(void *arg)
 {
+	struct timespec ts;
 	struct pollfd fds[MAX_SHARDS + 1];
 	struct live *live = arg;
 	unsigned int i;
@@ -410,8 +389,7 @@ static void monitor(void *arg)
 		fds[i] = (struct pollfd){ live->shards[i].fd, POLLIN, 0 };
 	fds[i] = (struct pollfd){ live->monitor_wake, POLLIN, 0 };
 	while (!READ_ONCE(live->stop)) {
-		n = poll(fds, live->nshards + 1,
-			 live->handed ? RETRY_MS : IDLE_MS);
+		n = ppoll(fds, live->nshards + 1, patience_of(live, &ts), NULL);
 		for (i = 0; n > 0 && i < live->nshards; i++) {
 			if (fds[i].revents & POLLIN)
 				serve(live, &live->shards[i]);
@@ -420,9 +398,11 @@ static void monitor(void *arg)
 				live_why(live, UHMM_LIVE_WHY_LOST);
 			}
 		}
+		if (live->nremovals)
+			removal_look(live);
 		if (live->handed)
 			hand_on_again(live);
-		if (!n)
+		if (!n && !live->nremovals && !live->handed)
 			leave_if_alone(live);
 	}
 }

@@ -19,6 +19,7 @@
  * it can neither come too early nor interrupt another call of his. Who cannot be
  * told so (he blocks the signal, he was not seen asleep, it is a worker of the
  * kernel's) is quarantined: his removal stays open until he is seen elsewhere.
+ * Meanwhile events are read on: he may be waiting for that in his next call.
  */
 #include "watch.h"
 
@@ -34,7 +35,7 @@
 #define TICKETS 256U
 #define YIELDS 50
 #define PATIENCE_NS 2000000	/* before who runs is sent a signal */
-#define NAP_NS 50000
+#define LOOK_NS 100000		/* before it is looked for otherwise */
 #define DIR_BYTES 1024
 
 /* What the handlers answer. */
@@ -216,23 +217,13 @@ static void find_suspect(struct live *live, int tid, void *arg)
 		add_victim(arg, tid, 0);
 }
 
-static bool is_over(struct live *live, int tid, unsigned int ticket)
-{
-	enum where where;
-
-	if (ticket)
-		return is_acked(ticket);
-	where = thread_where(live, tid);
-	return where == GONE || where == ELSEWHERE;
-}
-
-/* Those that are through are taken out. */
-static void sift(struct live *live, struct victims *victims)
+/* Those who have answered are through. */
+static void sift(struct victims *victims)
 {
 	unsigned int i, n = 0;
 
 	for (i = 0; i < victims->n; i++) {
-		if (is_over(live, victims->tids[i], victims->tickets[i]))
+		if (victims->tickets[i] && is_acked(victims->tickets[i]))
 			continue;
 		victims->tids[n] = victims->tids[i];
 		victims->tickets[n++] = victims->tickets[i];
@@ -240,59 +231,117 @@ static void sift(struct live *live, struct victims *victims)
 	victims->n = n;
 }
 
-static void nap(int64_t ns)
+/* And those who are seen elsewhere; of the others some are asked. */
+static void look_for(struct live *live, struct victims *victims, bool ask)
 {
-	unsigned int never = 0;
+	unsigned int i, n = 0;
+	enum where where;
 
-	wait_word(&never, 0, ns);
+	for (i = 0; i < victims->n; i++) {
+		where = thread_where(live, victims->tids[i]);
+		if (where == GONE || where == ELSEWHERE)
+			continue;
+		if (ask && !victims->tickets[i])
+			victims->tickets[i] =
+				send_ticket(live, victims->tids[i]);
+		victims->tids[n] = victims->tids[i];
+		victims->tickets[n++] = victims->tickets[i];
+	}
+	victims->n = n;
 }
 
-/* Who had no signal gets one; who does not answer it is looked at again. */
-static void quarantine(struct live *live, struct victims *victims)
-{
-	int64_t since = ktime_get_ns(), now = since;
-	bool asked = false;
-	unsigned int i;
+/* --------------------------------------------------------------- open removals */
 
-	live_count(live, quarantined);
-	while (victims->n && now - since < live->remove_limit_ns) {
-		nap(NAP_NS);
-		sift(live, victims);
-		now = ktime_get_ns();
-		for (i = 0; i < victims->n; i++) {
-			if (!victims->tickets[i] && !asked &&
-			    now - since > PATIENCE_NS)
-				victims->tickets[i] =
-					send_ticket(live, victims->tids[i]);
-			/* He may block the signal, and be elsewhere by now. */
-			else if (victims->tickets[i] && asked &&
-				 is_over(live, victims->tids[i], 0))
-				victims->tickets[i] = 0;
-		}
-		asked |= now - since > PATIENCE_NS;
-	}
-	if (victims->n) {
-		live_count(live, ends_lost);
-		live_why(live, UHMM_LIVE_WHY_REMOVE);
-	}
-}
-
-void removal_wait(struct live *live, struct victims *victims)
+static void removal_over(struct live *live, struct removal *r)
 {
-	/* Too late to see them asleep: whoever is not seen elsewhere. */
-	if (victims->unseen) {
-		victims->n = 0;
-		victims->unseen = false;
-		for_each_thread(live, find_suspect, victims);
-		if (victims->unseen)
-			live_why(live, UHMM_LIVE_WHY_REMOVE);
-	}
-	for (int i = 0; i < YIELDS && victims->n; i++) {
-		sync_yield();
-		sift(live, victims);
-	}
-	if (victims->n)
-		quarantine(live, victims);
+	r->used = false;
+	live->nremovals--;
+	if (r->quarantined)
+		live_count(live, quarantined);
 	else
 		live_count(live, signalled);
+	if (r->open) {
+		mmu_notifier_invalidate_range_end(&r->range);
+		return;
+	}
+	hand_on(live, r->range.start, r->range.end, MMU_NOTIFY_CLEAR);
+	WRITE_ONCE(live->refused_removals, live->refused_removals - 1);
+}
+
+/* A free one; where all are in use, the first is over whatever becomes of it. */
+static struct removal *removal_get(struct live *live)
+{
+	struct removal *r = live->removals;
+
+	while (r < live->removals + MAX_REMOVALS && r->used)
+		r++;
+	if (r == live->removals + MAX_REMOVALS) {
+		r = live->removals;
+		live_count(live, ends_lost);
+		live_why(live, UHMM_LIVE_WHY_REMOVE);
+		removal_over(live, r);
+	}
+	r->used = true;
+	live->nremovals++;
+	return r;
+}
+
+void removal_add(struct live *live, unsigned long start, unsigned long end,
+		 const struct victims *victims)
+{
+	struct removal *r = removal_get(live);
+
+	mmu_notifier_range_init(&r->range, MMU_NOTIFY_CLEAR, 0, live->mm,
+				start, end);
+	r->open = !mmu_notifier_invalidate_range_start_nonblock(&r->range);
+	if (!r->open)
+		WRITE_ONCE(live->refused_removals, live->refused_removals + 1);
+	r->victims = *victims;
+	r->since = ktime_get_ns();
+	r->quarantined = false;
+	if (!victims->unseen && victims->n)
+		return;
+	/* Too late to see him asleep: whoever is not seen elsewhere. */
+	r->victims.n = 0;
+	r->victims.unseen = false;
+	for_each_thread(live, find_suspect, &r->victims);
+	if (r->victims.unseen)
+		live_why(live, UHMM_LIVE_WHY_REMOVE);
+}
+
+/* True: it is over, or is given up. */
+static bool removal_ended(struct live *live, struct removal *r)
+{
+	int64_t waited = ktime_get_ns() - r->since;
+
+	sift(&r->victims);
+	if (r->victims.n && waited > LOOK_NS) {
+		r->quarantined = true;
+		look_for(live, &r->victims, waited > PATIENCE_NS);
+	}
+	if (!r->victims.n || READ_ONCE(live_broken) & BROKEN_REMOVE_END)
+		return true;
+	if (waited < live->remove_limit_ns)
+		return false;
+	live_count(live, ends_lost);
+	live_why(live, UHMM_LIVE_WHY_REMOVE);
+	return true;
+}
+
+void removal_look(struct live *live)
+{
+	struct removal *r;
+
+	for (r = live->removals; r < live->removals + MAX_REMOVALS; r++)
+		if (r->used && removal_ended(live, r))
+			removal_over(live, r);
+}
+
+/* Who was signalled answers soon. */
+void removal_wait(struct live *live)
+{
+	for (int i = 0; i < YIELDS && live->nremovals; i++) {
+		sync_yield();
+		removal_look(live);
+	}
 }

@@ -43,12 +43,17 @@ struct leaf {
 int watch_init(struct live *live)
 {
 	live->leaves = sync_alloc_pages(NLEAVES * sizeof(live->leaves[0]));
+	live->removals = sync_alloc_pages(MAX_REMOVALS * sizeof(struct removal));
 	mutex_init(&live->watch_lock);
-	return live->leaves ? 0 : -ENOMEM;
+	return live->leaves && live->removals ? 0 : -ENOMEM;
 }
 
 void watch_destroy(struct live *live)
 {
+	if (live->removals)
+		sync_free_pages(live->removals,
+				MAX_REMOVALS * sizeof(struct removal));
+	live->removals = NULL;
 	if (!live->leaves)
 		return;
 	for (unsigned long i = 0; i < NLEAVES && live->nleaves; i++) {
@@ -182,6 +187,25 @@ static bool confirm(struct live *live, unsigned long start, unsigned long end)
 	return all;
 }
 
+/* How many pieces there are: runs of watched pages. Under watch_lock. */
+static unsigned long count_pieces(struct live *live)
+{
+	unsigned long i, k, word, runs = 0;
+	bool before = false;
+
+	for (i = 0; i < NLEAVES; i++) {
+		if (!live->leaves[i])
+			continue;
+		for (k = 0; k < LEAF_WORDS; k++) {
+			word = READ_ONCE(live->leaves[i]->words[k]) & WATCHED;
+			runs += (unsigned long)__builtin_popcountl(
+				word & ~(word << 2 | (before ? 2UL : 0)));
+			before = word >> 63;
+		}
+	}
+	return runs;
+}
+
 /* ------------------------------------------------------------- registering */
 
 static int uffd_register(struct shard *shard, unsigned long start,
@@ -224,6 +248,9 @@ static int register_piece(struct live *live, unsigned long start,
 
 	if (!shard)
 		return -EINVAL;
+	/* Counted up only; what has gone meanwhile is seen by counting anew. */
+	if (live->nwatches >= live->max_watches)
+		live->nwatches = count_pieces(live);
 	if (live->nwatches >= live->max_watches)
 		return -ENOMEM;
 	if (!claim(live, start, end))

@@ -40,6 +40,9 @@ int monitor_start(struct live *live, unsigned int descriptors);
 void monitor_stop(struct live *live);
 /* In a forked child, where it does not run. */
 void monitor_forget(struct live *live);
+/* Who refused is to be asked again. The monitor's own. */
+void hand_on(struct live *live, unsigned long start, unsigned long end,
+	     enum mmu_notifier_event event);
 /* Until nothing is on its way, or the time is over. */
 void monitor_settle(struct live *live, int64_t timeout_ns);
 bool live_pending(struct mm_struct *mm, unsigned long start,
@@ -62,6 +65,24 @@ struct victims {
 	unsigned int tickets[MAX_VICTIMS];
 };
 
+/**
+ * struct removal - pages that are being dropped
+ * @used: this one is in use
+ * @open: @range has been started; else it was refused, and is to be handed on
+ * @quarantined: its end had to be looked for
+ * @since: when the event was read
+ * @range: what is dropped
+ * @victims: who may be at it still
+ */
+struct removal {
+	bool used;
+	bool open;
+	bool quarantined;
+	int64_t since;
+	struct mmu_notifier_range range;
+	struct victims victims;
+};
+
 int removal_init(struct live *live, int signal);
 void removal_exit(struct live *live);
 /*
@@ -69,7 +90,12 @@ void removal_exit(struct live *live);
  * whose handler can only run when that is over.
  */
 void removal_find(struct live *live, struct victims *victims);
-/* After the events are read: until all of them are through. */
-void removal_wait(struct live *live, struct victims *victims);
+/* The event is read: open a removal by @victims. */
+void removal_add(struct live *live, unsigned long start, unsigned long end,
+		 const struct victims *victims);
+/* End those that are over. */
+void removal_look(struct live *live);
+/* The same, with some patience. */
+void removal_wait(struct live *live);
 
 #endif
