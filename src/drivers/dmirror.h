@@ -64,6 +64,7 @@ struct table {
  * @tables: the device's page table, by number
  * @running: @runner moves pages from @start to @end, or takes them for itself;
  *	it changes the mirror of them itself, and @use is held for writing
+ * @moving: it moves them: it hears of its own migration, and need not
  * @runner: which thread
  * @start: see @running
  * @end: see @running
@@ -78,6 +79,7 @@ struct uhmm_dmirror {
 	pthread_mutex_t lock;
 	struct table *tables[TABLE_BUCKETS];
 	bool running;
+	bool moving;
 	pthread_t runner;
 	unsigned long start;
 	unsigned long end;
@@ -133,7 +135,7 @@ void dmirror_set(struct uhmm_dmirror *dmirror, unsigned long addr,
 void dmirror_free_tables(struct uhmm_dmirror *dmirror);
 /* The calling thread is @runner in between. mmap_lock is not held. */
 void dmirror_run(struct uhmm_dmirror *dmirror, unsigned long start,
-		 unsigned long end);
+		 unsigned long end, bool moving);
 void dmirror_run_end(struct uhmm_dmirror *dmirror);
 /* Of the runner: true unless somebody has invalidated the page meanwhile. */
 bool dmirror_install(struct uhmm_dmirror *dmirror, unsigned long addr,

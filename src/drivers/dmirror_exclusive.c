@@ -58,7 +58,7 @@ int dmirror_exclusive(struct uhmm_dmirror *dmirror, unsigned long addr,
 	ret = dmirror_prepare(dmirror, addr, end);
 	if (ret)
 		goto out;
-	dmirror_run(dmirror, addr, end);
+	dmirror_run(dmirror, addr, end, false);
 	mmap_read_lock(dmirror->mm);
 	for (; addr < end && !ret; addr = next) {
 		next = newest ? addr + UHMM_PAGE_SIZE :

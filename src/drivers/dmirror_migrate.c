@@ -145,7 +145,7 @@ static int run(struct uhmm_dmirror *dmirror, unsigned long start,
 	ret = batch ? dmirror_prepare(dmirror, start, end) : -ENOMEM;
 	if (ret)
 		goto out;
-	dmirror_run(dmirror, start, end);
+	dmirror_run(dmirror, start, end, true);
 	mmap_read_lock(mm);
 	for (; start < end && !ret; start = batch->args.end) {
 		ret = -EINVAL;

@@ -160,7 +160,7 @@ static bool invalidate(struct mmu_interval_notifier *sub,
 	       pthread_equal(dmirror->runner, pthread_self());
 	if (!mine && dmirror->running)
 		note_hit(dmirror, range);
-	if (!mine || !ours)
+	if (!mine || !ours || !dmirror->moving)
 		erase(dmirror, range->start,
 		      device->how.quirks & UHMM_DMIRROR_INCLUSIVE_END ?
 			      range->end : range->end - 1);
@@ -175,11 +175,12 @@ const struct mmu_interval_notifier_ops dmirror_ops = {
 /* ------------------------------------------------------ changes of one's own */
 
 void dmirror_run(struct uhmm_dmirror *dmirror, unsigned long start,
-		 unsigned long end)
+		 unsigned long end, bool moving)
 {
 	pthread_rwlock_wrlock(&dmirror->use);
 	pthread_mutex_lock(&dmirror->lock);
 	dmirror->running = true;
+	dmirror->moving = moving;
 	dmirror->runner = pthread_self();
 	dmirror->start = start;
 	dmirror->end = end;

@@ -213,6 +213,21 @@ static void is_stuck_with_a_page_it_may_not_write(void **state)
 	mm_unmap(mm, addr, 1);
 }
 
+/* What comes home because of the device itself is not in its mirror as it was. */
+static void follows_what_it_brings_home_itself(void **state)
+{
+	unsigned long addr = filled(2, 1);
+
+	mm_protect(mm, addr + PAGE, 1, R);
+	assert_dev(file[0], HMM_DMIRROR_MIGRATE_TO_DEV, addr, 1, 1);
+	assert_int_equal(dev(file[0], HMM_DMIRROR_EXCLUSIVE, addr, 2),
+			 newest() ? -EFAULT : -EBUSY);
+	assert_mirror(file[0], addr, 2, newest() ? "x." : "..");
+	cpu_fill(mm, addr, 1, 9);
+	assert_dev(file[0], HMM_DMIRROR_READ, addr, 1, 9);
+	mm_unmap(mm, addr, 2);
+}
+
 /* --------------------------------------------------------------- its quirks */
 
 /* Does an invalidation of a page leave the page behind it alone? */
@@ -276,6 +291,7 @@ int main(int argc, char **argv)
 		CASES(ends_with_its_address_space),
 		CASES(leaves_what_it_did),
 		CASES(is_stuck_with_a_page_it_may_not_write),
+		CASES(follows_what_it_brings_home_itself),
 		CASES(erases_what_is_invalidated_and_no_more),
 		CASES(tells_all_its_files_of_a_migration),
 	};

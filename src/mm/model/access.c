@@ -62,15 +62,9 @@ static int copy_page(struct space *space, unsigned long pfn,
 		memset(buf, 0, len);
 		return 0;
 	}
-	if (frame_pfn_device(pfn)) {
-		int ret;
-
-		model_drop(space);
-		ret = write ? uhmm_page_write(space->mm, pfn, offset, buf, len)
-			    : uhmm_page_read(space->mm, pfn, offset, buf, len);
-		model_retake(space);
-		return ret;
-	}
+	if (frame_pfn_device(pfn))
+		return write ? uhmm_page_write(space->mm, pfn, offset, buf, len)
+			     : uhmm_page_read(space->mm, pfn, offset, buf, len);
 	frame = frame_get(space, pfn);
 	if (write)
 		return frame_write(space, frame, offset, buf, len);

@@ -157,8 +157,7 @@ int copy_on_write(struct space *space, struct vma *vma, unsigned long addr,
 	if (!pfn)
 		return FAULT_OOM;
 	if (!pte_zero(pte))
-		frame_copy(space, frame_get(space, pfn),
-			   frame_get(space, old));
+		page_copy(space, pfn, old);
 	if (unshare)
 		flags = PTE_YOUNG | (pte & (PTE_SOFT | PTE_UFFD));
 	event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + PAGE_SIZE,

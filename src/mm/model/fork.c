@@ -11,7 +11,7 @@ static uint64_t copy_pinned(struct space *child, struct vma *to,
 
 	if (!copy)
 		return 0;
-	frame_copy(child, frame_get(child, copy), frame_get(child, pfn));
+	page_copy(child, copy, pfn);
 	frame_map(child, copy);
 	frame_unref(child, copy);
 	frame = frame_get(child, copy);

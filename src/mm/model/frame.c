@@ -175,6 +175,20 @@ void frame_copy(struct space *space, struct frame *to, const struct frame *from)
 		memcpy(to->bytes, from->bytes, PAGE_SIZE);
 }
 
+/* A device has the bytes of its frames itself. */
+void page_copy(struct space *space, unsigned long to, unsigned long from)
+{
+	void *bytes;
+
+	if (!frame_pfn_device(from)) {
+		frame_copy(space, frame_get(space, to), frame_get(space, from));
+		return;
+	}
+	bytes = uhmm_page_ptr(space->mm, from);
+	if (bytes)
+		frame_write(space, frame_get(space, to), 0, bytes, PAGE_SIZE);
+}
+
 void frame_fill(struct space *space, struct frame *frame, uint64_t value)
 {
 	arena_free(arena_of(space), frame->bytes, PAGE_SIZE);

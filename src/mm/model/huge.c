@@ -171,6 +171,33 @@ int huge_split_page(struct space *space, struct vma *vma, unsigned long addr)
 	return 0;
 }
 
+bool huge_split_small(struct space *space, unsigned long pfn)
+{
+	unsigned long head = frame_head(space, pfn), maps = 0;
+	struct mmu_notifier_range range;
+	struct mapping *list;
+	size_t n;
+
+	for (unsigned long i = 0; i < LEAF_PAGES; i++)
+		maps += frame_get(space, head + i)->maps;
+	if (frame_get(space, head)->refs != maps ||
+	    frame_get(space, head)->flags & (FRAME_LOCKED | FRAME_HUGETLB))
+		return false;
+	list = mappings(space, head, &n);
+	for (size_t i = 0; i < n; i++) {
+		event_start(list[i].space, &range, MMU_NOTIFY_CLEAR,
+			    list[i].addr, list[i].addr + LEAF_SIZE, NULL);
+		event_end(list[i].space, &range);
+	}
+	mappings_free(list, n);
+	/* It may have changed meanwhile. */
+	if (!(frame_get(space, head)->flags & FRAME_HEAD) ||
+	    frame_get(space, head)->refs != maps)
+		return false;
+	split_frames(space, head);
+	return true;
+}
+
 /* Only where each page is present, and this process's alone. */
 static bool can_collapse(struct space *space, const struct leaf *leaf,
 			 unsigned long addr)

@@ -342,7 +342,9 @@ struct uhmm_model {
 	struct arena arena;
 	struct machine *m;
 	struct uhmm_model_options options;
-	unsigned int users;
+	spinlock_t end_lock;	/* innermost: spaces end wherever */
+	unsigned int users;	/* this and the next are written under it */
+	struct space *dead;
 	unsigned int changed;	/* slept on by who waits for a frame */
 };
 
@@ -356,10 +358,15 @@ static inline bool newest(const struct space *space)
 	return space->model->options.level == UHMM_KERNEL_NEWEST;
 }
 
+/* Free the spaces that have ended. */
+void model_reap(struct uhmm_model *model);
+
 static inline void model_lock(struct space *space)
 	__acquires(&space->model->lock)
 {
 	mutex_lock(&space->model->lock);
+	if (unlikely(READ_ONCE(space->model->dead)))
+		model_reap(space->model);
 }
 
 static inline void model_unlock(struct space *space)
@@ -409,6 +416,8 @@ unsigned long frame_new_huge(struct space *space);
 void frame_ref(struct space *space, unsigned long pfn);
 void frame_unref(struct space *space, unsigned long pfn);
 void frame_copy(struct space *space, struct frame *to, const struct frame *from);
+/* To a frame of the machine, from one of it or of a device. */
+void page_copy(struct space *space, unsigned long to, unsigned long from);
 void frame_read(const struct frame *frame, unsigned long offset, void *buf,
 		size_t len);
 int frame_write(struct space *space, struct frame *frame, unsigned long offset,
@@ -550,6 +559,8 @@ void huge_split_mapping(struct space *space, struct vma *vma,
 			unsigned long addr);
 /* The huge page becomes 512. 0, or -EBUSY. */
 int huge_split_page(struct space *space, struct vma *vma, unsigned long addr);
+/* The same of one that small entries lead to; @pfn is any of its frames. */
+bool huge_split_small(struct space *space, unsigned long pfn);
 int huge_collapse(struct space *space, struct vma *vma, unsigned long addr);
 int hugetlb_fault(struct space *space, struct vma *vma, unsigned long addr,
 		  bool write);

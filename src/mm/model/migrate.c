@@ -89,6 +89,18 @@ static unsigned long collect_one(struct space *space, struct vma *vma,
 	       (pte & PTE_W ? MIGRATE_PFN_WRITE : 0);
 }
 
+/* As newer kernels do with a huge page that small entries lead to. */
+static bool split_compound(struct space *space, const struct leaf *leaf,
+			   unsigned long addr)
+{
+	uint64_t pte = leaf ? leaf_pte(leaf, addr) : 0;
+	unsigned long pfn = pte_payload(pte);
+
+	return pte_present(pte) && !pte_zero(pte) && !frame_pfn_device(pfn) &&
+	       frame_get(space, pfn)->flags & (FRAME_HEAD | FRAME_TAIL) &&
+	       huge_split_small(space, pfn);
+}
+
 void model_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct space *space = space_of(mm);
@@ -110,6 +122,8 @@ void model_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 		}
 		for (; addr < next; addr += PAGE_SIZE) {
 			i = (addr - args->start) >> PAGE_SHIFT;
+			if (newest(space) && split_compound(space, leaf, addr))
+				leaf = leaf_get(space, addr);
 			args->src[i] = collect_one(space, vma, leaf, addr,
 						   args);
 		}
@@ -136,7 +150,10 @@ static bool busy(struct space *space, unsigned long pfn,
 static void release_source(struct space *space, unsigned long pfn,
 			   unsigned long fault_page)
 {
-	if (pfn != fault_page)
+	/* Whoever has locked that unlocks it, but others wait for the entry. */
+	if (pfn == fault_page)
+		model_wake(space);
+	else
 		page_unlock(space, pfn);
 	frame_unref(space, pfn);
 }

@@ -205,20 +205,40 @@ static void model_exit(struct mm_struct *mm, void *private_data)
 	model_unlock(space);
 }
 
+/*
+ * Perhaps with the lock held: by who gives back what was another space's. It
+ * has one itself then, so that this is not the last.
+ */
 static void model_destroy(void *private_data)
 {
 	struct space *space = private_data;
 	struct uhmm_model *model = space->model;
 	bool last;
 
-	mutex_lock(&model->lock);
-	arena_free(&model->arena, space, sizeof(*space));
-	last = !--model->users;
-	mutex_unlock(&model->lock);
+	spin_lock(&model->end_lock);
+	space->next = model->dead;
+	WRITE_ONCE(model->dead, space);
+	last = model->users == 1;
+	WRITE_ONCE(model->users, model->users - 1);
+	spin_unlock(&model->end_lock);
 	if (!last)
 		return;
 	arena_destroy(&model->arena);
 	free(model);
+}
+
+void model_reap(struct uhmm_model *model)
+{
+	struct space *space, *next;
+
+	spin_lock(&model->end_lock);
+	space = model->dead;
+	WRITE_ONCE(model->dead, NULL);
+	spin_unlock(&model->end_lock);
+	for (; space; space = next) {
+		next = space->next;
+		arena_free(&model->arena, space, sizeof(*space));
+	}
 }
 
 static const struct uhmm_mm_ops model_mm_ops = {
@@ -268,7 +288,9 @@ int space_create(struct uhmm_model *model, struct space **ret_space,
 	for (at = &model->m->spaces; *at; at = &(*at)->next)
 		;
 	*at = space;
-	model->users++;
+	spin_lock(&model->end_lock);
+	WRITE_ONCE(model->users, model->users + 1);
+	spin_unlock(&model->end_lock);
 	*ret_space = space;
 out:
 	mutex_unlock(&model->lock);
@@ -283,6 +305,7 @@ static int model_create(const struct uhmm_model_options *options,
 	if (!model)
 		return -ENOMEM;
 	mutex_init(&model->lock);
+	spin_lock_init(&model->end_lock);
 	if (options)
 		model->options = *options;
 	model->m = arena_alloc(&model->arena, sizeof(*model->m));
@@ -342,10 +365,10 @@ int uhmm_model_save(struct mm_struct *mm,
 
 	if (!snapshot)
 		return -ENOMEM;
-	mutex_lock(&model->lock);
+	model_lock(space_of(mm));
 	snapshot->image = arena_save(&model->arena);
-	snapshot->users = model->users;
-	mutex_unlock(&model->lock);
+	snapshot->users = READ_ONCE(model->users);
+	model_unlock(space_of(mm));
 	if (!snapshot->image) {
 		free(snapshot);
 		return -ENOMEM;
@@ -362,7 +385,7 @@ int uhmm_model_restore(struct mm_struct *mm,
 	int ret = 0;
 
 	model_lock(space);
-	if (snapshot->users != space->model->users)
+	if (snapshot->users != READ_ONCE(space->model->users))
 		ret = -EBUSY;
 	for (at = machine_of(space)->spaces; at && !ret; at = at->next) {
 		event_start(at, &range, MMU_NOTIFY_CLEAR, 0, ~0UL, NULL);

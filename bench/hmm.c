@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What a device pays for a page, on the model: reading page tables for it with
+ * hmm_range_fault(), against the bare walk of the same entries and against a
+ * copy of the pages' bytes; faulting what is absent; moving pages to a device
+ * and back; and what a CPU's fault costs. An operation is a call for up to 64
+ * pages, which goes round in a range of n.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <uhmm/dmirror.h>
+#include <uhmm/hmm.h>
+#include <uhmm/mm.h>
+#include <uhmm/mmu_notifier.h>
+#include <uhmm/model.h>
+
+#include "bench.h"
+
+#define CALL_PAGES 64UL
+#define SAMPLES 200
+#define PAGES(n) ((unsigned long)(n) << UHMM_PAGE_SHIFT)
+
+struct area {
+	struct mm_struct *mm;
+	struct mmu_interval_notifier sub;
+	pthread_mutex_t lock;
+	unsigned long start;
+	unsigned long npages;
+	unsigned long call;	/* pages a call */
+	unsigned long at;	/* the next call's first page */
+	unsigned long pfns[CALL_PAGES];
+	struct uhmm_pte ptes[CALL_PAGES];
+};
+
+static char bytes[2][CALL_PAGES * UHMM_PAGE_SIZE];
+
+static void must(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+/* ---------------------------------------------------------------- the range */
+
+static bool invalidate(struct mmu_interval_notifier *sub,
+		       const struct mmu_notifier_range *range,
+		       unsigned long cur_seq)
+{
+	struct area *r = (struct area *)((char *)sub -
+					   offsetof(struct area, sub));
+
+	pthread_mutex_lock(&r->lock);
+	mmu_interval_set_seq(sub, cur_seq);
+	pthread_mutex_unlock(&r->lock);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops ops = {
+	.invalidate = invalidate,
+};
+
+static void area_init(struct area *r, unsigned long npages, bool huge)
+{
+	struct uhmm_model_options how = {
+		.size = sizeof(how),
+		.level = UHMM_KERNEL_NEWEST,
+		.thp = huge ? UHMM_THP_ALWAYS : UHMM_THP_NEVER,
+	};
+
+	memset(r, 0, sizeof(*r));
+	pthread_mutex_init(&r->lock, NULL);
+	must(!uhmm_mm_create_model(&how, NULL, &r->mm));
+	r->npages = npages;
+	r->call = npages < CALL_PAGES ? npages : CALL_PAGES;
+	r->start = 1UL << 40;
+	must(uhmm_model_mmap(r->mm, r->start, PAGES(npages),
+			     PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0, 0) > 0);
+	must(!mmu_interval_notifier_insert(&r->sub, r->mm, r->start,
+					   PAGES(npages), &ops));
+}
+
+static void area_populate(struct area *r)
+{
+	for (unsigned long i = 0; i < r->npages; i++)
+		must(!uhmm_model_write(r->mm, r->start + PAGES(i), &i,
+				       sizeof(i), NULL));
+}
+
+static void area_end(struct area *r)
+{
+	mmu_interval_notifier_remove(&r->sub);
+	mmput(r->mm);
+	pthread_mutex_destroy(&r->lock);
+}
+
+static unsigned long next_call(struct area *r)
+{
+	unsigned long addr = r->start + PAGES(r->at);
+
+	r->at += r->call;
+	if (r->at + r->call > r->npages)
+		r->at = 0;
+	return addr;
+}
+
+/* ----------------------------------------------------------------- contenders */
+
+static void fault_call(struct area *r, unsigned long addr)
+{
+	struct hmm_range range = {
+		.notifier = &r->sub,
+		.start = addr,
+		.end = addr + PAGES(r->call),
+		.hmm_pfns = r->pfns,
+		.default_flags = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
+	};
+	int ret;
+
+	do {
+		range.notifier_seq = mmu_interval_read_begin(&r->sub);
+		mmap_read_lock(r->mm);
+		ret = hmm_range_fault(&range);
+		mmap_read_unlock(r->mm);
+	} while (ret == -EBUSY);
+	must(!ret);
+	pthread_mutex_lock(&r->lock);
+	must(!mmu_interval_read_retry(&r->sub, range.notifier_seq));
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void fault_slice(void *arg, unsigned long n)
+{
+	while (n--)
+		fault_call(arg, next_call(arg));
+}
+
+static void walk_slice(void *arg, unsigned long n)
+{
+	struct area *r = arg;
+	size_t npages;
+
+	while (n--) {
+		npages = r->call;
+		mmap_read_lock(r->mm);
+		must(!uhmm_mm_walk(r->mm, next_call(r), &npages, r->ptes));
+		mmap_read_unlock(r->mm);
+	}
+}
+
+static void copy_slice(void *arg, unsigned long n)
+{
+	const struct area *r = arg;
+
+	while (n--) {
+		memcpy(bytes[1], bytes[0], PAGES(r->call));
+		bytes[0][n % sizeof(bytes[0])]++;
+	}
+}
+
+/* Pages a second, of a call that takes @ns. */
+static void per_second(struct bench *b, const char *section, const char *test,
+		       const struct area *r, struct quartiles ns)
+{
+	double pages = (double)r->call * 1e9;
+	struct quartiles rate = {
+		.min = pages / ns.max, .q1 = pages / ns.q3,
+		.median = pages / ns.median, .q3 = pages / ns.q1,
+		.p99 = pages / ns.min, .max = pages / ns.min,
+		.count = ns.count,
+	};
+
+	bench_figure(b, &(struct figure){
+		.section = section, .test = test, .who = "uhmm",
+		.n = r->npages, .unit = "pages/s", .value = rate });
+}
+
+static void present(struct bench *b, unsigned long npages, bool huge)
+{
+	const char *section = huge ? "hmm_range_fault, huge pages present" :
+				     "hmm_range_fault, pages present";
+	struct cell against_walk, against_copy;
+	struct area r;
+
+	area_init(&r, npages, huge);
+	area_populate(&r);
+	against_walk = (struct cell){
+		.section = section, .test = "against the walk", .n = npages,
+		.slice_us = 1000,
+		.first = { .name = "uhmm", .slice = fault_slice, .arg = &r },
+		.second = { .name = "walk", .slice = walk_slice, .arg = &r },
+	};
+	against_copy = against_walk;
+	against_copy.test = "against memcpy";
+	against_copy.second = (struct contender){
+		.name = "memcpy", .slice = copy_slice, .arg = &r };
+	bench_run(b, &against_walk, 1);
+	bench_run(b, &against_copy, 1);
+	if (against_walk.first.ns.count)
+		per_second(b, section, "rate", &r, against_walk.first.ns);
+	area_end(&r);
+}
+
+/* -------------------------------------------- what changes what it measures */
+
+/* @prepare is not timed. */
+static void sample(struct bench *b, const char *section, const char *test,
+		   struct area *r, void (*prepare)(struct area *, unsigned long),
+		   void (*timed)(struct area *, unsigned long))
+{
+	static double ns[SAMPLES];
+	unsigned int count = 0;
+	unsigned long addr;
+	int64_t begin;
+	long switches;
+
+	for (int i = 0; i < SAMPLES && !bench_over(b); i++) {
+		addr = next_call(r);
+		prepare(r, addr);
+		switches = bench_switches();
+		begin = bench_now();
+		timed(r, addr);
+		ns[count] = (double)(bench_now() - begin);
+		if (bench_switches() == switches)
+			count++;
+	}
+	if (count)
+		per_second(b, section, test, r, bench_quartiles(ns, count));
+	else
+		bench_missing(b, test, "no time left");
+}
+
+static void drop(struct area *r, unsigned long addr)
+{
+	must(!uhmm_model_madvise(r->mm, addr, PAGES(r->call), MADV_DONTNEED));
+}
+
+static void cpu_writes(struct area *r, unsigned long addr)
+{
+	for (unsigned long i = 0; i < r->call; i++)
+		must(!uhmm_model_write(r->mm, addr + PAGES(i), &i, sizeof(i),
+				       NULL));
+}
+
+static void absent(struct bench *b, unsigned long npages)
+{
+	struct area r;
+
+	area_init(&r, npages, false);
+	area_populate(&r);
+	sample(b, "hmm_range_fault, pages absent", "rate", &r, drop,
+	       fault_call);
+	sample(b, "A CPU's fault", "rate", &r, drop, cpu_writes);
+	area_end(&r);
+}
+
+static struct uhmm_dmirror *mirror;
+
+static void command(struct area *r, unsigned long addr, unsigned long request)
+{
+	struct hmm_dmirror_cmd cmd = {
+		.addr = addr, .npages = r->call, .ptr = (uintptr_t)bytes[0] };
+
+	must(!uhmm_dmirror_ioctl(mirror, request, &cmd));
+}
+
+static void to_device(struct area *r, unsigned long addr)
+{
+	command(r, addr, HMM_DMIRROR_MIGRATE_TO_DEV);
+}
+
+static void to_system(struct area *r, unsigned long addr)
+{
+	command(r, addr, HMM_DMIRROR_MIGRATE_TO_SYS);
+}
+
+static void migrate(struct bench *b, unsigned long npages)
+{
+	struct uhmm_dmirror_options how = {
+		.size = sizeof(how), .type = MEMORY_DEVICE_PRIVATE,
+		.newest = true };
+	struct uhmm_dmirror_device *device;
+	struct area r;
+
+	area_init(&r, npages, false);
+	area_populate(&r);
+	must(!uhmm_dmirror_create(&how, &device));
+	must(!uhmm_dmirror_open(device, r.mm, &mirror));
+	sample(b, "Migration by a device", "to it, and read there", &r,
+	       to_system, to_device);
+	sample(b, "Migration by a device", "home", &r, to_device, to_system);
+	uhmm_dmirror_close(mirror);
+	uhmm_dmirror_destroy(device);
+	area_end(&r);
+}
+
+int main(int argc, char **argv)
+{
+	static const unsigned long sizes[] = { 1, 1024, 32768, 1048576 };
+	const unsigned int n = sizeof(sizes) / sizeof(sizes[0]);
+	struct bench b;
+
+	bench_init(&b, "hmm", argc, argv);
+	bench_plan(&b, 4.0 * n - 2);
+	for (unsigned int i = 0; i < n && !bench_over(&b); i++) {
+		present(&b, sizes[i], false);
+		if (sizes[i] >= 512)
+			present(&b, sizes[i], true);
+		absent(&b, sizes[i]);
+		migrate(&b, sizes[i]);
+	}
+	return bench_finish(&b);
+}
