@@ -6,7 +6,7 @@
  * decide. After one the library makes those that start later wait for it.
  *
  * Bad: three invalidations overtake a fault
- * Result: Never starved_reserved
+ * Result: Never starved_uhmm
  * Result: Sometimes starved_*
  */
 #include "device.h"
@@ -76,5 +76,5 @@ SCENARIO_OF(valid_flag, SOMETIMES, starved, starved, SOURCE, BAD);
 SCENARIO_OF(valid_bool, SOMETIMES, starved, starved, SOURCE, BAD);
 UHMM_SCENARIO(starved_unreserved, .run = unreserved, .source = SOURCE,
 	      .bad = BAD, .result = UHMM_RESULT_SOMETIMES);
-UHMM_SCENARIO(starved_reserved, .run = reserved, .source = SOURCE,
+UHMM_SCENARIO(starved_uhmm, .run = reserved, .source = SOURCE,
 	      .bad = BAD, .result = UHMM_RESULT_NEVER);

@@ -18,23 +18,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from tap import Tap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / 'scripts'))
+import gen_scenarios
+
 HEAD = re.compile(r'^ \* (?:Mail|Report|Source): ', re.M)
 BAD = re.compile(r'^ \* Bad: ', re.M)
 RESULT = re.compile(r'^ \* Result: (Never|Sometimes|Always)(?: (.*))?$', re.M)
-NAMES = re.compile(r'\bUHMM_SCENARIO\((?!NAME)(\w+),|'
-                   r'\bSCENARIO_OF\((\w+), (\w+), (\w+),|'
-                   r'\bSCENARIOS\((\w+), \w+, \w+, \w+, \w+,\s+(\w+),')
-DESIGNS = ('uhmm', 'classic', 'active_list', 'valid_flag', 'valid_bool')
-
-
-def names_of(text):
-    for match in NAMES.finditer(text):
-        if match[1]:
-            yield match[1]
-        elif match[2]:
-            yield f'{match[4]}_{match[2]}'
-        else:
-            yield from (f'{match[6]}_{design}' for design in DESIGNS)
 
 
 def declared_in(text, name):
@@ -53,7 +42,7 @@ def problem_of(path, results):
         return 'more than 80 lines'
     if not HEAD.search(text) or not BAD.search(text):
         return 'no mail, or no bad outcome'
-    for name in names_of(text):
+    for name in gen_scenarios.names_of(text):
         if declared_in(text, name) != results.pop(name, None):
             return f'{name}: the comment says {declared_in(text, name)}'
     return None
@@ -71,10 +60,10 @@ def main():
     uhmm, seconds = sys.argv[1], (sys.argv[2:] or ['5'])[0]
     listed = subprocess.run([uhmm, 'explore', '--list'], check=True, text=True,
                             stdout=subprocess.PIPE).stdout.splitlines()
-    results = dict(line.split('\t')[:2] for line in listed)
-    names = list(results)
+    outcomes = dict(line.split('\t')[:2] for line in listed)
+    names, results = list(outcomes), dict(outcomes)
     files = sorted((ROOT / 'scenarios').glob('[0-9]*.c'))
-    tap = Tap(len(files) + 1 + len(names))
+    tap = Tap(len(files) + 2 + len(names))
     for path in files:
         tap.say(path.name, problem_of(path, results))
     tap.say('each is in a file', str(results) if results else None)
@@ -82,6 +71,10 @@ def main():
         for name, problem in zip(names, pool.map(
                 lambda name: explore(uhmm, name, seconds), names)):
             tap.say(name, problem)
+    # What is declared has just been found to be what comes out.
+    fresh = gen_scenarios.page(outcomes) == gen_scenarios.PAGE.read_text()
+    tap.say('docs/scenarios.md is fresh', None if fresh else
+            'run scripts/gen_scenarios.py UHMM --write')
     return tap.status()
 
 

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""docs/scenarios.md: what came out of each scenario, and who fails what.
+
+gen_scenarios.py UHMM [--write] runs them all and prints the page, or writes it.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGE = ROOT / 'docs/scenarios.md'
+DESIGNS = ('uhmm', 'classic', 'active_list', 'valid_flag', 'valid_bool')
+NAMES = re.compile(r'\bUHMM_SCENARIO\((?!NAME)(\w+),|'
+                   r'\bSCENARIO_OF\((\w+), \w+, (\w+),|'
+                   r'\bSCENARIOS\(\w+, \w+, \w+, \w+, \w+,\s+(\w+),')
+
+HEAD = '''<!-- SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause -->
+<!-- Made by scripts/gen_scenarios.py from runs; do not edit. -->
+# Scenarios, and who fails what
+
+How often the bad outcome that a scenario names came about, in all executions
+that `uhmm explore` looked at: `Never`, `Sometimes`, `Always`. Where it looked at
+all there are, `uhmm explore NAME` says so. [explore.md](explore.md) has how, and
+[designs.md](designs.md) what the schemes are.
+'''
+
+
+def names_of(text):
+    """The scenarios that a file has."""
+    for one, design, of_design, of_all in NAMES.findall(text):
+        if one:
+            yield one
+        elif design:
+            yield f'{of_design}_{design}'
+        else:
+            yield from (f'{of_all}_{design}' for design in DESIGNS)
+
+
+def bad_of(text):
+    body = re.search(r'^ \* Bad: (.*?)^ \* Result:', text, re.M | re.S)[1]
+    return re.sub(r'\s+\*?\s*', ' ', body).strip().replace('|', '/')
+
+
+def page(outcomes):
+    """The page, given {scenario: outcome}."""
+    schemes, others = [], []
+    for path in sorted((ROOT / 'scenarios').glob('[0-9]*.c')):
+        text = path.read_text()
+        where = f'[{path.stem}](../scenarios/{path.name})'
+        rows = {}
+        for name in names_of(text):
+            design = next((d for d in DESIGNS if name.endswith(f'_{d}')), None)
+            if design:
+                row = rows.setdefault(name.removesuffix(f'_{design}'), {})
+                row[design] = outcomes[name]
+            else:
+                others.append(f'| {where} | {name} | {outcomes[name]} '
+                              f'| {bad_of(text)} |')
+        for name, row in rows.items():
+            cells = ' | '.join(row.get(design, '-') for design in DESIGNS)
+            schemes.append(f'| {where} | {name} | {cells} |')
+    return '\n'.join([
+        HEAD, '<!-- who fails what -->',
+        '| from | scenario | ' + ' | '.join(f'`{d}`' for d in DESIGNS) + ' |',
+        '|---|---|' + '---|' * len(DESIGNS), *schemes,
+        '<!-- end of who fails what -->', '', '## Of one scheme alone', '',
+        '| from | scenario | outcome | bad is that |', '|---|---|---|---|',
+        *others, ''])
+
+
+def run(uhmm, name):
+    return json.loads(subprocess.run(
+        [uhmm, 'explore', name, '--json', '--seconds', '3', '--output',
+         '/dev/null'], check=False, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL).stdout)['outcome']
+
+
+def main():
+    names = subprocess.run([sys.argv[1], 'explore', '--list'], check=True,
+                           text=True, stdout=subprocess.PIPE).stdout
+    text = page({name: run(sys.argv[1], name) for name in
+                 (line.split('\t')[0] for line in names.splitlines())})
+    if '--write' in sys.argv:
+        PAGE.write_text(text)
+    else:
+        print(text, end='')
+
+
+if __name__ == '__main__':
+    main()
