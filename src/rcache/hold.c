@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* Holds: which thread has which region, without a count that all write. */
+#include "internal.h"
+
+/* This thread's blocks, the one of a cache at its id's place. */
+#define BLOCK_CACHE 4
+static __thread struct {
+	unsigned long id;
+	struct hold_block *block;
+} block_cache[BLOCK_CACHE] __attribute__((tls_model("initial-exec")));
+
+static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
+{
+	struct hold_block *b = sync_alloc_pages(BLOCK_SIZE);
+
+	_Static_assert(sizeof(*b) <= BLOCK_SIZE, "of a page");
+	if (!b)
+		return NULL;
+	b->owner = me;
+	b->version = ~0UL;
+	b->next = READ_ONCE(c->blocks);
+	/*
+	 * Ordering: (RC-HOLDERS-PUSH) pairs with (RC-HOLDERS-SEEN) in
+	 * for_each_block(): see there.
+	 */
+	while (!try_cmpxchg(&c->blocks, &b->next, b))
+		;
+	return b;
+}
+
+static unsigned long holds_free(const struct hold_block *b)
+{
+	unsigned long i, n = 0;
+
+	for (i = 0; i < BLOCK_HOLDS; i++)
+		n += !READ_ONCE(b->hold[i]);
+	return n;
+}
+
+/* One with room that is ours, or whose owner has ended. */
+static struct hold_block *block_take(struct uhmm_rcache *c, unsigned long me)
+{
+	struct hold_block *b;
+	unsigned long owner;
+
+	for_each_block(b, c) {
+		owner = READ_ONCE(b->owner);
+		if (holds_free(b) < BLOCK_HOLDS / 2)
+			continue;
+		if (owner == me || (!sync_thread_alive(owner) &&
+				    try_cmpxchg(&b->owner, &owner, me)))
+			return b;
+	}
+	return block_make(c, me);
+}
+
+static __attribute__((noinline)) struct hold_block *
+block_find_slow(struct uhmm_rcache *c)
+{
+	struct hold_block *b = block_take(c, sync_thread_number());
+
+	if (b) {
+		block_cache[c->id % BLOCK_CACHE].id = c->id;
+		block_cache[c->id % BLOCK_CACHE].block = b;
+	}
+	return b;
+}
+
+struct hold_block *block_find(struct uhmm_rcache *c)
+{
+	if (likely(block_cache[c->id % BLOCK_CACHE].id == c->id))
+		return block_cache[c->id % BLOCK_CACHE].block;
+	return block_find_slow(c);
+}
+
+/* The last one used is not free: from the first on. */
+unsigned long *hold_find(struct uhmm_rcache *c, struct hold_block **b)
+{
+	unsigned long i;
+
+	for (;;) {
+		for (i = 0; i < BLOCK_HOLDS; i++) {
+			/*
+			 * Ordering: (RC-HOLD-FREE) pairs with
+			 * (RC-HOLD-END) in uhmm_rcache_put(): as
+			 * (RC-HOLD-REUSE).
+			 */
+			if (smp_load_acquire(&(*b)->hold[i]))
+				continue;
+			WRITE_ONCE((*b)->cursor, i);
+			if (i >= (*b)->top)
+				WRITE_ONCE((*b)->top, i + 1);
+			return &(*b)->hold[i];
+		}
+		*b = block_find_slow(c);
+		if (!*b)
+			return NULL;
+	}
+}
+
+/* Lives were ended: who holds what was live shows it from here on. */
+void holds_fence(void)
+{
+	/*
+	 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in hold_fence():
+	 * see there; where one fence does for all, that is none for the processor.
+	 */
+	if (sync_asymmetric)
+		smp_mb_others();
+	else
+		/*
+		 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in
+		 * hold_fence(): see there.
+		 */
+		smp_mb();
+}
+
+/* The index asks, before it uses nodes again. */
+unsigned long holds_oldest_search(void *cache)
+{
+	unsigned long version, oldest = ~0UL;
+	struct uhmm_rcache *c = cache;
+	struct hold_block *b;
+
+	holds_fence();
+	for_each_block(b, c) {
+		/*
+		 * Ordering: (RC-SEARCHES-SEEN) pairs with (RC-SEARCHED) in
+		 * search(): the nodes are read no more.
+		 */
+		version = smp_load_acquire(&b->version);
+		if (version < oldest)
+			oldest = version;
+	}
+	return oldest;
+}
+
+/* Behind holds_fence(): until no search may find what was removed before @stamp. */
+void holds_wait_searches(struct uhmm_rcache *c, unsigned long stamp)
+{
+	struct hold_block *b;
+
+	for_each_block(b, c)
+		/*
+		 * Ordering: (RC-SEARCHES-OVER) pairs with (RC-SEARCHED) in
+		 * search(): as (RC-SEARCHES-SEEN).
+		 */
+		while (smp_load_acquire(&b->version) < stamp)
+			sync_yield();
+}
+
+/* What a hold says once it is no longer on its way. */
+static struct region *hold_settled(const unsigned long *hold)
+{
+	unsigned long v;
+
+	/*
+	 * Ordering: (RC-HOLD-SEEN) pairs with (RC-HOLD-END) in
+	 * uhmm_rcache_put() and (RC-HOLD-TRY) in hold_live(): the device is
+	 * done with what is deregistered because of this.
+	 */
+	while ((v = smp_load_acquire(hold)) & HOLD_TRIES)
+		sync_yield();
+	return (struct region *)v;
+}
+
+bool holds_have(struct uhmm_rcache *c, const struct region *r)
+{
+	struct hold_block *b;
+	unsigned long i;
+
+	for_each_block(b, c)
+		for (i = 0; i < READ_ONCE(b->top); i++)
+			if ((READ_ONCE(b->hold[i]) & ~HOLD_TRIES) ==
+			    (unsigned long)r && hold_settled(&b->hold[i]) == r)
+				return true;
+	/*
+	 * Ordering: (RC-HOLDS-LOOKED) pairs with (RC-HOLD-END) in uhmm_rcache_put():
+	 * as (RC-HOLD-SEEN), for holds that were free already.
+	 */
+	smp_rmb();
+	return false;
+}
+
+void holds_mark(struct uhmm_rcache *c)
+{
+	struct hold_block *b;
+	struct region *r;
+	unsigned long i;
+
+	for_each_block(b, c) {
+		for (i = 0; i < READ_ONCE(b->top); i++) {
+			r = hold_settled(&b->hold[i]);
+			if (r && READ_ONCE(r->state) & REGION_RETIRED)
+				r->busy = true;
+		}
+	}
+}

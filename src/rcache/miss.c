@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/*
+ * A get that does not find: the region is watched first, then registered outside
+ * all locks, and it lives only if nothing hit it in between.
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+/* So many collisions with nothing gained are enough. */
+#define MISS_TRIES 10000
+/* And so many that the device did not let go of. */
+#define MISS_STUCK 8
+/* Retired at a time for a device that has no room. */
+#define MISS_EVICT 16
+
+struct request {
+	unsigned long start;
+	unsigned long last;
+	unsigned int access;
+};
+
+static void widen_one(struct uhmm_rcache *c, struct region *r, void *arg)
+{
+	struct request *w = arg;
+
+	if (!(READ_ONCE(r->state) & REGION_LIVE))
+		return;
+	if (r->start < w->start)
+		w->start = r->start;
+	if (r->last > w->last)
+		w->last = r->last;
+	w->access |= READ_ONCE(r->state) & UHMM_RCACHE_ACCESS;
+}
+
+/* The union with all it overlaps, and with what that overlaps. Lock held. */
+static struct request widened(struct uhmm_rcache *c, const struct request *w)
+{
+	struct request wide = *w, before;
+
+	do {
+		before = wide;
+		for_each_overlap(c, wide.start, wide.last, widen_one, &wide);
+	} while (wide.start != before.start || wide.last != before.last);
+	return wide;
+}
+
+/* Those that @arg, which has just come to life, makes superfluous. */
+static void replace_one(struct uhmm_rcache *c, struct region *r, void *arg)
+{
+	const struct region *by = arg;
+	unsigned int state = READ_ONCE(r->state);
+
+	if (r != by && state & REGION_LIVE && r->start >= by->start &&
+	    r->last <= by->last &&
+	    !(state & ~READ_ONCE(by->state) & UHMM_RCACHE_ACCESS))
+		region_retire(c, r, &c->counters.merged);
+}
+
+/* Is there room for it? Lock held. */
+static bool has_room(const struct uhmm_rcache *c, const struct request *w)
+{
+	unsigned long bytes = w->last - w->start + 1;
+	unsigned long max_bytes = c->options.max_bytes;
+	unsigned long max_entries = c->options.max_entries;
+
+	return (!max_entries || c->entries < max_entries) &&
+	       (!max_bytes || (c->bytes <= max_bytes &&
+			       bytes <= max_bytes - c->bytes));
+}
+
+/*
+ * A region for @w, or for more, that nobody finds live yet. -ENOSPC: no room.
+ * Lock not held.
+ */
+static int begin(struct uhmm_rcache *c, const struct request *w, bool merge,
+		 struct region **ret_region, bool *ret_merged)
+{
+	struct request wide = *w;
+	struct region *r = NULL;
+	int err = -ENOSPC;
+
+	spin_lock(&c->index.lock);
+	if (merge)
+		wide = widened(c, w);
+	if (!has_room(c, &wide))
+		wide = *w;
+	*ret_merged = wide.start != w->start || wide.last != w->last ||
+		      wide.access != w->access;
+	if (has_room(c, &wide)) {
+		r = region_alloc(c);
+		err = r ? 0 : -ENOMEM;
+	}
+	if (r) {
+		WRITE_ONCE(r->start, wide.start);
+		WRITE_ONCE(r->last, wide.last);
+		WRITE_ONCE(r->state, wide.access);
+		WRITE_ONCE(r->used, 0);
+		r->key = 0;
+		c->bytes += region_bytes(r);
+	}
+	spin_unlock(&c->index.lock);
+	*ret_region = r;
+	return err;
+}
+
+/* It did not come to life; @gone: nothing is registered. */
+static void give_up(struct uhmm_rcache *c, struct region *r, bool gone)
+{
+	spin_lock(&c->index.lock);
+	if (gone)
+		WRITE_ONCE(r->state, READ_ONCE(r->state) | REGION_GONE);
+	region_retire(c, r, NULL);
+	spin_unlock(&c->index.lock);
+}
+
+static int watch(struct uhmm_rcache *c, struct region *r)
+{
+	unsigned long length = region_bytes(r);
+	int err;
+
+	__builtin_memset(&r->sub, 0, sizeof(r->sub));
+	err = mmu_interval_notifier_insert(&r->sub, c->mm, r->start, length,
+					   &c->sub_ops);
+	if (err)
+		return err == -EINVAL ? -ESRCH : err;
+	r->node.start = r->start;
+	r->node.last = r->last;
+	spin_lock(&c->index.lock);
+	WRITE_ONCE(r->state, READ_ONCE(r->state) | REGION_WATCHED);
+	err = index_insert(&c->index, &r->node);
+	if (!err)
+		WRITE_ONCE(r->state, READ_ONCE(r->state) | REGION_FOUND);
+	spin_unlock(&c->index.lock);
+	return err;
+}
+
+/* Lock held, and nothing hit it. */
+static void bring_to_life(struct uhmm_rcache *c, struct region *r,
+			  const struct request *w, unsigned long *hold)
+{
+	WRITE_ONCE(*hold, (unsigned long)r);
+	/*
+	 * Ordering: (RC-LIFE) pairs with (RC-LIVE-SEEN) in hold_live(): the region is
+	 * seen as it was made.
+	 */
+	smp_store_release(&r->state, READ_ONCE(r->state) | REGION_LIVE);
+	c->hinted++;
+	c->counters.registrations++;
+	hints_grow(c);
+	hint_add(c, r->start, r);
+	if (w->start != r->start)
+		hint_add(c, w->start, r);
+	for_each_overlap(c, r->start, r->last, replace_one, r);
+}
+
+/*
+ * Register and look whether that was in time. 0; 1: it was not, and nothing is
+ * registered; -errno; -EXDEV: it was not, and the device does not let go.
+ */
+static int attempt(struct uhmm_rcache *c, struct region *r,
+		   const struct request *w, unsigned long *hold)
+{
+	unsigned long seq = mmu_interval_read_begin(&r->sub);
+	unsigned int access = READ_ONCE(r->state) & UHMM_RCACHE_ACCESS;
+	bool collided;
+	int err = 0;
+
+	if (c->live_mm)
+		err = uhmm_live_watch(c->mm, r->start, region_bytes(r));
+	if (!err)
+		err = c->ops->reg(c->device, r->start, region_bytes(r), access,
+				  &r->key);
+	spin_lock(&c->index.lock);
+	collided = mmu_interval_read_retry(&r->sub, seq);
+	if (err)
+		c->counters.failures += err != -EAGAIN;
+	else if (!collided)
+		bring_to_life(c, r, w, hold);
+	c->counters.collisions += collided;
+	spin_unlock(&c->index.lock);
+	if (!collided)
+		return err == -EAGAIN ? 1 : err;
+	if (err || !c->ops->dereg(c->device, r->start, region_bytes(r), r->key))
+		return 1;
+	return -EXDEV;
+}
+
+static int register_region(struct uhmm_rcache *c, struct region *r,
+			   const struct request *w, unsigned long *hold)
+{
+	int err = 1;
+
+	for (unsigned int i = 0; err == 1 && i < MISS_TRIES; i++) {
+		if (i)
+			sync_yield();
+		err = attempt(c, r, w, hold);
+	}
+	if (err)
+		uhmm_interval_unreserve(&r->sub);
+	return err == 1 ? -EAGAIN : err;
+}
+
+/* Retire so much that @w has room, if not all of it is in use. */
+static void make_room(struct uhmm_rcache *c, const struct request *w)
+{
+	unsigned long max_entries = c->options.max_entries ?: ~0UL / 2;
+	unsigned long max_bytes = c->options.max_bytes ?: ~0UL / 2;
+	unsigned long entries, used, bytes = w->last - w->start + 1;
+
+	spin_lock(&c->index.lock);
+	entries = c->entries + 1;
+	used = c->bytes + bytes;
+	spin_unlock(&c->index.lock);
+	/* Some more, so that the next ones find room. */
+	rcache_evict(c, entries <= max_entries ? 0 :
+		     entries - max_entries + max_entries / 64,
+		     used <= max_bytes ? 0 : used - max_bytes + max_bytes / 64);
+}
+
+static int miss_once(struct uhmm_rcache *c, const struct request *w, bool merge,
+		     unsigned long *hold, struct region **ret_region,
+		     bool *ret_merged)
+{
+	struct region *r;
+	int err;
+
+	*ret_merged = false;
+	if (READ_ONCE(c->nretired) > READ_ONCE(c->in_use) + UHMM_RCACHE_BACKLOG)
+		rcache_reap(c);
+	err = begin(c, w, merge, &r, ret_merged);
+	for (int i = 0; err == -ENOSPC && i < 3; i++) {
+		make_room(c, w);
+		err = begin(c, w, merge, &r, ret_merged);
+	}
+	if (err)
+		return err;
+	err = watch(c, r);
+	if (!err)
+		err = register_region(c, r, w, hold);
+	if (err) {
+		give_up(c, r, err != -EXDEV);
+		return err;
+	}
+	*ret_region = r;
+	return 0;
+}
+
+int rcache_miss(struct uhmm_rcache *c, unsigned long start,
+		unsigned long last, unsigned int access, unsigned long *hold,
+		struct region **ret_region)
+{
+	unsigned long mask = c->options.granule - 1;
+	struct request w = { start & ~mask, last | mask, access };
+	int err, stuck = 0;
+	bool merged;
+
+	spin_lock(&c->index.lock);
+	c->counters.misses++;
+	spin_unlock(&c->index.lock);
+	do
+		err = miss_once(c, &w, true, hold, ret_region, &merged);
+	while (err == -EXDEV && ++stuck < MISS_STUCK);
+	/* What it was merged with may be what the device refuses. */
+	if (err && merged)
+		err = miss_once(c, &w, false, hold, ret_region, &merged);
+	/* A limit of the device's own. */
+	while (err == -ENOMEM) {
+		if (!rcache_evict(c, MISS_EVICT, 0))
+			break;
+		err = miss_once(c, &w, false, hold, ret_region, &merged);
+	}
+	return err == -EXDEV ? -EAGAIN : err;
+}

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* The registration cache: its life, and gets that find. */
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static struct mutex caches_lock = MUTEX_INITIALIZER;
+static struct uhmm_rcache *caches;
+static unsigned long next_id = 1;
+
+/* --------------------------------------------------------------------- gets */
+
+/*
+ * Hold @r if it is live and serves the request. Its fields are those of another
+ * life until the hold is seen, but then they stand.
+ */
+static inline bool hold_live(struct uhmm_rcache *c, struct region *r,
+			     unsigned long start, unsigned long last,
+			     unsigned int access, unsigned long *hold)
+{
+	unsigned int want = access | REGION_LIVE;
+	bool pending = false;
+
+	/*
+	 * Ordering: (RC-HOLD-TRY) pairs with (RC-HOLD-SEEN) in hold_settled(): what
+	 * was done under the hold before is over.
+	 */
+	smp_store_release(hold, (unsigned long)r | HOLD_TRIES);
+	hold_fence();
+	if (unlikely(c->probe))
+		pending = uhmm_live_pending(c->mm, start, last - start + 1);
+	/*
+	 * Ordering: (RC-LIVE-SEEN) pairs with (RC-LIFE) in bring_to_life(): see there.
+	 */
+	if (likely((smp_load_acquire(&r->state) & want) == want &&
+		   READ_ONCE(r->start) <= start && READ_ONCE(r->last) >= last &&
+		   !pending)) {
+		WRITE_ONCE(*hold, (unsigned long)r);
+		return true;
+	}
+	WRITE_ONCE(*hold, 0);
+	return false;
+}
+
+/* Without a hint: the index, which is written meanwhile. */
+static struct region *search(struct uhmm_rcache *c, struct hold_block *b,
+			     unsigned long start, unsigned long last,
+			     unsigned int access, unsigned long *hold)
+{
+	struct uhmm_interval_node *out[INDEX_BATCH];
+	struct index_walk walk = {};
+	struct region *found = NULL;
+	unsigned int i, n;
+
+	WRITE_ONCE(b->version, READ_ONCE(c->index.version));
+	hold_fence();
+	n = c->index.search->first(&c->index, start, start, &walk, out);
+	for (;;) {
+		for (i = 0; !found && i < n; i++)
+			if (hold_live(c, region_of(out[i]), start, last, access,
+				      hold))
+				found = region_of(out[i]);
+		if (found || walk.done)
+			break;
+		n = c->index.search->resume(&c->index, start, start, &walk,
+					    out);
+	}
+	/*
+	 * Ordering: (RC-SEARCHED) pairs with (RC-SEARCHES-SEEN) in
+	 * holds_oldest_search() and (RC-SEARCHES-OVER) in holds_wait_searches():
+	 * the nodes are looked at no more.
+	 */
+	smp_store_release(&b->version, ~0UL);
+	return found;
+}
+
+/* Lead there faster the next time. */
+static void hint_missing(struct uhmm_rcache *c, struct region *r,
+			 unsigned long start)
+{
+	/*
+	 * Ordering: (RC-HINTS-READ-AGAIN) pairs with (RC-HINTS-SET) in hints_grow():
+	 * they are filled.
+	 */
+	if (!hint_room(smp_load_acquire(&c->hints), start))
+		return;
+	spin_lock(&c->index.lock);
+	if (READ_ONCE(r->state) & REGION_LIVE)
+		hint_add(c, start, r);
+	spin_unlock(&c->index.lock);
+}
+
+static void fill(struct uhmm_rcache *c, const struct region *r,
+		 unsigned long *hold, struct uhmm_registration *ret_reg)
+{
+	ret_reg->key = r->key;
+	ret_reg->start = READ_ONCE(r->start);
+	ret_reg->length = READ_ONCE(r->last) - ret_reg->start + 1;
+	ret_reg->access = READ_ONCE(r->state) & UHMM_RCACHE_ACCESS;
+	ret_reg->cache = c;
+	ret_reg->hold = hold;
+	ret_reg->region = (void *)r;
+}
+
+static void count_hit(struct hold_block *b)
+{
+	WRITE_ONCE(b->hits, READ_ONCE(b->hits) + 1);
+}
+
+static __attribute__((noinline)) int
+get_slow(struct uhmm_rcache *c, unsigned long start, unsigned long last,
+	 unsigned int access, struct uhmm_registration *ret_reg)
+{
+	struct hold_block *b = block_find(c);
+	unsigned long *hold;
+	struct region *r;
+	int err;
+
+	if (c->ended)
+		return -ESRCH;
+	hold = b ? hold_find(c, &b) : NULL;
+	if (!hold)
+		return -ENOMEM;
+	/* What a change is on its way for may be good afterwards. */
+	while (c->probe && uhmm_live_pending(c->mm, start, last - start + 1))
+		sync_yield();
+	r = search(c, b, start, last, access, hold);
+	if (r) {
+		hint_missing(c, r, start);
+		count_hit(b);
+	} else {
+		/* Nobody else is to take the hold meanwhile. */
+		err = rcache_miss(c, start, last, access, hold, &r);
+		if (err)
+			return err;
+	}
+	fill(c, r, hold, ret_reg);
+	return 0;
+}
+
+int uhmm_rcache_get(struct uhmm_rcache *cache, unsigned long addr,
+		    size_t length, unsigned int access,
+		    struct uhmm_registration *ret_reg)
+{
+	unsigned long last = addr + length - 1, *hold;
+	struct hold_block *b;
+	struct region *r;
+
+	if (unlikely(!cache || !ret_reg || !length || last < addr || !access ||
+		     access & ~UHMM_RCACHE_ACCESS))
+		return -EINVAL;
+	b = block_find(cache);
+	if (unlikely(!b))
+		return -ENOMEM;
+	hold = &b->hold[b->cursor];
+	/* Ordering: (RC-HINTS-READ) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
+	r = hint_find(smp_load_acquire(&cache->hints), addr);
+	/*
+	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
+	 * sees our use of the hold sees what came before that.
+	 */
+	if (unlikely(smp_load_acquire(hold) || !r ||
+		     !hold_live(cache, r, addr, last, access, hold)))
+		return get_slow(cache, addr, last, access, ret_reg);
+	if (!READ_ONCE(r->used))
+		WRITE_ONCE(r->used, 1);
+	count_hit(b);
+	fill(cache, r, hold, ret_reg);
+	return 0;
+}
+
+void uhmm_rcache_put(struct uhmm_registration *reg)
+{
+	struct region *r = reg->region;
+
+	/*
+	 * Ordering: (RC-HOLD-END) pairs with (RC-HOLD-SEEN) in hold_settled() and
+	 * (RC-HOLD-REUSE) in uhmm_rcache_get() and (RC-HOLD-FREE) in hold_find() and
+	 * (RC-HOLDS-LOOKED) in holds_have(): the device is done.
+	 */
+	smp_store_release(reg->hold, 0);
+	hold_fence();
+	if (unlikely(READ_ONCE(r->state) & REGION_RETIRED) &&
+	    !reg->cache->ended)
+		rcache_reap(reg->cache);
+}
+
+/* --------------------------------------------------------------------- fork */
+
+/* Nothing is half done in a child. Lock order: as here. */
+static void fork_prepare(void) __no_context_analysis
+{
+	mutex_lock(&caches_lock);
+	for (struct uhmm_rcache *c = caches; c; c = c->next_cache) {
+		mutex_lock(&c->reaping);
+		spin_lock(&c->index.lock);
+	}
+}
+
+static void fork_parent(void) __no_context_analysis
+{
+	for (struct uhmm_rcache *c = caches; c; c = c->next_cache) {
+		spin_unlock(&c->index.lock);
+		mutex_unlock(&c->reaping);
+	}
+	mutex_unlock(&caches_lock);
+}
+
+/* The device knows the parent's memory. */
+static void fork_child(void) __no_context_analysis
+{
+	for (struct uhmm_rcache *c = caches; c; c = c->next_cache) {
+		c->ended = true;
+		hints_end(c);
+		spin_lock_init(&c->index.lock);
+		mutex_init(&c->reaping);
+	}
+	mutex_init(&caches_lock);
+}
+
+/* --------------------------------------------------------------------- life */
+
+static void caches_add(struct uhmm_rcache *c)
+{
+	static bool at_fork;
+
+	mutex_lock(&caches_lock);
+	if (!at_fork)
+		sync_at_fork(fork_prepare, fork_parent, fork_child);
+	at_fork = true;
+	c->id = next_id++;
+	c->next_cache = caches;
+	if (caches)
+		caches->prev_cache = c;
+	caches = c;
+	mutex_unlock(&caches_lock);
+}
+
+static void caches_del(struct uhmm_rcache *c)
+{
+	mutex_lock(&caches_lock);
+	if (c->prev_cache)
+		c->prev_cache->next_cache = c->next_cache;
+	else
+		caches = c->next_cache;
+	if (c->next_cache)
+		c->next_cache->prev_cache = c->prev_cache;
+	mutex_unlock(&caches_lock);
+}
+
+static int take_options(struct uhmm_rcache *c,
+			const struct uhmm_rcache_options *options)
+{
+	const unsigned int flags = UHMM_RCACHE_LAZY | UHMM_RCACHE_MEMLOCK;
+	struct uhmm_rcache_options *o = &c->options;
+	struct rlimit limit;
+
+	if (options) {
+		if (options->size < sizeof(*options) || options->flags & ~flags)
+			return -EINVAL;
+		*o = *options;
+	}
+	if (!o->granule)
+		o->granule = 4096;
+	if (o->granule & (o->granule - 1))
+		return -EINVAL;
+	if (o->flags & UHMM_RCACHE_MEMLOCK &&
+	    !getrlimit(RLIMIT_MEMLOCK, &limit) &&
+	    limit.rlim_cur != RLIM_INFINITY &&
+	    (!o->max_bytes || limit.rlim_cur < o->max_bytes))
+		o->max_bytes = limit.rlim_cur;
+	return 0;
+}
+
+static size_t queue_size(const struct uhmm_rcache *c)
+{
+	return c->options.queue * sizeof(struct uhmm_rcache_event);
+}
+
+static void free_cache(struct uhmm_rcache *c)
+{
+	struct hold_block *b, *next;
+
+	for (b = c->blocks; b; b = next) {
+		next = b->next;
+		sync_free_pages(b, BLOCK_SIZE);
+	}
+	if (c->eventfd >= 0)
+		close(c->eventfd);
+	if (c->events)
+		sync_free_pages(c->events, queue_size(c));
+	hints_destroy(c);
+	pool_destroy(c);
+	index_destroy(&c->index);
+	sync_free_pages(c, sizeof(*c));
+}
+
+/* What has memory; all of it may be freed by free_cache(). */
+static int build(struct uhmm_rcache *c)
+{
+	int err = index_init(&c->index, holds_oldest_search, c);
+
+	if (!err)
+		err = hints_init(c);
+	if (err || !c->options.queue)
+		return err;
+	c->events = sync_alloc_pages(queue_size(c));
+	if (!c->events)
+		return -ENOMEM;
+	c->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return c->eventfd < 0 ? -errno : 0;
+}
+
+int uhmm_rcache_create(struct mm_struct *mm, const struct uhmm_rcache_ops *ops,
+		       void *device, const struct uhmm_rcache_options *options,
+		       struct uhmm_rcache **ret_cache)
+{
+	struct uhmm_live_info info = { .size = sizeof(info) };
+	struct uhmm_rcache *c;
+	int err;
+
+	if (!mm || !ops || !ops->reg || !ops->dereg || !ret_cache)
+		return -EINVAL;
+	c = sync_alloc_pages(sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->mm = mm;
+	c->ops = ops;
+	c->device = device;
+	c->eventfd = -1;
+	c->sub_ops = rcache_sub_ops;
+	mutex_init(&c->reaping);
+	err = take_options(c, options);
+	if (err) {
+		sync_free_pages(c, sizeof(*c));
+		return err;
+	}
+	err = build(c);
+	if (err) {
+		free_cache(c);
+		return err;
+	}
+	if (!uhmm_live_get_info(mm, &info)) {
+		c->live_mm = true;
+		c->probe = info.guarantee < UHMM_G1;
+	}
+	mmgrab(mm);
+	sync_register_membarrier();
+	caches_add(c);
+	*ret_cache = c;
+	return 0;
+}
+
+/*
+ * A child takes the subscriptions out, and no more. False: some were on their
+ * way in when it was forked, so that their memory must stay.
+ */
+static bool unwatch_all(struct uhmm_rcache *c)
+{
+	bool all = true;
+
+	for (unsigned long i = 0; i < c->pooled; i++) {
+		struct region *r = region_at(c, i);
+		unsigned int state = READ_ONCE(r->state);
+
+		if (state & REGION_WATCHED)
+			mmu_interval_notifier_remove(&r->sub);
+		else if (state && !(state & REGION_GONE))
+			all = false;
+	}
+	return all;
+}
+
+int uhmm_rcache_destroy(struct uhmm_rcache *cache)
+{
+	struct mm_struct *mm = cache->mm;
+	struct hold_block *b;
+
+	if (cache->ended) {
+		if (!unwatch_all(cache))
+			return 0;
+	} else if (uhmm_rcache_flush(cache, 0, 0)) {
+		for_each_block(b, cache)
+			for (unsigned long i = 0; i < b->top; i++)
+				if (READ_ONCE(b->hold[i]))
+					return -EBUSY;
+		return -EIO;
+	}
+	caches_del(cache);
+	free_cache(cache);
+	mmdrop(mm);
+	return 0;
+}

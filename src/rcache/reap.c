@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/*
+ * The ends of regions: an invalidation, the eviction and the flush retire them;
+ * who deregisters one claims it first, so that it happens once, and so that an
+ * invalidation which meets it half way waits for that.
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+/* Lock held. */
+static bool claim(struct region *r)
+{
+	unsigned int state = READ_ONCE(r->state);
+
+	if (state & (REGION_CLAIMED | REGION_GONE))
+		return false;
+	WRITE_ONCE(r->state, state | REGION_CLAIMED);
+	return true;
+}
+
+static void unclaim(struct uhmm_rcache *c, struct region *r, unsigned int gone)
+{
+	unsigned int state;
+
+	spin_lock(&c->index.lock);
+	state = (READ_ONCE(r->state) & ~REGION_CLAIMED) | gone;
+	/* Ordering: (RC-CLAIM-END) pairs with (RC-CLAIM-SEEN) in wait_claimed(): see there. */
+	smp_store_release(&r->state, state);
+	spin_unlock(&c->index.lock);
+}
+
+/* It is claimed. Returns whether it is deregistered. */
+static bool deregister(struct uhmm_rcache *c, struct region *r)
+{
+	int err = c->ended ? 0 : c->ops->dereg(c->device, r->start,
+					       region_bytes(r), r->key);
+
+	spin_lock(&c->index.lock);
+	if (err)
+		c->counters.dereg_failures++;
+	else
+		c->counters.deregistrations++;
+	spin_unlock(&c->index.lock);
+	unclaim(c, r, err ? 0 : REGION_GONE);
+	return !err;
+}
+
+/* -------------------------------------------------------------- invalidation */
+
+
+/* Each cache has ops of its own, so that they lead to it. */
+static struct uhmm_rcache *cache_of(const struct mmu_interval_notifier *sub)
+{
+	return container_of(sub->ops, struct uhmm_rcache, sub_ops);
+}
+
+/* What of @subs this call is to deregister comes first; returns how many. */
+static size_t end_lives(struct uhmm_rcache *c,
+			struct mmu_interval_notifier *const *subs, size_t n,
+			unsigned long cur_seq, struct region **mine,
+			bool *ret_signal)
+{
+	bool eager = !(c->options.flags & UHMM_RCACHE_LAZY);
+	size_t i, nmine = 0;
+	struct region *r;
+
+	*ret_signal = false;
+	spin_lock(&c->index.lock);
+	for (i = 0; i < n; i++) {
+		r = container_of(subs[i], struct region, sub);
+		mmu_interval_set_seq(subs[i], cur_seq);
+		if (READ_ONCE(r->state) & REGION_LIVE) {
+			region_retire(c, r, &c->counters.invalidated);
+			*ret_signal |= queue_event(c, r);
+		}
+		if (eager && READ_ONCE(r->state) & REGION_RETIRED && claim(r))
+			mine[nmine++] = r;
+	}
+	spin_unlock(&c->index.lock);
+	return nmine;
+}
+
+/* Until nobody is deregistering it. */
+static void wait_claimed(const struct region *r)
+{
+	/*
+	 * Ordering: (RC-CLAIM-SEEN) pairs with (RC-CLAIM-END) in unclaim(): the device
+	 * is done with it.
+	 */
+	while (smp_load_acquire(&r->state) & REGION_CLAIMED)
+		sync_yield();
+}
+
+/* The memory goes on when this returns: the device first. */
+static bool invalidate_batch(struct mmu_interval_notifier *const *subs,
+			     size_t n, const struct mmu_notifier_range *range,
+			     unsigned long cur_seq)
+{
+	struct uhmm_rcache *c = cache_of(subs[0]);
+	bool eager = !(c->options.flags & UHMM_RCACHE_LAZY);
+	struct region *mine[INDEX_BATCH];
+	size_t i, nmine;
+	bool signal;
+
+	if (unlikely(c->ended)) {
+		for (i = 0; i < n; i++)
+			mmu_interval_set_seq(subs[i], cur_seq);
+		return true;
+	}
+	if (eager && !mmu_notifier_range_blockable(range))
+		return false;
+	nmine = end_lives(c, subs, n, cur_seq, mine, &signal);
+	if (nmine)
+		holds_fence();
+	for (i = 0; i < nmine; i++) {
+		if (holds_have(c, mine[i]))
+			unclaim(c, mine[i], 0);
+		else
+			deregister(c, mine[i]);
+	}
+	for (i = 0; eager && i < n; i++)
+		wait_claimed(container_of(subs[i], struct region, sub));
+	if (signal)
+		queue_signal(c);
+	return true;
+}
+
+const struct mmu_interval_notifier_ops rcache_sub_ops = {
+	.uhmm_invalidate_batch = invalidate_batch,
+};
+
+/* -------------------------------------------------------------------- reaping */
+
+/* Take what is retired, and where nothing leads to it any more. */
+static struct region *detach(struct uhmm_rcache *c, unsigned long *ret_stamp)
+{
+	struct region *r, *list;
+
+	spin_lock(&c->index.lock);
+	list = c->retired;
+	c->retired = NULL;
+	WRITE_ONCE(c->nretired, 0);
+	for (r = list; r; r = r->next) {
+		r->busy = false;
+		if (!(READ_ONCE(r->state) & REGION_FOUND))
+			continue;
+		index_remove(&c->index, &r->node);
+		hint_drop(c, r);
+		WRITE_ONCE(r->state, READ_ONCE(r->state) & ~REGION_FOUND);
+	}
+	spin_unlock(&c->index.lock);
+	*ret_stamp = index_stamp(&c->index);
+	return list;
+}
+
+/* False: it is in use, or the device refused, be it in a callback. */
+static bool finish(struct uhmm_rcache *c, struct region *r)
+{
+	unsigned int state;
+	bool mine;
+
+	if (r->busy)
+		return false;
+	spin_lock(&c->index.lock);
+	mine = claim(r);
+	spin_unlock(&c->index.lock);
+	if (mine && !deregister(c, r))
+		return false;
+	if (READ_ONCE(r->state) & REGION_WATCHED)
+		mmu_interval_notifier_remove(&r->sub);
+	spin_lock(&c->index.lock);
+	state = READ_ONCE(r->state) & ~REGION_WATCHED;
+	WRITE_ONCE(r->state, state);
+	spin_unlock(&c->index.lock);
+	return state & REGION_GONE;
+}
+
+/*
+ * Deregister what is retired and not in use. Returns how many are left; those
+ * are looked at again when they are put.
+ */
+unsigned long rcache_reap(struct uhmm_rcache *c)
+{
+	struct region *r, *next, *list;
+	unsigned long stamp, left = 0;
+	bool done;
+
+	mutex_lock(&c->reaping);
+	list = detach(c, &stamp);
+	if (list) {
+		holds_fence();
+		holds_wait_searches(c, stamp);
+		holds_mark(c);
+	}
+	for (r = list; r; r = next) {
+		next = r->next;
+		done = finish(c, r);
+		spin_lock(&c->index.lock);
+		if (done) {
+			c->bytes -= region_bytes(r);
+			region_free(c, r);
+		} else {
+			region_retire(c, r, NULL);
+			left++;
+		}
+		spin_unlock(&c->index.lock);
+	}
+	WRITE_ONCE(c->in_use, left);
+	mutex_unlock(&c->reaping);
+	return left;
+}
+
+/*
+ * Second chance: what was returned since the hand came by last is passed over
+ * once. Make room for so many more; false: all that is left is in use.
+ */
+bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
+		  unsigned long bytes)
+{
+	unsigned long i, n, chosen = 0, freed = 0;
+	struct region *r;
+
+	spin_lock(&c->index.lock);
+	n = 2 * c->pooled;
+	for (i = 0; i < n && (chosen < entries || freed < bytes); i++) {
+		r = region_at(c, c->hand++ % c->pooled);
+		if (!(READ_ONCE(r->state) & REGION_LIVE))
+			continue;
+		if (READ_ONCE(r->used)) {
+			WRITE_ONCE(r->used, 0);
+			continue;
+		}
+		region_retire(c, r, &c->counters.evicted);
+		chosen++;
+		freed += region_bytes(r);
+	}
+	spin_unlock(&c->index.lock);
+	rcache_reap(c);
+	return chosen;
+}
+
+static void flush_one(struct uhmm_rcache *c, struct region *r, void *unused)
+{
+	if (READ_ONCE(r->state) & REGION_LIVE)
+		region_retire(c, r, &c->counters.flushed);
+}
+
+unsigned long uhmm_rcache_flush(struct uhmm_rcache *cache, unsigned long addr,
+				size_t length)
+{
+	unsigned long last = addr + length - 1;
+
+	if (!length || last < addr)
+		last = ~0UL;
+	if (cache->ended)
+		return 0;
+	spin_lock(&cache->index.lock);
+	for_each_overlap(cache, addr, last, flush_one, NULL);
+	spin_unlock(&cache->index.lock);
+	return rcache_reap(cache);
+}

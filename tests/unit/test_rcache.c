@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* The registration cache: what is found, what is retired, and when it goes. */
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <uhmm/rcache.h>
+
+#include "util.h"
+
+#define RW (UHMM_RCACHE_READ | UHMM_RCACHE_WRITE)
+
+/* A device that writes down what it has. */
+static struct device {
+	int regs, deregs, refuse, stuck;
+	unsigned int refuse_access;
+	unsigned long refuse_above;
+	uint64_t next_key;
+	void (*hook)(void);
+} device;
+
+static int dev_reg(void *arg, unsigned long start, size_t length,
+		   unsigned int access, uint64_t *ret_key)
+{
+	struct device *d = arg;
+
+	if (d->hook) {
+		void (*hook)(void) = d->hook;
+
+		d->hook = NULL;
+		hook();
+	}
+	if (d->refuse > 0) {
+		d->refuse--;
+		return -ENOMEM;
+	}
+	if (access & d->refuse_access ||
+	    (d->refuse_above && length > d->refuse_above))
+		return -EFAULT;
+	count(&d->regs);
+	*ret_key = ++d->next_key;
+	return 0;
+}
+
+static int dev_dereg(void *arg, unsigned long start, size_t length,
+		     uint64_t key)
+{
+	struct device *d = arg;
+
+	if (d->stuck) {
+		d->stuck--;
+		return -EIO;
+	}
+	count(&d->deregs);
+	return 0;
+}
+
+static const struct uhmm_rcache_ops dev_ops = {
+	.name = "test", .reg = dev_reg, .dereg = dev_dereg,
+};
+
+static struct uhmm_rcache *cache;
+
+static void make(unsigned int flags, unsigned long max_entries,
+		 unsigned long max_bytes, unsigned int queue)
+{
+	struct uhmm_rcache_options options = {
+		.size = sizeof(options), .flags = flags,
+		.max_entries = max_entries, .max_bytes = max_bytes,
+		.queue = queue,
+	};
+
+	memset(&device, 0, sizeof(device));
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, &device, &options,
+					    &cache), 0);
+}
+
+static void unmake(void)
+{
+	assert_int_equal(uhmm_rcache_destroy(cache), 0);
+	assert_int_equal(look(&device.regs), look(&device.deregs));
+}
+
+static struct uhmm_registration get(unsigned long start, unsigned long length,
+				    unsigned int access)
+{
+	struct uhmm_registration reg;
+
+	assert_int_equal(uhmm_rcache_get(cache, start, length, access, &reg), 0);
+	assert_true(reg.start <= start);
+	assert_true(reg.start + reg.length >= start + length);
+	assert_int_equal(reg.access & access, access);
+	return reg;
+}
+
+static uint64_t touch(unsigned long start, unsigned long length,
+		      unsigned int access)
+{
+	struct uhmm_registration reg = get(start, length, access);
+
+	uhmm_rcache_put(&reg);
+	return reg.key;
+}
+
+static struct uhmm_rcache_stats cache_stats(void)
+{
+	struct uhmm_rcache_stats s = { .size = sizeof(s) };
+
+	assert_int_equal(uhmm_rcache_get_stats(cache, &s), 0);
+	return s;
+}
+
+static void what_is_there_is_found(void **state)
+{
+	uint64_t key;
+
+	make(0, 0, 0, 0);
+	key = touch(PG(1), PAGES(3), RW);
+	assert_int_equal(touch(PG(1), PAGES(3), RW), key);
+	assert_int_equal(touch(PG(1) + 5, 1, UHMM_RCACHE_READ), key);
+	assert_int_equal(touch(PG(2), PAGES(2), UHMM_RCACHE_WRITE), key);
+	assert_int_equal(touch(PG(3) + 17, 100, RW), key);
+	assert_int_equal(device.regs, 1);
+	assert_int_equal(cache_stats().hits, 4);
+	assert_int_equal(cache_stats().misses, 1);
+	unmake();
+}
+
+static void arguments_are_looked_at(void **state)
+{
+	struct uhmm_rcache_options bad = { .size = sizeof(bad), .granule = 3 };
+	struct uhmm_registration reg;
+
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &bad, &cache),
+			 -EINVAL);
+	bad = (struct uhmm_rcache_options){ .size = 1 };
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &bad, &cache),
+			 -EINVAL);
+	bad = (struct uhmm_rcache_options){ .size = sizeof(bad), .flags = 1U << 31 };
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &bad, &cache),
+			 -EINVAL);
+	make(0, 0, 0, 0);
+	assert_int_equal(uhmm_rcache_get(cache, PG(1), 0, RW, &reg), -EINVAL);
+	assert_int_equal(uhmm_rcache_get(cache, PG(1), 1, 0, &reg), -EINVAL);
+	assert_int_equal(uhmm_rcache_get(cache, ~0UL, 2, RW, &reg), -EINVAL);
+	assert_int_equal(uhmm_rcache_get(cache, 1, 1, 1U << 16, &reg), -EINVAL);
+	assert_int_equal(uhmm_rcache_fd(cache), -EINVAL);
+	assert_int_equal(device.regs, 0);
+	unmake();
+}
+
+static void overlaps_are_merged(void **state)
+{
+	uint64_t low, wide;
+
+	make(0, 0, 0, 0);
+	low = touch(PG(1), PAGES(2), RW);
+	touch(PG(4), PAGES(2), RW);
+	wide = touch(PG(2), PAGES(3), RW);
+	assert_int_not_equal(low, wide);
+	assert_int_equal(touch(PG(1), PAGES(5), RW), wide);
+	assert_int_equal(cache_stats().merged, 2);
+	/* What only touches is left alone. */
+	assert_int_not_equal(touch(PG(6), 1, RW), wide);
+	assert_int_equal(touch(PG(1), PAGES(5), RW), wide);
+	unmake();
+}
+
+static void more_access_is_a_new_entry(void **state)
+{
+	uint64_t before, after;
+
+	make(0, 0, 0, 0);
+	before = touch(PG(1), PAGES(2), UHMM_RCACHE_READ);
+	after = touch(PG(1), 1, UHMM_RCACHE_WRITE);
+	assert_int_not_equal(before, after);
+	assert_int_equal(touch(PG(1), PAGES(2), RW), after);
+	assert_int_equal(device.regs, 2);
+	unmake();
+}
+
+static void a_union_that_is_refused_is_not_insisted_on(void **state)
+{
+	uint64_t old;
+
+	make(0, 0, 0, 0);
+	old = touch(PG(1), PAGES(4), RW);
+	device.refuse_above = PAGES(4);
+	assert_int_not_equal(touch(PG(4), PAGES(2), RW), old);
+	assert_int_equal(touch(PG(1), PAGES(4), RW), old);
+	unmake();
+}
+
+static void an_invalidation_deregisters_first(void **state)
+{
+	make(0, 0, 0, 0);
+	touch(PG(1), PAGES(4), RW);
+	touch(PG(10), PAGES(4), RW);
+	invalidate(PG(5), PG(10));
+	assert_int_equal(device.deregs, 0);
+	invalidate(PG(2), PG(3));
+	assert_int_equal(device.deregs, 1);
+	touch(PG(1), PAGES(4), RW);
+	assert_int_equal(device.regs, 3);
+	assert_int_equal(cache_stats().invalidated, 1);
+	unmake();
+}
+
+static void what_is_in_use_is_kept_and_not_returned(void **state)
+{
+	struct uhmm_registration a, b, again;
+
+	make(0, 0, 0, 0);
+	a = get(PG(1), PAGES(2), RW);
+	b = get(PG(1), 1, RW);
+	assert_int_equal(a.key, b.key);
+	invalidate(PG(1), PG(2));
+	assert_int_equal(device.deregs, 0);
+	again = get(PG(1), PAGES(2), RW);
+	assert_int_not_equal(again.key, a.key);
+	uhmm_rcache_put(&a);
+	assert_int_equal(device.deregs, 0);
+	uhmm_rcache_put(&b);
+	assert_int_equal(device.deregs, 1);
+	uhmm_rcache_put(&again);
+	assert_int_equal(device.deregs, 1);
+	unmake();
+}
+
+static void put_task(void *reg)
+{
+	uhmm_rcache_put(reg);
+}
+
+static void another_thread_may_put(void **state)
+{
+	struct uhmm_registration reg;
+	struct task task;
+
+	make(0, 0, 0, 0);
+	reg = get(PG(1), 1, RW);
+	invalidate(PG(1), PG(2));
+	task_start(&task, put_task, &reg);
+	task_join(&task);
+	assert_int_equal(device.deregs, 1);
+	unmake();
+}
+
+static void hit_it(void)
+{
+	invalidate(PG(1), PG(2));
+}
+
+static void what_collides_is_registered_again(void **state)
+{
+	make(0, 0, 0, 0);
+	device.hook = hit_it;
+	touch(PG(1), PAGES(2), RW);
+	assert_int_equal(device.regs, 2);
+	assert_int_equal(device.deregs, 1);
+	assert_int_equal(cache_stats().collisions, 1);
+	touch(PG(1), PAGES(2), RW);
+	assert_int_equal(device.regs, 2);
+	unmake();
+}
+
+static void the_lazy_leave_it_to_later(void **state)
+{
+	make(UHMM_RCACHE_LAZY, 0, 0, 0);
+	touch(PG(1), 1, RW);
+	invalidate(PG(1), PG(2));
+	assert_int_equal(device.deregs, 0);
+	assert_int_equal(cache_stats().retired, 1);
+	assert_int_equal(uhmm_rcache_flush(cache, PG(50), 1), 0);
+	assert_int_equal(device.deregs, 1);
+	/* What waits is bounded. */
+	for (int i = 0; i < 5 * UHMM_RCACHE_BACKLOG; i++) {
+		touch(PG(1), 1, RW);
+		invalidate(PG(1), PG(2));
+		assert_true(cache_stats().retired <= UHMM_RCACHE_BACKLOG + 1);
+	}
+	unmake();
+}
+
+static void nonblockable_ones_are_refused_unless_lazy(void **state)
+{
+	struct mmu_notifier_range range;
+
+	make(0, 0, 0, 0);
+	touch(PG(1), 1, RW);
+	assert_int_equal(begin_nonblock(&range, PG(1), PG(2)), -EAGAIN);
+	touch(PG(1), 1, RW);
+	assert_int_equal(device.regs, 1);
+	unmake();
+	make(UHMM_RCACHE_LAZY, 0, 0, 0);
+	touch(PG(1), 1, RW);
+	assert_int_equal(begin_nonblock(&range, PG(1), PG(2)), 0);
+	end_range(&range);
+	touch(PG(1), 1, RW);
+	assert_int_equal(device.regs, 2);
+	unmake();
+}
+
+static void limits_hold(void **state)
+{
+	struct uhmm_registration held[4], reg;
+
+	make(0, 4, 0, 0);
+	for (int i = 0; i < 100; i++) {
+		touch(PG(2 * i), 1, RW);
+		assert_true(cache_stats().entries <= 4);
+	}
+	for (int i = 0; i < 4; i++)
+		held[i] = get(PG(1000 + 2 * i), 1, RW);
+	assert_int_equal(uhmm_rcache_get(cache, PG(2000), 1, RW, &reg),
+			 -ENOSPC);
+	for (int i = 0; i < 4; i++)
+		uhmm_rcache_put(&held[i]);
+	unmake();
+	make(0, 0, PAGES(8), 0);
+	for (int i = 0; i < 100; i++) {
+		touch(PG(5 * i), PAGES(3), RW);
+		assert_true(cache_stats().bytes <= PAGES(8));
+	}
+	assert_int_equal(uhmm_rcache_get(cache, PG(2000), PAGES(9), RW, &reg),
+			 -ENOSPC);
+	unmake();
+}
+
+static void what_is_used_gets_a_second_chance(void **state)
+{
+	int hot;
+
+	make(0, 64, 0, 0);
+	touch(PG(0), 1, RW);
+	for (int i = 1; i < 1000; i++) {
+		touch(PG(2 * i), 1, RW);
+		touch(PG(0), 1, RW);
+	}
+	hot = (int)(1999 - cache_stats().hits);
+	assert_int_equal(hot, 1000);
+	assert_true(cache_stats().evicted >= 900);
+	unmake();
+}
+
+static void a_device_without_room_is_given_some(void **state)
+{
+	struct uhmm_registration reg;
+
+	make(0, 0, 0, 0);
+	for (int i = 0; i < 8; i++)
+		touch(PG(2 * i), 1, RW);
+	device.refuse = 2;
+	touch(PG(100), 1, RW);
+	assert_true(device.deregs >= 2);
+	device.refuse = 1000;
+	assert_int_equal(uhmm_rcache_get(cache, PG(200), 1, RW, &reg), -ENOMEM);
+	device.refuse = 0;
+	unmake();
+}
+
+static void what_cannot_be_deregistered_is_tried_again(void **state)
+{
+	make(0, 0, 0, 0);
+	touch(PG(1), 1, RW);
+	device.stuck = 2;
+	invalidate(PG(1), PG(2));
+	assert_int_equal(uhmm_rcache_destroy(cache), -EIO);
+	assert_int_equal(cache_stats().dereg_failures, 2);
+	unmake();
+	/* One that collided. */
+	make(0, 0, 0, 0);
+	device.hook = hit_it;
+	device.stuck = 1;
+	touch(PG(1), 1, RW);
+	unmake();
+}
+
+static void destroy_waits_for_nobody(void **state)
+{
+	struct uhmm_registration reg;
+
+	make(0, 0, 0, 0);
+	reg = get(PG(1), 1, RW);
+	assert_int_equal(uhmm_rcache_destroy(cache), -EBUSY);
+	uhmm_rcache_put(&reg);
+	unmake();
+}
+
+static bool readable(void)
+{
+	struct pollfd p = { .fd = uhmm_rcache_fd(cache), .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static void the_user_is_told(void **state)
+{
+	struct uhmm_rcache_event e[4];
+	uint64_t key;
+
+	make(0, 0, 0, 2);
+	assert_false(readable());
+	key = touch(PG(1), PAGES(2), RW);
+	for (int i = 1; i < 4; i++)
+		touch(PG(10 * i), 1, RW);
+	invalidate(PG(2), PG(3));
+	assert_true(readable());
+	assert_int_equal(uhmm_rcache_read(cache, e, 4), 1);
+	assert_int_equal(e[0].start, PG(1));
+	assert_int_equal(e[0].length, PAGES(2));
+	assert_int_equal(e[0].key, key);
+	assert_false(readable());
+	invalidate(PG(0), PG(100));
+	assert_int_equal(uhmm_rcache_read(cache, e, 1), 1);
+	assert_true(readable());
+	assert_int_equal(uhmm_rcache_read(cache, e, 4), 1);
+	assert_int_equal(e[0].merged, 1);
+	assert_int_equal(e[0].start, PG(20));
+	assert_int_equal(e[0].length, PG(31) - PG(20));
+	assert_int_equal(cache_stats().overflows, 1);
+	/* What is evicted or flushed was the user's own doing. */
+	touch(PG(1), 1, RW);
+	uhmm_rcache_flush(cache, PG(1), 1);
+	assert_int_equal(uhmm_rcache_read(cache, e, 4), 0);
+	unmake();
+}
+
+static void many_may_be_held(void **state)
+{
+	enum { MANY = 3000 };
+	struct uhmm_registration *held = calloc(MANY, sizeof(*held));
+
+	make(0, 0, 0, 0);
+	for (int i = 0; i < MANY; i++)
+		held[i] = get(PG(2 * i), 1, RW);
+	invalidate(PG(0), PG(2 * MANY));
+	assert_int_equal(device.deregs, 0);
+	for (int i = 0; i < MANY; i++) {
+		uhmm_rcache_put(&held[i]);
+		assert_int_equal(device.deregs, i + 1);
+	}
+	free(held);
+	unmake();
+}
+
+static void an_ended_address_space_has_nothing(void **state)
+{
+	struct uhmm_registration reg;
+
+	make(0, 0, 0, 0);
+	touch(PG(1), 1, RW);
+	end_mm();
+	assert_int_equal(device.deregs, 1);
+	assert_int_equal(uhmm_rcache_get(cache, PG(1), 1, RW, &reg), -ESRCH);
+	unmake();
+}
+
+static int child(void *arg)
+{
+	struct uhmm_registration reg, *mine = arg;
+	int deregs = device.deregs;
+
+	if (uhmm_rcache_get(cache, PG(1), 1, RW, &reg) != -ESRCH)
+		return 1;
+	invalidate(PG(0), PG(100));
+	uhmm_rcache_put(mine);
+	if (uhmm_rcache_destroy(cache))
+		return 2;
+	invalidate(PG(0), PG(100));
+	return device.deregs != deregs;
+}
+
+static void a_child_has_none_of_it(void **state)
+{
+	struct uhmm_registration reg;
+	uint64_t key;
+
+	make(0, 0, 0, 4);
+	reg = get(PG(1), 1, RW);
+	key = touch(PG(5), 1, RW);
+	assert_int_equal(in_child(child, &reg), 0);
+	assert_int_equal(touch(PG(5), 1, RW), key);
+	uhmm_rcache_put(&reg);
+	unmake();
+}
+
+static void caches_do_not_mind_each_other(void **state)
+{
+	struct uhmm_rcache *first;
+
+	make(0, 0, 0, 0);
+	first = cache;
+	touch(PG(1), 1, RW);
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, &device, NULL, &cache),
+			 0);
+	touch(PG(1), 1, RW);
+	assert_int_equal(device.regs, 2);
+	invalidate(PG(1), PG(2));
+	assert_int_equal(device.deregs, 2);
+	assert_int_equal(uhmm_rcache_destroy(first), 0);
+	unmake();
+}
+
+static void counters_are_an_object(void **state)
+{
+	char text[1000], few[8];
+	int n;
+
+	make(0, 0, 0, 0);
+	touch(PG(1), 1, RW);
+	n = uhmm_rcache_print_stats(cache, text, sizeof(text));
+	assert_int_equal(n, strlen(text));
+	assert_non_null(strstr(text, "\"schema\": 1"));
+	assert_non_null(strstr(text, "\"device\": \"test\""));
+	assert_non_null(strstr(text, "\"misses\": 1"));
+	assert_int_equal(uhmm_rcache_print_stats(cache, few, sizeof(few)), n);
+	assert_int_equal(strlen(few), sizeof(few) - 1);
+	unmake();
+}
+
+static void large_entries_are_found_everywhere(void **state)
+{
+	uint64_t key;
+
+	make(0, 0, 0, 0);
+	key = touch(PG(0), PAGES(100000), RW);
+	for (unsigned long i = 0; i < 100000; i += 7)
+		assert_int_equal(touch(PG(i) + i % 4000, 90, RW), key);
+	for (unsigned long i = 0; i < 5000; i++)
+		touch(PG(200000 + i), 1, RW);
+	for (unsigned long i = 0; i < 5000; i++)
+		touch(PG(200000 + i), 1, RW);
+	assert_int_equal(device.regs, 5001);
+	unmake();
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		CASE(what_is_there_is_found),
+		CASE(arguments_are_looked_at),
+		CASE(overlaps_are_merged),
+		CASE(more_access_is_a_new_entry),
+		CASE(a_union_that_is_refused_is_not_insisted_on),
+		CASE(an_invalidation_deregisters_first),
+		CASE(what_is_in_use_is_kept_and_not_returned),
+		CASE(another_thread_may_put),
+		CASE(what_collides_is_registered_again),
+		CASE(the_lazy_leave_it_to_later),
+		CASE(nonblockable_ones_are_refused_unless_lazy),
+		CASE(limits_hold),
+		CASE(what_is_used_gets_a_second_chance),
+		CASE(a_device_without_room_is_given_some),
+		CASE(what_cannot_be_deregistered_is_tried_again),
+		CASE(destroy_waits_for_nobody),
+		CASE(the_user_is_told),
+		CASE(many_may_be_held),
+		CASE(an_ended_address_space_has_nothing),
+		CASE(a_child_has_none_of_it),
+		CASE(caches_do_not_mind_each_other),
+		CASE(counters_are_an_object),
+		CASE(large_entries_are_found_everywhere),
+	};
+
+	cases_begin(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Threads that get, put, flush and invalidate one cache of a small address
+ * space, with and without failures of all that can fail.
+ *
+ * Each page has a version that grows between start and end. A device notes the
+ * versions that it registered; whoever gets has read them before, and finds in
+ * what he got none that is older.
+ *
+ * Linked with aligned_alloc and sync_alloc_pages wrapped.
+ */
+#include <stdio.h>
+
+#include <uhmm/rcache.h>
+
+#include "util.h"
+
+enum { SPACE = 64, WIDEST = 6, RECORDS = 1 << 16, THREADS = 8, OPS = 4000 };
+
+static unsigned long version[SPACE];
+
+/* What the device registered, by key. */
+static struct note {
+	unsigned long first, pages;
+	unsigned long version[SPACE];
+	int alive;
+} *notes;
+static int next_note, alive_notes;
+
+static int stale, reused, held_back, failing;
+static struct uhmm_rcache *cache;
+
+static __thread unsigned int seed;
+
+static unsigned int roll(unsigned int n)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (seed >> 8) % n;
+}
+
+static bool unlucky(void)
+{
+	return seed && look(&failing) && !roll(8);
+}
+
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__real_sync_alloc_pages(size_t size);
+void *__wrap_sync_alloc_pages(size_t size);
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+	return unlucky() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+void *__wrap_sync_alloc_pages(size_t size)
+{
+	return unlucky() ? NULL : __real_sync_alloc_pages(size);
+}
+
+static int dev_reg(void *arg, unsigned long start, size_t length,
+		   unsigned int access, uint64_t *ret_key)
+{
+	int i = count(&next_note) % RECORDS;
+	struct note *n = &notes[i];
+
+	if (unlucky())
+		return roll(2) ? -ENOMEM : -EFAULT;
+	if (look(&n->alive))
+		abort();	/* RECORDS are too few */
+	n->first = (start - PG(0)) >> 12;
+	n->pages = length >> 12;
+	for (unsigned long p = 0; p < n->pages; p++)
+		n->version[p] = __atomic_load_n(&version[n->first + p],
+						__ATOMIC_SEQ_CST);
+	set(&n->alive, 1);
+	count(&alive_notes);
+	*ret_key = (uint64_t)i;
+	return 0;
+}
+
+static int dev_dereg(void *arg, unsigned long start, size_t length,
+		     uint64_t key)
+{
+	if (unlucky())
+		return -EIO;
+	if (!look(&notes[key].alive))
+		count(&reused);
+	set(&notes[key].alive, 0);
+	__atomic_sub_fetch(&alive_notes, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static const struct uhmm_rcache_ops dev_ops = {
+	.name = "versions", .reg = dev_reg, .dereg = dev_dereg,
+};
+
+/* Is what it got at least what was there before? And while it has it. */
+static void use(struct uhmm_registration *reg, unsigned long first,
+		unsigned long pages, const unsigned long *before)
+{
+	const struct note *n = &notes[reg->key];
+
+	for (unsigned long p = 0; p < pages; p++)
+		if (n->version[first + p - n->first] < before[p])
+			count(&stale);
+	if (!roll(16))
+		sync_yield();
+	if (!look(&n->alive))
+		count(&held_back);
+}
+
+static void get_one(struct uhmm_registration *other)
+{
+	unsigned long pages = 1 + roll(WIDEST), first = roll(SPACE - WIDEST);
+	unsigned long before[WIDEST];
+	struct uhmm_registration reg;
+
+	for (unsigned long p = 0; p < pages; p++)
+		before[p] = __atomic_load_n(&version[first + p],
+					    __ATOMIC_SEQ_CST);
+	if (uhmm_rcache_get(cache, PG(first), PAGES(pages), 1 + roll(3), &reg))
+		return;
+	use(&reg, first, pages, before);
+	/* Some are kept for a while. */
+	if (!roll(8)) {
+		if (other->cache)
+			uhmm_rcache_put(other);
+		*other = reg;
+	} else {
+		uhmm_rcache_put(&reg);
+	}
+}
+
+static void change_one(void)
+{
+	unsigned long pages = 1 + roll(WIDEST), first = roll(SPACE - WIDEST);
+	struct mmu_notifier_range range;
+
+	begin_range(&range, PG(first), PG(first + pages));
+	for (unsigned long p = 0; p < pages; p++)
+		__atomic_add_fetch(&version[first + p], 1, __ATOMIC_SEQ_CST);
+	end_range(&range);
+}
+
+static void mix(void *arg)
+{
+	struct uhmm_registration other = { .cache = NULL };
+
+	seed = (unsigned int)(uintptr_t)arg;
+	for (int i = 0; i < OPS; i++) {
+		if (!roll(256))
+			uhmm_rcache_flush(cache, PG(roll(SPACE)), PAGES(8));
+		else if (!roll(6))
+			change_one();
+		else
+			get_one(&other);
+	}
+	if (other.cache)
+		uhmm_rcache_put(&other);
+	seed = 0;
+}
+
+static void run(unsigned int flags, unsigned long entries, bool fail)
+{
+	struct uhmm_rcache_options options = {
+		.size = sizeof(options), .flags = flags,
+		.max_entries = entries, .queue = 8,
+	};
+	struct uhmm_rcache_stats s = { .size = sizeof(s) };
+	struct task tasks[THREADS];
+
+	notes = calloc(RECORDS, sizeof(*notes));
+	assert_non_null(notes);
+	stale = reused = held_back = alive_notes = 0;
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &options,
+					    &cache), 0);
+	set(&failing, fail);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		task_start(&tasks[i], mix, (void *)(i * 7919 + 1));
+	for (int i = 0; i < THREADS; i++)
+		task_join(&tasks[i]);
+	set(&failing, 0);
+	assert_int_equal(uhmm_rcache_get_stats(cache, &s), 0);
+	print_message("# hits %lu misses %lu collisions %lu invalidated %lu "
+		      "merged %lu evicted %lu failures %lu/%lu\n", s.hits,
+		      s.misses, s.collisions, s.invalidated, s.merged,
+		      s.evicted, s.failures, s.dereg_failures);
+	assert_int_equal(uhmm_rcache_destroy(cache), 0);
+	assert_int_equal(stale, 0);
+	assert_int_equal(reused, 0);
+	assert_int_equal(held_back, 0);
+	assert_int_equal(alive_notes, 0);
+	assert_true(s.hits && s.misses && s.invalidated);
+	assert_int_equal(fail, s.failures && s.dereg_failures);
+	free(notes);
+}
+
+static void nothing_stale_is_returned(void **state)
+{
+	run(0, 0, false);
+}
+
+static void nor_by_a_lazy_one(void **state)
+{
+	run(UHMM_RCACHE_LAZY, 0, false);
+}
+
+static void nor_under_a_limit(void **state)
+{
+	run(0, 24, false);
+}
+
+static void nor_when_all_fails_at_times(void **state)
+{
+	run(0, 24, true);
+	run(UHMM_RCACHE_LAZY, 0, true);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		CASE(nothing_stale_is_returned),
+		CASE(nor_by_a_lazy_one),
+		CASE(nor_under_a_limit),
+		CASE(nor_when_all_fails_at_times),
+	};
+
+	cases_begin(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
