@@ -12,7 +12,7 @@ packages_for()
 	build)	echo gcc libc6-dev make meson ninja-build pkg-config python3 \
 			libjansson-dev libcmocka-dev ;;
 	test)	echo g++ binutils mandoc universal-ctags valgrind \
-			systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev \
+			systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev liburing-dev \
 			bash git sqlite3 tar xz-utils ;;
 	bench)	echo valgrind liburcu8 ;;
 	ci)	echo git clang clang-19 libclang-rt-dev libclang-rt-19-dev \
@@ -26,7 +26,7 @@ packages_for()
 optional_for()
 {
 	case $1 in
-	build)	echo systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev ;;
+	build)	echo systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev liburing-dev ;;
 	esac
 }
 

@@ -17,12 +17,6 @@
 /* So many places for each live region. */
 #define HINT_ROOM 4
 
-/* What a cache in a child has: two buckets, and nothing in them. */
-static struct {
-	struct hints hints;
-	unsigned long entry[2 * HINT_WAYS];
-} nothing = { .hints = { .shift = 63 } };
-
 struct hash {
 	unsigned long bucket;
 	unsigned long tag;
@@ -116,26 +110,29 @@ static struct hints *hints_make(unsigned int bits)
 int hints_init(struct uhmm_rcache *c)
 {
 	c->hints = hints_make(HINT_FIRST_BITS);
-	return c->hints ? 0 : -ENOMEM;
+	c->no_hints = hints_make(1);
+	return c->hints && c->no_hints ? 0 : -ENOMEM;
 }
 
 void hints_destroy(struct uhmm_rcache *c)
 {
 	struct hints *older;
 
-	struct hints *hints = c->ended ? c->parents_hints : c->hints;
+	struct hints *hints;
 
-	for (; hints; hints = older) {
+	for (hints = c->hints; hints; hints = older) {
 		older = hints->older;
 		sync_free_pages(hints, hints->size);
 	}
+	if (c->no_hints && !c->ended)
+		sync_free_pages(c->no_hints, c->no_hints->size);
 }
 
 /* In a child: nothing is found any more. */
 void hints_end(struct uhmm_rcache *c)
 {
-	c->parents_hints = c->hints;
-	WRITE_ONCE(c->hints, &nothing.hints);
+	c->no_hints->older = c->hints;
+	WRITE_ONCE(c->hints, c->no_hints);
 }
 
 /* Without memory they stay as they are, and more is found by the index. */

@@ -11,9 +11,9 @@ static __thread struct {
 
 static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 {
-	struct hold_block *b = sync_alloc_pages(BLOCK_SIZE);
+	struct hold_block *b = sync_alloc_pages(HOLD_BLOCK_SIZE);
 
-	_Static_assert(sizeof(*b) <= BLOCK_SIZE, "of a page");
+	_Static_assert(sizeof(*b) <= HOLD_BLOCK_SIZE, "of a page");
 	if (!b)
 		return NULL;
 	b->owner = me;

@@ -56,8 +56,8 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
 
 /* A hold on its way: its region was not seen live yet. */
 #define HOLD_TRIES 1UL
-#define BLOCK_SIZE 4096
-#define BLOCK_HOLDS ((BLOCK_SIZE - CACHE_LINE) / sizeof(unsigned long))
+#define HOLD_BLOCK_SIZE 4096
+#define BLOCK_HOLDS ((HOLD_BLOCK_SIZE - CACHE_LINE) / sizeof(unsigned long))
 
 /**
  * struct hold_block - the holds of a thread
@@ -123,7 +123,7 @@ struct counters {
  * @probe: ask whether a change is on its way, see uhmm_live_pending()
  * @live_mm: ranges are to be watched
  * @ended: in a child
- * @parents_hints: then, to be freed
+ * @no_hints: for then
  * @blocks: of all threads that ever were here; only grows
  * @mm: grabbed
  * @ops: the device's
@@ -156,7 +156,7 @@ struct uhmm_rcache {
 	bool probe;
 	bool live_mm;
 	bool ended;
-	struct hints *parents_hints;
+	struct hints *no_hints;
 	struct hold_block *blocks;
 	struct mm_struct *mm;
 	const struct uhmm_rcache_ops *ops;

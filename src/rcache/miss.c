@@ -11,8 +11,6 @@
 #define MISS_TRIES 10000
 /* And so many that the device did not let go of. */
 #define MISS_STUCK 8
-/* Retired at a time for a device that has no room. */
-#define MISS_EVICT 16
 
 struct request {
 	unsigned long start;
@@ -253,6 +251,7 @@ int rcache_miss(struct uhmm_rcache *c, unsigned long start,
 	unsigned long mask = c->options.granule - 1;
 	struct request w = { start & ~mask, last | mask, access };
 	int err, stuck = 0;
+	unsigned long n;
 	bool merged;
 
 	spin_lock(&c->index.lock);
@@ -265,10 +264,7 @@ int rcache_miss(struct uhmm_rcache *c, unsigned long start,
 	if (err && merged)
 		err = miss_once(c, &w, false, hold, ret_region, &merged);
 	/* A limit of the device's own. */
-	while (err == -ENOMEM) {
-		if (!rcache_evict(c, MISS_EVICT, 0))
-			break;
+	for (n = 1; err == -ENOMEM && rcache_evict(c, n, 0); n *= 2)
 		err = miss_once(c, &w, false, hold, ret_region, &merged);
-	}
 	return err == -EXDEV ? -EAGAIN : err;
 }

@@ -286,7 +286,7 @@ static void free_cache(struct uhmm_rcache *c)
 
 	for (b = c->blocks; b; b = next) {
 		next = b->next;
-		sync_free_pages(b, BLOCK_SIZE);
+		sync_free_pages(b, HOLD_BLOCK_SIZE);
 	}
 	if (c->eventfd >= 0)
 		close(c->eventfd);

@@ -55,13 +55,24 @@ static struct uhmm_rcache *cache_of(const struct mmu_interval_notifier *sub)
 	return container_of(sub->ops, struct uhmm_rcache, sub_ops);
 }
 
-/* What of @subs this call is to deregister comes first; returns how many. */
+/*
+ * Is the device to be first? In a live process what may not sleep comes from
+ * who was told afterwards.
+ */
+static bool device_first(const struct uhmm_rcache *c,
+			 const struct mmu_notifier_range *range)
+{
+	return !(c->options.flags & UHMM_RCACHE_LAZY) &&
+	       (!c->live_mm || (!c->probe &&
+				mmu_notifier_range_blockable(range)));
+}
+
+/* In @mine what of @subs is to be deregistered; returns how many. */
 static size_t end_lives(struct uhmm_rcache *c,
 			struct mmu_interval_notifier *const *subs, size_t n,
-			unsigned long cur_seq, struct region **mine,
+			unsigned long cur_seq, bool eager, struct region **mine,
 			bool *ret_signal)
 {
-	bool eager = !(c->options.flags & UHMM_RCACHE_LAZY);
 	size_t i, nmine = 0;
 	struct region *r;
 
@@ -98,7 +109,7 @@ static bool invalidate_batch(struct mmu_interval_notifier *const *subs,
 			     unsigned long cur_seq)
 {
 	struct uhmm_rcache *c = cache_of(subs[0]);
-	bool eager = !(c->options.flags & UHMM_RCACHE_LAZY);
+	bool eager = device_first(c, range);
 	struct region *mine[INDEX_BATCH];
 	size_t i, nmine;
 	bool signal;
@@ -110,7 +121,7 @@ static bool invalidate_batch(struct mmu_interval_notifier *const *subs,
 	}
 	if (eager && !mmu_notifier_range_blockable(range))
 		return false;
-	nmine = end_lives(c, subs, n, cur_seq, mine, &signal);
+	nmine = end_lives(c, subs, n, cur_seq, eager, mine, &signal);
 	if (nmine)
 		holds_fence();
 	for (i = 0; i < nmine; i++) {
@@ -213,16 +224,17 @@ unsigned long rcache_reap(struct uhmm_rcache *c)
 
 /*
  * Second chance: what was returned since the hand came by last is passed over
- * once. Make room for so many more; false: all that is left is in use.
+ * once. Retire so many, and reap; false: the device has as much as before.
  */
 bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 		  unsigned long bytes)
 {
-	unsigned long i, n, chosen = 0, freed = 0;
+	unsigned long i, n, before, chosen = 0, freed = 0;
 	struct region *r;
 
 	spin_lock(&c->index.lock);
 	n = 2 * c->pooled;
+	before = c->counters.deregistrations;
 	for (i = 0; i < n && (chosen < entries || freed < bytes); i++) {
 		r = region_at(c, c->hand++ % c->pooled);
 		if (!(READ_ONCE(r->state) & REGION_LIVE))
@@ -237,7 +249,10 @@ bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 	}
 	spin_unlock(&c->index.lock);
 	rcache_reap(c);
-	return chosen;
+	spin_lock(&c->index.lock);
+	n = c->counters.deregistrations - before;
+	spin_unlock(&c->index.lock);
+	return n;
 }
 
 static void flush_one(struct uhmm_rcache *c, struct region *r, void *unused)
