@@ -150,9 +150,41 @@ static void add_backtrack(int first, unsigned int actor,
 							 can & -can);
 }
 
-static void race_with(int event, unsigned int actor,
+static bool touches(const struct event *event, uint16_t object)
+{
+	for (unsigned int i = 0; i < event->ntouch; i++)
+		if (event->touch[i].object == object)
+			return true;
+	return false;
+}
+
+/*
+ * Who waits for a lock cannot come before it is given back, but before it was
+ * taken: the step where that was, for @event that gives @lock back.
+ */
+static int where_taken(int event, uint16_t lock)
+{
+	uint8_t actor = x.events[event].actor, kind;
+
+	for (int i = event - 1; i >= 0; i--) {
+		kind = x.events[i].kind;
+		if (x.events[i].actor == actor && touches(&x.events[i], lock) &&
+		    (kind == OP_LOCK || kind == OP_TRYLOCK ||
+		     kind == OP_READ_LOCK || kind == OP_READ_TRYLOCK))
+			return i;
+	}
+	return event;
+}
+
+static void race_with(int event, unsigned int actor, uint16_t object,
 		      const union clock *clock)
 {
+	if (event >= 0 && actor < MAX_THREADS &&
+	    (x.events[event].kind == OP_UNLOCK ||
+	     x.events[event].kind == OP_READ_UNLOCK) &&
+	    (x.threads[actor].op.kind == OP_LOCK ||
+	     x.threads[actor].op.kind == OP_READ_LOCK))
+		event = where_taken(event, object);
 	if (event >= 0 && x.events[event].actor != actor &&
 	    !before(&x.events[event], clock))
 		add_backtrack(event, actor, clock);
@@ -165,7 +197,7 @@ static void races_on(const struct touch *touch, unsigned int actor,
 	unsigned int readers = object->readers;
 
 	if (!touch->write || !readers) {
-		race_with(object->last_write, actor, clock);
+		race_with(object->last_write, actor, touch->object, clock);
 		return;
 	}
 	/* Not with a read that comes before another one. */
@@ -178,7 +210,7 @@ static void races_on(const struct touch *touch, unsigned int actor,
 			hidden = before(&x.events[r],
 				&x.events[object->last_read[__builtin_ctz(others)]].clock);
 		if (!hidden)
-			race_with(r, actor, clock);
+			race_with(r, actor, touch->object, clock);
 	}
 }
 

@@ -212,7 +212,9 @@ void explore_downgrade(unsigned int *lock, const void *pc)
 	if (alone())
 		return;
 	op = begin(OP_UNLOCK, lock, true, pc);
-	if (!x.solo)
+	if (!x.solo && object_touched(op)->tried)
+		op_point();
+	else if (!x.solo)
 		op_commit_silent(op);
 	memory_release_object(object_touched(op));
 	*lock &= ~LOCK_WRITER;
@@ -231,9 +233,6 @@ static int sleep_in(void *queue, int64_t timeout_ns, const void *pc)
 	struct op *op;
 
 	t->sleeps++;
-	t->woken = t->timed_out = false;
-	t->wake_clock = (union clock){ 0 };
-	t->queue = queue;
 	t->deadline = timeout_ns < 0 ? -1 : x.now + timeout_ns;
 	op = op_begin(OP_SLEEP, queue, pc);
 	if (any_time)
@@ -251,6 +250,16 @@ static int sleep_in(void *queue, int64_t timeout_ns, const void *pc)
 	row = record_row(TRACE_WOKEN, queue, pc);
 	row->flags |= t->timed_out ? TRACE_TIMEOUT : 0;
 	return t->timed_out ? -ETIMEDOUT : 0;
+}
+
+/* From here on whoever wakes the queue wakes this thread. */
+static void enter(void *queue)
+{
+	struct thread *t = self();
+
+	t->woken = t->timed_out = false;
+	t->wake_clock = (union clock){ 0 };
+	t->queue = queue;
 }
 
 static struct op *enqueue(void *queue, const void *pc)
@@ -286,6 +295,7 @@ int explore_wait(unsigned int *word, unsigned int value, int64_t timeout_ns,
 		row->flags |= TRACE_FAILED;
 		return 0;
 	}
+	enter(word);
 	return sleep_in(word, timeout_ns, pc);
 }
 
@@ -295,8 +305,7 @@ static unsigned int sleepers(const void *queue, unsigned int *ret)
 
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		if (x.threads[i].used && !x.threads[i].ended &&
-		    x.threads[i].queue == queue && !x.threads[i].woken &&
-		    x.threads[i].op.kind == OP_SLEEP)
+		    x.threads[i].queue == queue && !x.threads[i].woken)
 			ret[n++] = i;
 	return n;
 }
@@ -353,6 +362,7 @@ int explore_cond_wait(void *cond, unsigned int *lock, int64_t timeout_ns,
 	locks_may_sleep("a wait", pc);
 	enqueue(cond, pc);
 	op_point();
+	enter(cond);
 	record_row(TRACE_WAIT, cond, pc);
 	memory_release_object(object_now(object_of_queue(cond)));
 	give(lock, OP_UNLOCK, TRACE_UNLOCK, pc);

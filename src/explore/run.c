@@ -14,6 +14,7 @@
 #include "set.h"
 
 #define RANDOM_EXECUTIONS 500
+#define LEARN_EXECUTIONS 64
 #define BOUNDED_SECONDS 1.5
 #define SHRINK_EXECUTIONS 20000
 #define SHRINK_SECONDS 0.15
@@ -164,7 +165,7 @@ static uint64_t trace_hash(void)
 		for (unsigned int k = 0; k < MAX_ACTORS; k++)
 			hash = mix(hash * 31 + (uint64_t)e->clock.at[k]);
 		if (e->node >= 0)
-			hash += x.nodes[e->node].choice * 7919ULL;
+			hash = mix(hash * 31 + x.nodes[e->node].choice);
 		sum += hash;
 	}
 	return sum;
@@ -336,6 +337,10 @@ static int search(struct explore_phase *phase, uint64_t most, double until,
 	for (;;) {
 		execution_run();
 		if (x.end == END_RESTART) {
+			if (x.nprefix || x.split != ~0U)
+				return explore_fail(-EINVAL, "what a part found "
+						    "out changes the other "
+						    "parts: not to be split");
 			if (!is_random())
 				forget_counts(phase);
 			continue;
@@ -357,6 +362,21 @@ static int search(struct explore_phase *phase, uint64_t most, double until,
 			return 0;
 		}
 	}
+}
+
+/*
+ * Which locks are only tried, and the like, makes more or fewer steps. All
+ * parts know the same of it, from the same executions.
+ */
+static void learn(void)
+{
+	uint64_t random = x.random;
+
+	x.engine = EXPLORE_RANDOM;
+	x.random = 1;
+	for (unsigned int i = 0; i < LEARN_EXECUTIONS; i++)
+		execution_run();
+	x.random = random;
 }
 
 static struct explore_phase *phase_begin(enum explore_engine engine,
@@ -569,6 +589,8 @@ int explore_run(struct uhmm_scenario *scenario,
 	ret = begin(scenario, options ? options : &none, ret_report);
 	if (!ret)
 		ret = prefix_parse(x.options->prefix);
+	if (!ret && (x.nprefix || x.options->split))
+		learn();
 	x.split = x.options->split ? x.options->split : ~0U;
 	if (!ret && x.split != ~0U)
 		ret = phase_run(EXPLORE_SLEEP, 0, 0, 0);
