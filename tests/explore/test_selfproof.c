@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The explorer, proved on small programs of random steps: brute force, sleep
+ * sets, source sets, states and the sum of parts come to the same final states
+ * and the same traces, under each memory model.
+ *
+ *	test_selfproof explored_test.so [PROGRAMS [FIRST]]
+ */
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "explore/explore.h"
+#include "program.h"
+
+#define MOST_EXECUTIONS 20000
+#define SPLIT_DEPTH 4
+
+static struct program *program;
+static unsigned long first, programs = 100;
+
+static uint64_t dice;
+
+static unsigned int below(unsigned int n)
+{
+	dice = dice * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (unsigned int)((dice >> 33) % n);
+}
+
+/* Two threads of up to four steps, or three of up to two. */
+static void make(unsigned long number)
+{
+	unsigned int most;
+
+	dice = number;
+	below(2);
+	memset(program, 0, sizeof(*program));
+	program->nthreads = 2 + below(2);
+	most = program->nthreads == 2 ? 4 : 2;
+	for (unsigned int t = 0; t < program->nthreads; t++) {
+		program->nsteps[t] = 1 + below(most);
+		for (unsigned int i = 0; i < program->nsteps[t]; i++) {
+			struct program_step *s = &program->steps[t][i];
+
+			/* Half of all: loads and stores. */
+			s->kind = (unsigned char)(below(2) ? below(2) :
+						  below(PROGRAM_KINDS));
+			s->word = (unsigned char)below(PROGRAM_WORDS);
+			s->value = (unsigned char)(1 + below(3));
+			s->strong = (unsigned char)below(2);
+		}
+	}
+}
+
+static struct explore_report explore(struct explore_options options)
+{
+	struct explore_report report;
+
+	options.final_states = true;
+	options.go_on = true;
+	options.no_shrink = true;
+	options.seconds = -1;
+	if (explore_run(explore_find("program"), &options, &report))
+		fail_msg("%s", explore_error());
+	explore_report_free(&report);
+	return report;
+}
+
+static void print_program(unsigned long number)
+{
+	static const char *const kinds[PROGRAM_KINDS] = {
+		"load", "store", "add", "swap_if_zero", "fence", "locked_add",
+		"trylock", "choose", "sleep", "wake",
+	};
+
+	print_message("program %lu:\n", number);
+	for (unsigned int t = 0; t < program->nthreads; t++)
+		for (unsigned int i = 0; i < program->nsteps[t]; i++) {
+			struct program_step *s = &program->steps[t][i];
+
+			print_message("thread %u: %s word %u, %u%s\n", t,
+				      kinds[s->kind], s->word, s->value,
+				      s->strong ? ", strong" : "");
+		}
+}
+
+static void differ(unsigned long number, enum uhmm_model model,
+		   const char *who, const struct explore_report *is,
+		   const struct explore_report *want)
+{
+	print_program(number);
+	fail_msg("%s: %s: %lu final states, %lu traces%s; brute force: %lu, %lu",
+		 trace_model_name(model), who, is->finals, is->traces,
+		 is->complete ? "" : " (not complete)", want->finals,
+		 want->traces);
+}
+
+/* ------------------------------------------------------------------- parts */
+
+static struct {
+	char text[2048][160];
+	unsigned int n;
+} parts;
+
+static void keep_part(const char *prefix, void *arg)
+{
+	if (parts.n == 2048)
+		fail_msg("too many parts");
+	snprintf(parts.text[parts.n++], sizeof(parts.text[0]), "%s", prefix);
+}
+
+static struct explore_report in_parts(enum uhmm_model model)
+{
+	struct explore_options options = {
+		.engine = EXPLORE_DPOR,
+		.model = EXPLORE_MODEL(model),
+		.split = SPLIT_DEPTH,
+		.split_fn = keep_part,
+	};
+	struct explore_report sum = { 0 }, part;
+
+	parts.n = 0;
+	explore(options);
+	options.split = 0;
+	for (unsigned int i = 0; i < parts.n; i++) {
+		options.prefix = parts.text[i];
+		part = explore(options);
+		explore_merge(&sum, &part);
+	}
+	return sum;
+}
+
+/* --------------------------------------------------------------- comparison */
+
+/* False: too large for brute force. */
+static bool agree(unsigned long number, enum uhmm_model model)
+{
+	static const enum explore_engine engines[] = {
+		EXPLORE_SLEEP, EXPLORE_DPOR, EXPLORE_STATES,
+	};
+	struct explore_options options = { .model = EXPLORE_MODEL(model) };
+	struct explore_report brute, report;
+
+	options.engine = EXPLORE_BRUTE;
+	options.executions = MOST_EXECUTIONS;
+	brute = explore(options);
+	if (!brute.complete)
+		return false;
+	options.executions = 0;
+	for (unsigned int i = 0; i < 3; i++) {
+		options.engine = engines[i];
+		report = explore(options);
+		if (!report.complete ||
+		    report.finals_hash != brute.finals_hash ||
+		    (engines[i] != EXPLORE_STATES &&
+		     report.traces != brute.traces))
+			differ(number, model, explore_engine_name(engines[i]),
+			       &report, &brute);
+		/* A trace is explored once. */
+		if (engines[i] == EXPLORE_DPOR &&
+		    report.executions != report.traces)
+			differ(number, model, "executions", &report, &brute);
+	}
+	report = in_parts(model);
+	if (!report.complete || report.traces != brute.traces)
+		differ(number, model, "parts", &report, &brute);
+	return true;
+}
+
+static void check(enum uhmm_model model)
+{
+	unsigned long large = 0;
+
+	for (unsigned long i = first; i < first + programs; i++) {
+		make(i);
+		large += !agree(i, model);
+	}
+	print_message("%s: %lu programs agree, %lu were too large\n",
+		      trace_model_name(model), programs - large, large);
+	/* Else it is no proof of anything. */
+	assert_true(large * 2 < programs);
+}
+
+static void sc(void **state)
+{
+	check(UHMM_MODEL_SC);
+}
+
+static void tso(void **state)
+{
+	check(UHMM_MODEL_TSO);
+}
+
+static void c11(void **state)
+{
+	check(UHMM_MODEL_C11);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sc),
+		cmocka_unit_test(tso),
+		cmocka_unit_test(c11),
+	};
+	char error[300];
+
+	if (explore_load(argv[1], error, sizeof(error))) {
+		fprintf(stderr, "%s\n", error);
+		return 1;
+	}
+	program = dlsym(dlopen(argv[1], RTLD_NOW | RTLD_NOLOAD), "program");
+	if (argc > 2)
+		programs = strtoul(argv[2], NULL, 10);
+	if (argc > 3)
+		first = strtoul(argv[3], NULL, 10);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
