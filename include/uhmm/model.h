@@ -553,11 +553,13 @@ size_t uhmm_model_state_size(struct mm_struct *mm);
  * struct uhmm_model_area - an area, as /proc/pid/maps has it
  * @vma: where, and what may be done
  * @file: handle of the file, 0: none, or closed
+ * @inode: number of the file, 0: none
  * @offset: in the file
  */
 struct uhmm_model_area {
 	struct uhmm_vma vma;
 	int file;
+	unsigned long inode;
 	unsigned long offset;
 };
 

@@ -93,8 +93,33 @@ static void fault_around(struct space *space, struct vma *vma,
 		unsigned long pfn = file_cached(space, vma->file,
 						vma_index(vma, at));
 
-		if (pfn && !pte_at(space, at))
+		if (pfn && !pte_at(space, at) &&
+		    !(frame_get(space, pfn)->flags & FRAME_AHEAD))
 			map_file_page(space, vma, at, pfn, false, false);
+	}
+}
+
+#define AHEAD_PAGES 32UL
+
+/*
+ * A page that is read from a disk comes with others, of which one is marked:
+ * who needs that one has more read. It is seen by nobody but fault_around().
+ */
+static void read_ahead(struct space *space, struct file *file,
+		       unsigned long index)
+{
+	unsigned long first = index - min_ul(index, AHEAD_PAGES / 2);
+	unsigned long end = min_ul(first + AHEAD_PAGES,
+				   (file->size + PAGE_SIZE - 1) >> PAGE_SHIFT);
+	unsigned long marked = end - min_ul(AHEAD_PAGES / 4, end), pfn;
+	bool oom;
+
+	for (unsigned long i = first; i < end; i++) {
+		if (file_has(space, file, i))
+			continue;
+		pfn = file_page(space, file, i, &oom);
+		if (pfn && i == marked)
+			frame_get(space, pfn)->flags |= FRAME_AHEAD;
 	}
 }
 
@@ -134,9 +159,13 @@ static int fault_file(struct space *space, struct vma *vma, unsigned long addr,
 	    !file_has(space, vma->file, index) &&
 	    index << PAGE_SHIFT < vma->file->size)
 		return FAULT_SIGBUS;
+	if (space->model->options.fault_around > 1 &&
+	    vma->file->kind == FILE_DISK && !file_has(space, vma->file, index))
+		read_ahead(space, vma->file, index);
 	pfn = file_page(space, vma->file, index, &oom);
 	if (!pfn)
 		return oom ? FAULT_OOM : FAULT_SIGBUS;
+	frame_get(space, pfn)->flags &= ~FRAME_AHEAD;
 	if (cow)
 		return copy_file_page(space, vma, addr, pfn, marked);
 	return map_file_page(space, vma, addr, pfn, write, marked);

@@ -17,6 +17,7 @@ struct file *file_make(struct space *space, enum file_kind kind,
 	file->kind = kind;
 	file->size = size;
 	file->refs = 1;
+	file->inode = ++machine_of(space)->last_inode;
 	file->next = machine_of(space)->files;
 	machine_of(space)->files = file;
 	return file;

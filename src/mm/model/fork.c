@@ -128,13 +128,16 @@ static int copy_area(struct space *space, struct vma *from, struct space *child)
 	if (!(from->flags & VM_UFFD))
 		to->prot_write = from->prot_write;
 	vma_link(child, to);
-	if (from->flags & VM_WIPEONFORK)
+	if (from->flags & VM_WIPEONFORK) {
+		vma_copied(child, to, from);
 		return 0;
+	}
 	if (from->anon) {
 		to->anon = family_new(child, from->anon);
 		if (!to->anon)
 			return -ENOMEM;
 	}
+	vma_copied(child, to, from);
 	copy_tables(space, from, child, to);
 	return 0;
 }

@@ -119,17 +119,19 @@ int populate_locked(struct space *space, unsigned long start, unsigned long end)
 	return 0;
 }
 
-/* As madvise(MADV_POPULATE_READ or _WRITE). */
+/* As madvise(MADV_POPULATE_READ or _WRITE): holes are told of at the end. */
 int populate_advised(struct space *space, unsigned long start,
 		     unsigned long end, bool write)
 {
-	int ret;
+	int ret, holes = 0;
 
 	for (unsigned long addr = start; addr < end; addr += PAGE_SIZE) {
 		struct vma *vma = vma_at(space, addr);
 
-		if (!vma)
-			return -ENOMEM;
+		if (!vma) {
+			holes = -ENOMEM;
+			continue;
+		}
 		if (!(vma->flags & (write ? VM_WRITE : VM_READ)) ||
 		    vma->flags & VM_SPECIAL)
 			return -EINVAL;
@@ -137,7 +139,7 @@ int populate_advised(struct space *space, unsigned long start,
 		if (ret)
 			return ret;
 	}
-	return 0;
+	return holes;
 }
 
 /* ------------------------------------------------------------- long-term pins */

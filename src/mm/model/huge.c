@@ -106,21 +106,37 @@ static void split_entry(struct space *space, struct leaf *leaf,
 		frame_get(space, pfn)->refs += LEAF_PAGES - 1;
 }
 
-void huge_split_mapping(struct space *space, struct vma *vma,
-			unsigned long addr)
+static void split_whatever(struct space *space, unsigned long addr)
 {
 	struct mmu_notifier_range range;
-	struct leaf *leaf = leaf_get(space, addr);
+	struct leaf *leaf;
 
-	if (!leaf || !leaf->huge || vma->flags & VM_HUGETLB)
-		return;
-	addr &= LEAF_MASK;
 	event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + LEAF_SIZE,
 		    NULL);
 	leaf = leaf_get(space, addr);
 	if (leaf && leaf->huge)
 		split_entry(space, leaf, addr);
 	event_end(space, &range);
+}
+
+void huge_split_mapping(struct space *space, struct vma *vma,
+			unsigned long addr)
+{
+	struct leaf *leaf = leaf_get(space, addr);
+
+	if (leaf && leaf->huge && !(vma->flags & VM_HUGETLB))
+		split_whatever(space, addr & LEAF_MASK);
+}
+
+/* Linux does not look first: it may be there is nothing to split. */
+void huge_cut(struct space *space, struct vma *vma, unsigned long addr)
+{
+	unsigned long start = addr & LEAF_MASK;
+
+	if (addr != start && start >= vma->start &&
+	    start + LEAF_SIZE <= vma->end && !(vma->flags & VM_HUGETLB) &&
+	    table_above(space, addr))
+		split_whatever(space, start);
 }
 
 static void split_frames(struct space *space, unsigned long pfn)

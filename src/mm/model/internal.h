@@ -149,6 +149,7 @@ struct leaf {
 #define FRAME_COHERENT 1024U	/* that CPUs reach too */
 #define FRAME_CACHED 2048U	/* in the page cache, or the swap cache */
 #define FRAME_HUGETLB 4096U
+#define FRAME_AHEAD 8192U	/* when it is needed, more is read */
 
 /**
  * struct frame - a page of memory
@@ -229,6 +230,9 @@ struct swap_slot {
  * @prot_write: a page that is only read is mapped writable at once
  * @anon: family of its anonymous pages, 0: none yet
  * @file: NULL: private anonymous
+ * @file_order: among the areas of the file that begin at the same page of it:
+ *	the lower, the earlier it is told of a change
+ * @anon_order: the same among those of its family
  * @next: by address
  */
 struct vma {
@@ -239,6 +243,8 @@ struct vma {
 	bool prot_write;
 	uint32_t anon;
 	struct file *file;
+	uint64_t file_order;
+	uint64_t anon_order;
 	struct vma *next;
 };
 
@@ -248,6 +254,7 @@ enum file_kind { FILE_SHMEM, FILE_DISK, FILE_DEVICE, FILE_HUGE };
  * struct file - a file of the model
  * @kind: memory, a disk's, a device's, or of huge pages
  * @handle: what users name it by, 0: only mapped
+ * @inode: a number that no other has had
  * @refs: areas and the handle
  * @size: in bytes
  * @pages: by page: frame, or slot << 1 | 1 when written out to swap
@@ -258,6 +265,7 @@ struct file {
 	enum file_kind kind;
 	int handle;
 	uint32_t refs;
+	unsigned long inode;
 	unsigned long size;
 	struct sparse pages;
 	struct sparse disk;
@@ -313,7 +321,9 @@ struct space {
  * @pins: long-term pins
  * @families: of anonymous areas, by number: the one forked from, plus 1
  * @last_family: number given out last
+ * @last_order: &vma.file_order or &vma.anon_order given out last
  * @last_handle: file handle given out last
+ * @last_inode: file number given out last
  * @last_pin: id of a pin given out last
  * @huge_free: huge pages that hugetlb has left
  * @frames_used: frames that somebody has
@@ -331,7 +341,9 @@ struct machine {
 	struct pin *pins;
 	struct sparse families;
 	uint32_t last_family;
+	uint64_t last_order;
 	int last_handle;
+	unsigned long last_inode;
 	int last_pin;
 	uint32_t huge_free;
 	unsigned long frames_used;
@@ -451,6 +463,8 @@ unsigned long frame_head(struct space *space, unsigned long pfn);
 
 /* ----------------------------------------------------------------- table.c */
 struct leaf *leaf_get(const struct space *space, unsigned long addr);
+/* Is there a table that a leaf for @addr would stand in? */
+bool table_above(const struct space *space, unsigned long addr);
 struct leaf *leaf_make(struct space *space, unsigned long addr);
 /* The first leaf that holds something of [*addr, end); *addr is moved to it. */
 struct leaf *leaf_next(const struct space *space, unsigned long *addr,
@@ -486,6 +500,14 @@ struct vma *vma_merge(struct space *space, struct vma *prev,
 struct vma *vma_isolate(struct space *space, struct vma *vma,
 			struct vma **prev, unsigned long start,
 			unsigned long end, uint32_t flags);
+/* What a new mapping becomes a part of; NULL: it is an area of its own. */
+struct vma *vma_expand(struct space *space, struct vma *prev,
+		       unsigned long addr, unsigned long end, uint32_t flags,
+		       struct file *file, unsigned long pgoff);
+/* It begins or ends elsewhere now: it is told of changes after all others. */
+void vma_moved(struct space *space, struct vma *vma);
+/* A copy for a child: it is told right after @from. */
+void vma_copied(struct space *space, struct vma *vma, const struct vma *from);
 int vma_prepare_anon(struct space *space, struct vma *vma);
 /* A number that descends from @parent, or from nothing (0); 0: no memory. */
 uint32_t family_new(struct space *space, uint32_t parent);
@@ -557,6 +579,8 @@ bool huge_write(struct space *space, struct vma *vma, unsigned long addr);
 /* The mapping becomes one of small pages; the event is CLEAR. */
 void huge_split_mapping(struct space *space, struct vma *vma,
 			unsigned long addr);
+/* An area is cut at @addr: a huge page does not go over the edge of one. */
+void huge_cut(struct space *space, struct vma *vma, unsigned long addr);
 /* The huge page becomes 512. 0, or -EBUSY. */
 int huge_split_page(struct space *space, struct vma *vma, unsigned long addr);
 /* The same of one that small entries lead to; @pfn is any of its frames. */
@@ -606,6 +630,7 @@ struct mapping {
 	struct space *space;
 	unsigned long addr;
 	unsigned long first;	/* page that its area begins with */
+	uint64_t order;
 };
 
 /*

@@ -130,13 +130,14 @@ static int map_area(struct space *space, unsigned long addr, unsigned long len,
 	if ((flags & (VM_NORESERVE | VM_SHARED | VM_WRITE)) == VM_WRITE)
 		flags |= VM_ACCOUNT;
 	if (mergeable)
-		vma = vma_merge(space, prev, addr, addr + len, flags, 0, file,
-				pgoff);
+		vma = vma_expand(space, prev, addr, addr + len, flags, file,
+				 pgoff);
 	if (!vma) {
 		vma = vma_new(space, addr, addr + len, pgoff, flags, file);
 		if (!vma)
 			return -ENOMEM;
 		vma_link(space, vma);
+		vma_moved(space, vma);
 	}
 	vma->flags |= VM_SOFTDIRTY;
 	vma_set_prot(vma);

@@ -331,7 +331,7 @@ static bool take_entries(struct space *space, unsigned long addr,
 		uint64_t pte = pte_at(space, addr);
 
 		if (!pte_present(pte) || pte_payload(pte) != pfn)
-			break;
+			continue;
 		if (pte & PTE_DIRTY)
 			frame_get(space, pfn)->flags |= FRAME_DIRTY;
 		taken |= (pte & PTE_W) != 0;
@@ -340,6 +340,30 @@ static bool take_entries(struct space *space, unsigned long addr,
 				 pte & (PTE_W | PTE_SOFT | PTE_UFFD)));
 	}
 	return taken;
+}
+
+/*
+ * Linux 6.1 goes through all areas that could map the page until it is mapped
+ * nowhere any more; that it is mapped at @addr alone it does not know.
+ */
+static void ask_others(struct space *space, unsigned long addr,
+		       unsigned long pfn, void *owner)
+{
+	struct mmu_notifier_range range;
+	struct mapping *list;
+	size_t n;
+
+	if (newest(space))
+		return;
+	list = mappings(space, pfn, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].space == space && list[i].addr == addr)
+			break;
+		event_start(list[i].space, &range, MMU_NOTIFY_EXCLUSIVE,
+			    list[i].addr, list[i].addr + PAGE_SIZE, owner);
+		event_end(list[i].space, &range);
+	}
+	mappings_free(list, n);
 }
 
 int model_make_exclusive(struct mm_struct *mm, unsigned long addr,
@@ -366,9 +390,14 @@ int model_make_exclusive(struct mm_struct *mm, unsigned long addr,
 	head = frame_head(space, pfn);
 	if (!(frame_get(space, pfn)->flags & FRAME_ANON))
 		goto out_unlock;
-	start = max_ul(addr - ((pfn - head) << PAGE_SHIFT), vma->start);
-	end = start + (frame_get(space, head)->flags & FRAME_HEAD ?
-			       LEAF_SIZE : PAGE_SIZE);
+	start = addr;
+	end = addr + PAGE_SIZE;
+	/* Linux 6.1 takes all of a huge page. */
+	if (!newest(space) && frame_get(space, head)->flags & FRAME_HEAD) {
+		start = max_ul(addr - ((pfn - head) << PAGE_SHIFT), vma->start);
+		end = start + LEAF_SIZE;
+	}
+	ask_others(space, addr, pfn, owner);
 	event_start(space, &range, MMU_NOTIFY_EXCLUSIVE, start,
 		    min_ul(end, vma->end), owner);
 	ret = take_entries(space, start, pfn - ((addr - start) >> PAGE_SHIFT),

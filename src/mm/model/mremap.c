@@ -74,6 +74,7 @@ static struct vma *copy_area(struct space *space, struct vma **vma,
 	new->anon = (*vma)->anon;
 	new->prot_write = (*vma)->prot_write;
 	vma_link(space, new);
+	vma_moved(space, new);
 	return new;
 }
 
@@ -192,8 +193,10 @@ static long grow(struct space *space, struct vma *vma, unsigned long addr,
 
 		merged = vma_merge(space, vma, end, end + more, vma->flags,
 				   vma->anon, vma->file, vma_index(vma, end));
-		if (!merged)
+		if (!merged) {
 			vma->end = end + more;
+			vma_moved(space, vma);
+		}
 		if (locked)
 			populate_locked(space, end, end + more);
 		return addr;

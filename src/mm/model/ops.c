@@ -475,6 +475,7 @@ int uhmm_model_area(struct mm_struct *mm, unsigned long addr,
 	if (vma) {
 		vma_describe(space, vma, &ret_area->vma);
 		ret_area->file = vma->file ? vma->file->handle : 0;
+		ret_area->inode = vma->file ? vma->file->inode : 0;
 		ret_area->offset = vma->pgoff << PAGE_SHIFT;
 	}
 	model_unlock(space);

@@ -34,6 +34,8 @@ static size_t gather(struct space *space, const struct frame *frame,
 			if (list) {
 				list[n].space = at;
 				list[n].first = vma->pgoff;
+				list[n].order = frame->flags & FRAME_ANON ?
+					vma->anon_order : vma->file_order;
 				list[n].addr = vma->start +
 					((frame->index - vma->pgoff)
 					 << PAGE_SHIFT);
@@ -42,6 +44,12 @@ static size_t gather(struct space *space, const struct frame *frame,
 			n++;
 		}
 	return n;
+}
+
+static bool before(const struct mapping *a, const struct mapping *b)
+{
+	return a->first < b->first ||
+	       (a->first == b->first && a->order < b->order);
 }
 
 struct mapping *mappings(struct space *space, unsigned long pfn, size_t *ret_n)
@@ -57,8 +65,7 @@ struct mapping *mappings(struct space *space, unsigned long pfn, size_t *ret_n)
 	*ret_n = gather(space, frame, list);
 	/* By where the area begins in the file, as an interval tree has them. */
 	for (size_t i = 1; i < n; i++)
-		for (size_t j = i; j && list[j].first < list[j - 1].first;
-		     j--) {
+		for (size_t j = i; j && before(&list[j], &list[j - 1]); j--) {
 			struct mapping tmp = list[j];
 
 			list[j] = list[j - 1];

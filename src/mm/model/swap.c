@@ -152,7 +152,7 @@ static void reclaim_file(struct space *space, unsigned long pfn)
 
 	if (!rmap_unmap(space, pfn, 0) || frame->refs != 2)
 		return;
-	if (file->kind == FILE_SHMEM) {
+	if (file->kind == FILE_SHMEM && frame->flags & FRAME_DIRTY) {
 		id = swap_write(space, frame);
 		if (!id)
 			return;

@@ -8,16 +8,27 @@
 static const unsigned int level_shift[] = { 39, 30, LEAF_SHIFT };
 #define LEVELS ARRAY_SIZE(level_shift)
 
-struct leaf *leaf_get(const struct space *space, unsigned long addr)
+/* The table that leaves stand in, or NULL. */
+static const struct dir *table_of_leaves(const struct space *space,
+					 unsigned long addr)
 {
 	const struct dir *dir = &space->root;
 
-	for (unsigned int i = 0; i < LEVELS - 1; i++) {
+	for (unsigned int i = 0; dir && i < LEVELS - 1; i++)
 		dir = dir_get(dir, addr >> level_shift[i]);
-		if (!dir)
-			return NULL;
-	}
-	return dir_get(dir, addr >> LEAF_SHIFT);
+	return dir;
+}
+
+bool table_above(const struct space *space, unsigned long addr)
+{
+	return table_of_leaves(space, addr);
+}
+
+struct leaf *leaf_get(const struct space *space, unsigned long addr)
+{
+	const struct dir *dir = table_of_leaves(space, addr);
+
+	return dir ? dir_get(dir, addr >> LEAF_SHIFT) : NULL;
 }
 
 /* One with an empty table, if there is none yet. */

@@ -18,12 +18,14 @@ static int set_modes(struct space *space, unsigned long start,
 	if (!vma || vma->start >= end)
 		return -EINVAL;
 	prev = start > vma->start ? vma : vma_prev(space, vma);
-	while (vma && vma->start < end) {
+	while (start < end && vma && vma->start < end) {
 		unsigned long from = max_ul(vma->start, start);
 		unsigned long to = min_ul(vma->end, end);
 		uint32_t flags = (vma->flags & ~VM_UFFD) | modes;
+		bool change = on ? (vma->flags & modes) != modes :
+				   vma->flags & VM_UFFD;
 
-		if (flags != vma->flags && (on || vma->flags & VM_UFFD)) {
+		if (change) {
 			if (!on && vma->flags & VM_UFFD_WP)
 				change_protection(space, vma, from, to,
 						  CHANGE_UFFD_RESOLVE);

@@ -46,6 +46,37 @@ struct vma *vma_new(struct space *space, unsigned long start,
 	return vma;
 }
 
+/* Linux keeps areas in trees, and takes one out to change it. */
+#define PLACE_STEP (UINT64_C(1) << 16)
+
+void vma_moved(struct space *space, struct vma *vma)
+{
+	struct machine *m = machine_of(space);
+
+	if (vma->file)
+		vma->file_order = m->last_order += PLACE_STEP;
+	if (vma->anon)
+		vma->anon_order = m->last_order += PLACE_STEP;
+}
+
+void vma_copied(struct space *space, struct vma *vma, const struct vma *from)
+{
+	uint64_t next = from->file_order + PLACE_STEP;
+	struct space *at;
+	struct vma *other;
+
+	vma_moved(space, vma);
+	if (!vma->file)
+		return;
+	for (at = machine_of(space)->spaces; at; at = at->next)
+		for (other = at->vmas; other; other = other->next)
+			if (other->file == from->file &&
+			    other->file_order > from->file_order &&
+			    other->file_order < next)
+				next = other->file_order;
+	vma->file_order = from->file_order + (next - from->file_order) / 2;
+}
+
 void vma_link(struct space *space, struct vma *vma)
 {
 	struct vma **at = &space->vmas;
@@ -133,7 +164,10 @@ int vma_prepare_anon(struct space *space, struct vma *vma)
 		vma->anon = prev->anon;
 	else
 		vma->anon = family_new(space, 0);
-	return vma->anon ? 0 : -ENOMEM;
+	if (!vma->anon)
+		return -ENOMEM;
+	vma->anon_order = machine_of(space)->last_order += PLACE_STEP;
+	return 0;
 }
 
 /* ---------------------------------------------------------- split and merge */
@@ -149,12 +183,12 @@ static struct vma *split_at(struct space *space, struct vma *vma,
 		return NULL;
 	above->anon = vma->anon;
 	above->prot_write = vma->prot_write;
-	/* A huge page does not go over the edge of an area. */
-	if (addr & ~LEAF_MASK)
-		huge_split_mapping(space, vma, addr);
+	huge_cut(space, vma, addr);
 	vma->end = addr;
 	above->next = vma->next;
 	vma->next = above;
+	vma_moved(space, above);
+	vma_moved(space, vma);
 	return above;
 }
 
@@ -216,27 +250,61 @@ struct vma *vma_merge(struct space *space, struct vma *prev,
 		if (mid != next)
 			join(space, prev, mid);
 		join(space, prev, next);
+		vma_moved(space, prev);
 		return prev;
 	}
 	if (with_prev) {
 		prev->end = end;
+		vma_moved(space, prev);
 		if (mid && mid->end == end) {
 			join(space, prev, mid);
 		} else if (mid && mid->start < end) {
 			mid->pgoff = vma_index(mid, end);
 			mid->start = end;
+			vma_moved(space, mid);
 		}
 		return prev;
 	}
 	if (!with_next)
 		return NULL;
-	if (prev && addr < prev->end)
+	if (prev && addr < prev->end) {
 		prev->end = addr;
-	else if (mid != next)
+		vma_moved(space, prev);
+	} else if (mid != next) {
 		join(space, next, mid);
+	}
 	next->start = addr;
 	next->pgoff = pgoff;
+	vma_moved(space, next);
 	return next;
+}
+
+/* The one behind is asked first: who has pages decides with whom it can be. */
+struct vma *vma_expand(struct space *space, struct vma *prev,
+		       unsigned long addr, unsigned long end, uint32_t flags,
+		       struct file *file, unsigned long pgoff)
+{
+	struct vma *next = vma_find(space, addr), *vma = NULL;
+	unsigned long pages = (end - addr) >> PAGE_SHIFT;
+
+	if (flags & VM_SPECIAL)
+		return NULL;
+	if (next && next->start == end && next->pgoff == pgoff + pages &&
+	    alike(space, next, flags, 0, file))
+		vma = next;
+	if (prev && prev->end == addr && vma_index(prev, addr) == pgoff &&
+	    alike(space, prev, flags, vma ? vma->anon : 0, file)) {
+		prev->end = vma ? vma->end : end;
+		if (vma)
+			join(space, prev, vma);
+		vma = prev;
+	} else if (vma) {
+		vma->start = addr;
+		vma->pgoff = pgoff;
+	}
+	if (vma)
+		vma_moved(space, vma);
+	return vma;
 }
 
 struct vma *vma_isolate(struct space *space, struct vma *vma,
