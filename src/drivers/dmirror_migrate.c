@@ -79,6 +79,13 @@ static unsigned long system_page(struct uhmm_dmirror_device *device,
 	return uhmm_page_alloc(mm, order, &pfn) ? 0 : pfn;
 }
 
+/* Where there is nothing a page may go to the device, but none comes home. */
+static bool goes(unsigned long src, alloc_fn alloc)
+{
+	return src & MIGRATE_PFN_MIGRATE &&
+	       (alloc == device_page || uhmm_migrate_pfn_of(src));
+}
+
 static void move_all(struct uhmm_dmirror_device *device, struct batch *batch,
 		     alloc_fn alloc)
 {
@@ -86,7 +93,7 @@ static void move_all(struct uhmm_dmirror_device *device, struct batch *batch,
 	bool writable = args->vma->flags & UHMM_VM_WRITE;
 
 	for (unsigned long i = 0; i < args->npages; i++)
-		if (args->src[i] & MIGRATE_PFN_MIGRATE)
+		if (goes(args->src[i], alloc))
 			move(device, args->vma->mm, args->src + i,
 			     args->dst + i, writable, alloc);
 }
