@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Scripts of the oracle, played anew: see tests/oracle/FORMAT.md for what they
+ * say. script.c reads them, ops.c and device.c do what they say on a world (the
+ * model or the live process), events.c and state.c say what came of it, text.c
+ * how, and compare.c holds that against what Linux did.
+ */
+#ifndef TESTS_REPLAY_H
+#define TESTS_REPLAY_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uhmm/dmirror.h>
+#include <uhmm/model.h>
+
+#define PAGE 4096UL
+#define WORDS (PAGE / sizeof(uint64_t))
+#define MOST_PAGES 1024UL
+#define NR_REGIONS 6
+#define NR_DEVICES 2
+#define NR_FILES 4
+#define NR_SLOTS 8
+#define NR_ARGS 10
+
+/* ----------------------------------------------------------------- scripts */
+
+enum line_kind { LINE_OP, LINE_COMMENT, LINE_ASSERT, LINE_RESULT, LINE_END };
+
+struct line {
+	enum line_kind kind;
+	char *text;
+};
+
+/**
+ * struct script - a file of the oracle
+ * @lines: as they stand there
+ * @n: how many
+ * @profile: of a random script, "" of a written one
+ * @around: the name says that pages of files come with their neighbours
+ */
+struct script {
+	struct line *lines;
+	size_t n;
+	char profile[16];
+	bool around;
+};
+
+/* false, with a message: it is not one. */
+bool script_read(struct script *script, const char *path);
+bool script_parse(struct script *script, char *text, const char *name);
+void script_free(struct script *script);
+
+/* An op, taken apart. */
+struct op {
+	char buf[160];
+	bool child;
+	int n;
+	char *args[NR_ARGS];	/* the first is the name */
+};
+
+bool op_parse(struct op *op, const char *text);
+
+/* ------------------------------------------------------------------ worlds */
+
+/**
+ * struct world_ops - what scripts need of an address space
+ *
+ * The operations are those of <uhmm/model.h>; NULL: this world has none.
+ */
+struct world_ops {
+	const char *name;
+	int (*create)(const struct uhmm_model_options *options,
+		      struct mm_struct **ret_mm);
+	int (*fork)(struct mm_struct *mm, struct mm_struct **ret_child);
+	void (*exit)(struct mm_struct *mm);
+	long (*mmap)(struct mm_struct *mm, unsigned long addr,
+		     unsigned long len, int prot, int flags, int file,
+		     unsigned long offset);
+	int (*munmap)(struct mm_struct *mm, unsigned long addr,
+		      unsigned long len);
+	long (*mremap)(struct mm_struct *mm, unsigned long addr,
+		       unsigned long old_len, unsigned long new_len, int flags,
+		       unsigned long new_addr);
+	int (*mprotect)(struct mm_struct *mm, unsigned long addr,
+			unsigned long len, int prot);
+	int (*madvise)(struct mm_struct *mm, unsigned long addr,
+		       unsigned long len, int advice);
+	int (*mlock)(struct mm_struct *mm, unsigned long addr,
+		     unsigned long len);
+	int (*munlock)(struct mm_struct *mm, unsigned long addr,
+		       unsigned long len);
+	int (*read)(struct mm_struct *mm, unsigned long addr, void *buf,
+		    size_t len, size_t *ret_done);
+	int (*write)(struct mm_struct *mm, unsigned long addr, const void *buf,
+		     size_t len, size_t *ret_done);
+	int (*file)(struct mm_struct *mm, enum uhmm_model_file_kind kind,
+		    unsigned long size);
+	int (*file_close)(struct mm_struct *mm, int file);
+	long (*file_read)(struct mm_struct *mm, int file, void *buf, size_t len,
+			  unsigned long offset);
+	long (*file_write)(struct mm_struct *mm, int file, const void *buf,
+			   size_t len, unsigned long offset);
+	int (*file_truncate)(struct mm_struct *mm, int file,
+			     unsigned long size);
+	int (*file_punch)(struct mm_struct *mm, int file, unsigned long offset,
+			  unsigned long len);
+	int (*file_sync)(struct mm_struct *mm, int file);
+	int (*uffd_register)(struct mm_struct *mm, unsigned long addr,
+			     unsigned long len, unsigned int modes);
+	int (*uffd_unregister)(struct mm_struct *mm, unsigned long addr,
+			       unsigned long len);
+	int (*uffd_write_protect)(struct mm_struct *mm, unsigned long addr,
+				  unsigned long len, bool on);
+	long (*uffd_copy)(struct mm_struct *mm, unsigned long addr,
+			  const void *bytes, size_t npages);
+	int (*pin)(struct mm_struct *mm, unsigned long addr, size_t npages,
+		   bool write);
+	int (*unpin)(struct mm_struct *mm, int id);
+	long (*pin_access)(struct mm_struct *mm, int id, size_t page, void *buf,
+			   bool write);
+	void (*clear_soft_dirty)(struct mm_struct *mm);
+	void (*clear_references)(struct mm_struct *mm);
+	int (*area)(struct mm_struct *mm, unsigned long addr,
+		    struct uhmm_model_area *ret_area);
+	void (*pagemap)(struct mm_struct *mm, unsigned long addr, size_t npages,
+			char *letters);
+};
+
+extern const struct world_ops model_world;
+
+/* ------------------------------------------------------------------ replays */
+
+struct region {
+	char name;
+	unsigned long pages;
+	unsigned long base;
+};
+
+extern const struct region regions[NR_REGIONS];
+/* -1: there is none of that name. */
+int region_by_name(const char *name);
+/* The region of an address, or NULL. */
+const struct region *region_of(unsigned long addr);
+
+struct event {
+	char mark;		/* '<' and '>'; 'p' change_pte, 'y' young */
+	int what;
+	void *owner;
+	unsigned long start;
+	unsigned long end;
+	bool blockable;
+};
+
+struct event_log {
+	struct mmu_notifier *mn;
+	struct mm_struct *mm;
+	struct event *events;
+	size_t n;
+	size_t room;
+};
+
+#define STATES 5	/* s0 s1 p m0 m1 */
+
+/**
+ * struct replay - a script that is being played
+ * @world: on what
+ * @newest: at the newest kernel's level, not that of 6.1
+ * @quirks: what the devices get wrong
+ * @out: where the results go
+ * @mm: the process
+ * @child: its child, or NULL
+ * @devices: two
+ * @files: of the process, by id
+ * @child_files: of the child; 0 and 1 are the parent's
+ * @mem_file: T
+ * @disk_file: X
+ * @pins: ids, by slot; 0: none
+ * @pin_pages: how many pages they have
+ * @named: regions that the process has named so far, and its child
+ * @last: state lines printed last, of the process and its child
+ * @log: events since the op began
+ * @result: the r line of the last op, without the r
+ * @checks: asserts met
+ * @different: those that did not hold
+ */
+struct replay {
+	const struct world_ops *world;
+	bool newest;
+	unsigned int quirks;
+	FILE *out;
+	struct mm_struct *mm;
+	struct mm_struct *child;
+	struct uhmm_dmirror_device *devices[NR_DEVICES];
+	struct uhmm_dmirror *files[NR_FILES];
+	struct uhmm_dmirror *child_files[NR_FILES];
+	int mem_file;
+	int disk_file;
+	int pins[NR_SLOTS];
+	unsigned long pin_pages[NR_SLOTS];
+	bool named[2][NR_REGIONS];
+	char *last[2][STATES][NR_REGIONS];
+	struct event_log log;
+	char result[64];
+	unsigned int checks;
+	unsigned int different;
+};
+
+/* 0; -1, with a message: it cannot be played. */
+int replay_run(struct replay *replay, const struct script *script);
+
+/* ops.c */
+int op_run(struct replay *replay, const struct op *op);
+/* With its files, in the order of exit(). */
+void child_exit(struct replay *replay);
+/* What a CPU finds at a page: 0, with its value; or a signal. */
+int page_read(struct replay *replay, struct mm_struct *mm, unsigned long addr,
+	      void *bytes);
+void result(struct replay *replay, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void result_error(struct replay *replay, long error);
+/* Bytes of @n pages of values from @value on; to be freed. */
+uint64_t *pages_of(unsigned long n, unsigned long value);
+void print_values(struct replay *replay, const uint64_t *bytes, size_t npages);
+
+/* device.c */
+bool op_device(struct replay *replay, const struct op *op, int *ret);
+int devices_begin(struct replay *replay);
+void devices_end(struct replay *replay);
+/* Those of the process are its child's too, and mirror the process. */
+void child_files_inherit(struct replay *replay);
+void child_files_close(struct replay *replay);
+
+/* events.c */
+int events_begin(struct replay *replay);
+void events_end(struct replay *replay);
+void events_print(struct replay *replay);
+void events_change_pte(struct mm_struct *mm, unsigned long addr, void *arg);
+
+/* state.c */
+void state_print(struct replay *replay);
+/* Of the child, all states; of its file @device only, if that is not -1. */
+void state_forget_child(struct replay *replay, int device);
+void state_end(struct replay *replay);
+/* Bytes of HMM_DMIRROR_SNAPSHOT become letters. */
+void snapshot_letters(unsigned char *prots, size_t n);
+
+/* text.c */
+/* "..ww" is ".2w2"; @buf takes 12 bytes a letter. */
+void text_letters(char *buf, const char *letters, size_t n);
+/* "3 4 5 7 7" is "3..5 7*2"; @torn: no value, but a hash of many. */
+void text_values(FILE *out, const uint64_t *values, const bool *torn, size_t n);
+const char *text_errno(long error);
+
+/* compare.c */
+#define NR_LEVELS 5
+/**
+ * struct comparison - how a replay differs from what stands in the file
+ * @differences: of C1 to C5
+ * @first: where the first of each is, in words
+ */
+struct comparison {
+	unsigned long differences[NR_LEVELS];
+	char first[NR_LEVELS][400];
+};
+
+/* @live: of C1 alone, without f=. */
+void compare(struct comparison *ret, const struct script *expected,
+	     const struct script *got, bool live);
+
+#endif
