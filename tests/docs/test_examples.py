@@ -37,6 +37,12 @@ MISTAKES = {
         'entries stay': ('device_table[page] = NULL;', '(void)page;'),
         'the bracket is forgotten': BRACKET,
     },
+    '03-driver-on-the-model': {
+        'entries stay': ('\tframe = 0;', '\t(void)frame;'),
+        'the device is not told': ('\tuhmm_model_madvise(',
+                                   '\tmmu_interval_notifier_remove(&mirror);\n'
+                                   '\tuhmm_model_madvise('),
+    },
 }
 
 # What an example prints about stale reads; the first group is how many.

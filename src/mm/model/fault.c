@@ -285,9 +285,12 @@ static int fault_swapped(struct space *space, struct vma *vma, unsigned long add
 	    (write || vma->flags & VM_LOCKED))
 		swap_uncache(space, pfn);
 	exclusive = exclusive || frame->refs == 1;
+	/* Who else has it may be found by what they have in common only. */
+	if (exclusive || !(frame->flags & FRAME_ANON))
+		frame->family = exclusive ? vma->anon :
+					    family_root(space, vma->anon);
 	frame->flags |= FRAME_ANON;
 	frame->index = vma_index(vma, addr);
-	frame->family = vma->anon;
 	if (exclusive)
 		frame->flags |= FRAME_EXCLUSIVE;
 	if (exclusive && write)

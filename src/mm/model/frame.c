@@ -121,8 +121,13 @@ void frame_unref(struct space *space, unsigned long pfn)
 	}
 	head = frame_head(space, pfn);
 	frame = frame_get(space, head);
-	if (--frame->refs)
+	if (--frame->refs) {
+		/* Only the swap cache has it, and nobody will look there. */
+		if (frame->refs == 1 && frame->flags & FRAME_CACHED &&
+		    !frame->file && !frame->maps)
+			swap_uncache(space, head);
 		return;
+	}
 	if (frame->flags & FRAME_HUGETLB)
 		machine_of(space)->huge_free++;
 	if (!(frame->flags & FRAME_HEAD)) {
@@ -148,6 +153,19 @@ void frame_unmap(struct space *space, unsigned long pfn)
 {
 	frame_get(space, pfn)->maps--;
 	frame_unref(space, pfn);
+}
+
+bool frame_private(unsigned long pfn)
+{
+	struct dev_pagemap *pgmap;
+	bool private;
+
+	if (!frame_pfn_device(pfn))
+		return false;
+	pgmap = get_dev_pagemap(pfn);
+	private = !pgmap || pgmap->type == MEMORY_DEVICE_PRIVATE;
+	put_dev_pagemap(pgmap);
+	return private;
 }
 
 void frame_become(struct frame *to, const struct frame *from)

@@ -446,18 +446,7 @@ static inline bool frame_pfn_device(unsigned long pfn)
 }
 
 /* Device memory that CPUs do not reach. */
-static inline bool frame_private(unsigned long pfn)
-{
-	struct dev_pagemap *pgmap;
-	bool private;
-
-	if (!frame_pfn_device(pfn))
-		return false;
-	pgmap = get_dev_pagemap(pfn);
-	private = !pgmap || pgmap->type == MEMORY_DEVICE_PRIVATE;
-	put_dev_pagemap(pgmap);
-	return private;
-}
+bool frame_private(unsigned long pfn);
 /* The first frame of a huge page, itself otherwise. */
 unsigned long frame_head(struct space *space, unsigned long pfn);
 
@@ -511,6 +500,8 @@ void vma_copied(struct space *space, struct vma *vma, const struct vma *from);
 int vma_prepare_anon(struct space *space, struct vma *vma);
 /* A number that descends from @parent, or from nothing (0); 0: no memory. */
 uint32_t family_new(struct space *space, uint32_t parent);
+/* The one that all who may share a page with it descend from. */
+uint32_t family_root(struct space *space, uint32_t family);
 bool family_descends(struct space *space, uint32_t family, uint32_t from);
 void vma_set_prot(struct vma *vma);
 

@@ -136,6 +136,17 @@ bool family_descends(struct space *space, uint32_t family, uint32_t from)
 	return family != 0;
 }
 
+uint32_t family_root(struct space *space, uint32_t family)
+{
+	uint32_t parent = family;
+
+	while (parent) {
+		family = parent;
+		parent = sparse_get(&machine_of(space)->families, family) - 1;
+	}
+	return family;
+}
+
 /* Has an anonymous page of it been in one process only? */
 static bool simple(struct space *space, const struct vma *vma)
 {

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What the model announces, row by row: the event, its range, whether whoever
+ * hears of it may sleep, and what is inside of what. At both kernel levels.
+ */
+#include "model_util.h"
+
+static const char *const names[] = {
+	[MMU_NOTIFY_UNMAP] = "UNMAP",
+	[MMU_NOTIFY_CLEAR] = "CLEAR",
+	[MMU_NOTIFY_PROTECTION_VMA] = "VMA",
+	[MMU_NOTIFY_PROTECTION_PAGE] = "PAGE",
+	[MMU_NOTIFY_SOFT_DIRTY] = "SOFT",
+	[MMU_NOTIFY_RELEASE] = "RELEASE",
+	[MMU_NOTIFY_MIGRATE] = "MIGRATE",
+	[MMU_NOTIFY_EXCLUSIVE] = "EXCLUSIVE",
+};
+
+/* "CLEAR 0+2" is from PG(0) on; "~": must not sleep; "[", "]": inside. */
+static char heard[2000];
+static int depth;
+
+static void hear(const char *what)
+{
+	strncat(heard, what, sizeof(heard) - strlen(heard) - 1);
+}
+
+static int on_start(struct mmu_notifier *mn,
+		    const struct mmu_notifier_range *range)
+{
+	char text[80];
+	long first = ((long)range->start - (long)BASE) / 4096;
+
+	if (depth++)
+		hear("[");
+	snprintf(text, sizeof(text), "%s%s%s", *heard && !strchr("[ ",
+		 heard[strlen(heard) - 1]) ? " " : "", names[range->event],
+		 mmu_notifier_range_blockable(range) ? "" : "~");
+	hear(text);
+	if (range->end - range->start < 1UL << 40)
+		snprintf(text, sizeof(text), " %ld+%ld", first,
+			 (long)(range->end - range->start) / 4096);
+	else
+		snprintf(text, sizeof(text), " all");
+	hear(text);
+	return 0;
+}
+
+static void on_end(struct mmu_notifier *mn,
+		   const struct mmu_notifier_range *range)
+{
+	if (--depth)
+		hear("]");
+}
+
+static const struct mmu_notifier_ops ops = {
+	.invalidate_range_start = on_start,
+	.invalidate_range_end = on_end,
+};
+
+static struct mmu_notifier ear = { .ops = &ops };
+
+/* From here on it is listened to; a test remakes its machine before that. */
+static void listen(void)
+{
+	assert_int_equal(mmu_notifier_register(&ear, mm), 0);
+	*heard = '\0';
+}
+
+/* What was heard since; it is @expected, and is forgotten. */
+#define assert_heard(expected)                                               \
+	do {                                                                 \
+		assert_string_equal(heard, expected);                        \
+		*heard = '\0';                                               \
+	} while (0)
+
+static int events_end(void **state)
+{
+	mmu_notifier_unregister(&ear, mm);
+	return machine_end(state);
+}
+
+static int newest_begin(void **state)
+{
+	int ret = machine_begin(state);
+
+	machine.level = UHMM_KERNEL_NEWEST;
+	machine_remake();
+	return ret;
+}
+
+/* -------------------------------------------------------------------- nothing */
+
+static void what_comes_is_not_announced(void **state)
+{
+	area_anon(0, 8, RW);
+	listen();
+	area_anon(8, 8, RW);
+	assert_peek(0, 0);
+	poke(1, 1);
+	assert_int_equal(uhmm_model_madvise(mm, PG(2), LEN(4),
+					    MADV_POPULATE_WRITE), 0);
+	assert_int_equal(uhmm_model_madvise(mm, PG(2), LEN(1), MADV_COLD), 0);
+	assert_int_equal(uhmm_model_mlock(mm, PG(2), LEN(2)), 0);
+	assert_heard("");
+}
+
+/* ------------------------------------------------------------------- unmapped */
+
+static void munmap_says_unmap(void **state)
+{
+	area_anon(0, 8, RW);
+	listen();
+	assert_int_equal(uhmm_model_munmap(mm, PG(2), LEN(3)), 0);
+	assert_heard("UNMAP 2+3");
+	area_anon(6, 1, PROT_READ);
+	assert_heard("UNMAP 6+1");
+}
+
+static void mremap_says_it_of_the_old_place(void **state)
+{
+	area_anon(0, 8, RW);
+	poke(1, 1);
+	listen();
+	assert_int_equal(uhmm_model_mremap(mm, PG(0), LEN(2), LEN(2),
+			MREMAP_MAYMOVE | MREMAP_FIXED, PG(100)), PG(100));
+	assert_heard("UNMAP 0+2 UNMAP 0+2");
+	assert_int_equal(uhmm_model_mremap(mm, PG(4), LEN(2), LEN(2),
+			MREMAP_MAYMOVE | MREMAP_FIXED | 4, PG(200)), PG(200));
+	assert_heard("UNMAP 4+2");
+}
+
+static void the_reaper_does_not_let_sleep(void **state)
+{
+	area_anon(0, 8, RW);
+	poke(1, 1);
+	listen();
+	assert_int_equal(uhmm_model_oom_reap(mm), 0);
+	assert_heard("UNMAP~ 0+8");
+	assert_entries(1, ".");
+}
+
+static void the_newest_reaper_says_clear(void **state)
+{
+	area_anon(0, 8, RW);
+	poke(1, 1);
+	listen();
+	assert_int_equal(uhmm_model_oom_reap(mm), 0);
+	assert_heard("CLEAR~ 0+8");
+}
+
+/* -------------------------------------------------------------------- cleared */
+
+static void advice_that_drops_says_clear(void **state)
+{
+	area_anon(0, 8, RW);
+	poke(1, 1);
+	listen();
+	assert_int_equal(uhmm_model_madvise(mm, PG(1), LEN(2), MADV_DONTNEED),
+			 0);
+	assert_heard("CLEAR 1+2");
+	assert_int_equal(uhmm_model_madvise(mm, PG(1), LEN(2), MADV_FREE), 0);
+	assert_heard("CLEAR 1+2");
+}
+
+static void files_that_shrink_say_clear(void **state)
+{
+	int file = uhmm_model_file(mm, UHMM_MODEL_FILE_MEMORY, LEN(8));
+
+	area_file(0, 8, RW, MAP_SHARED, file);
+	poke(5, 1);
+	listen();
+	assert_int_equal(uhmm_model_file_punch(mm, file, LEN(2), LEN(2)), 0);
+	assert_heard("CLEAR 2+2");
+	assert_int_equal(uhmm_model_file_truncate(mm, file, LEN(4)), 0);
+	assert_heard("CLEAR 4+4 CLEAR 4+4");
+	assert_int_equal(uhmm_model_file_close(mm, file), 0);
+}
+
+static void a_copy_on_write_says_clear(void **state)
+{
+	struct mm_struct *child;
+
+	area_anon(0, 2, RW);
+	poke(0, 1);
+	assert_peek(1, 0);
+	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
+	listen();
+	poke(0, 2);
+	poke(1, 2);
+	assert_heard("CLEAR 0+1 CLEAR 1+1");
+	mmput(child);
+}
+
+static void what_is_written_out_says_clear(void **state)
+{
+	machine.swap_pages = 16;
+	machine_remake();
+	area_anon(0, 2, RW);
+	poke(0, 1);
+	listen();
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(2), MADV_PAGEOUT),
+			 0);
+	assert_heard("CLEAR 0+1");
+	assert_entries(0, "s.");
+	assert_peek(0, 1);
+	assert_heard("");
+}
+
+static void what_is_moved_says_clear(void **state)
+{
+	area_anon(0, 2, RW);
+	poke(0, 1);
+	listen();
+	assert_int_equal(uhmm_model_compact(mm, PG(0), 2), 1);
+	assert_heard("CLEAR 0+1");
+	assert_peek(0, 1);
+}
+
+static void merging_says_clear(void **state)
+{
+	area_anon(0, 4, RW);
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(4), MADV_MERGEABLE),
+			 0);
+	poke(0, 7);
+	poke(2, 7);
+	listen();
+	assert_int_equal(uhmm_model_ksm_merge(mm, PG(0), PG(2)), 0);
+	assert_non_null(strstr(heard, "CLEAR 0+1"));
+	assert_peek(0, 7);
+	*heard = '\0';
+	poke(0, 8);
+	assert_heard("CLEAR 0+1");
+	assert_peek(2, 7);
+}
+
+static void a_huge_page_is_split_as_a_whole(void **state)
+{
+	machine.thp = UHMM_THP_ALWAYS;
+	machine_remake();
+	area_anon(0, 1024, RW);
+	poke(3, 1);
+	listen();
+	assert_int_equal(uhmm_model_madvise(mm, PG(8), LEN(1), MADV_DONTNEED),
+			 0);
+	assert_heard("CLEAR 8+1[CLEAR 0+512]");
+	assert_peek(3, 1);
+}
+
+static void a_collapse_says_clear(void **state)
+{
+	area_anon(0, 512, RW);
+	for (int i = 0; i < 512; i++)
+		poke(i, i);
+	listen();
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(512), 25), 0);
+	assert_heard("CLEAR 0+512");
+	assert_peek(9, 9);
+}
+
+/* ------------------------------------------------------------------ protected */
+
+static void mprotect_says_it_where_tables_are(void **state)
+{
+	area_anon(0, 1536, RW);
+	listen();
+	assert_int_equal(uhmm_model_mprotect(mm, PG(0), LEN(1536), PROT_READ),
+			 0);
+	assert_heard("");
+	assert_int_equal(uhmm_model_mprotect(mm, PG(0), LEN(1536), RW), 0);
+	poke(600, 1);
+	assert_int_equal(uhmm_model_mprotect(mm, PG(0), LEN(1536), PROT_READ),
+			 0);
+	assert_heard("VMA 512+1024");
+}
+
+static void so_do_hints_and_userfaultfd(void **state)
+{
+	area_anon(0, 8, RW);
+	poke(2, 1);
+	assert_int_equal(uhmm_model_uffd_register(mm, PG(4), LEN(4),
+						  UHMM_UFFD_WRITE_PROTECT), 0);
+	listen();
+	assert_int_equal(uhmm_model_numa_hint(mm, PG(0), LEN(4)), 0);
+	assert_heard("VMA 0+4");
+	assert_peek(2, 1);
+	assert_heard("");
+	assert_int_equal(uhmm_model_uffd_write_protect(mm, PG(4), LEN(4), true),
+			 0);
+	assert_heard("VMA 4+4");
+}
+
+static void fork_says_it_to_the_parent(void **state)
+{
+	struct mm_struct *child;
+
+	area_anon(0, 4, RW);
+	area_shared(4, 4, RW);
+	area_anon(8, 4, RW);		/* nothing in it */
+	area_anon(12, 4, RW);
+	poke(0, 1);
+	poke(4, 1);
+	assert_int_equal(uhmm_model_mprotect(mm, PG(12), LEN(4), PROT_READ),
+			 0);
+	listen();
+	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
+	assert_heard("PAGE 0+4");
+	mmput(child);
+}
+
+static void written_back_pages_are_protected(void **state)
+{
+	int file = uhmm_model_file(mm, UHMM_MODEL_FILE_DISK, LEN(4));
+
+	area_file(0, 4, RW, MAP_SHARED, file);
+	poke(2, 1);
+	listen();
+	assert_int_equal(uhmm_model_file_sync(mm, file), 0);
+	assert_heard("PAGE 2+1");
+	poke(2, 2);
+	assert_heard("");
+	assert_int_equal(uhmm_model_file_close(mm, file), 0);
+}
+
+static void soft_dirty_is_cleared_everywhere(void **state)
+{
+	area_anon(0, 4, RW);
+	poke(0, 1);
+	listen();
+	uhmm_model_clear_soft_dirty(mm);
+	assert_heard("SOFT all");
+	uhmm_model_clear_references(mm);
+	assert_heard("");
+}
+
+#define HEARD(fn)                                                            \
+	cmocka_unit_test_setup_teardown(fn, machine_begin, events_end)
+#define HEARD_NEWEST(fn)                                                     \
+	cmocka_unit_test_setup_teardown(fn, newest_begin, events_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		HEARD(what_comes_is_not_announced),
+		HEARD(munmap_says_unmap),
+		HEARD(mremap_says_it_of_the_old_place),
+		HEARD(the_reaper_does_not_let_sleep),
+		HEARD_NEWEST(the_newest_reaper_says_clear),
+		HEARD(advice_that_drops_says_clear),
+		HEARD(files_that_shrink_say_clear),
+		HEARD(a_copy_on_write_says_clear),
+		HEARD(what_is_written_out_says_clear),
+		HEARD(what_is_moved_says_clear),
+		HEARD(merging_says_clear),
+		HEARD(a_huge_page_is_split_as_a_whole),
+		HEARD(a_collapse_says_clear),
+		HEARD(mprotect_says_it_where_tables_are),
+		HEARD(so_do_hints_and_userfaultfd),
+		HEARD(fork_says_it_to_the_parent),
+		HEARD(written_back_pages_are_protected),
+		HEARD(soft_dirty_is_cleared_everywhere),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
