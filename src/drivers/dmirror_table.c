@@ -202,8 +202,9 @@ void dmirror_run_end(struct uhmm_dmirror *dmirror)
 bool dmirror_install(struct uhmm_dmirror *dmirror, unsigned long addr,
 		     unsigned long entry)
 {
-	if (addr >= dmirror->hit_start && addr < dmirror->hit_end)
-		return false;
-	dmirror_set(dmirror, addr, entry);
-	return true;
+	bool hit = addr >= dmirror->hit_start && addr < dmirror->hit_end;
+
+	/* Hit: what has been faulted since may be gone with the move. */
+	dmirror_set(dmirror, addr, hit ? 0 : entry);
+	return !hit;
 }

@@ -177,6 +177,25 @@ static void files_come_and_go_while_devices_fault(void **state)
 	run(open_and_close);
 }
 
+static void fork_and_exit(int round)
+{
+	struct mm_struct *child;
+
+	if (uhmm_mm_fork(mm, &child)) {
+		note_wrong();
+		return;
+	}
+	for (unsigned long i = WRITERS; i < N; i += 7)
+		if (cpu_word(child, base + PAGES(i)) != i)
+			note_wrong();
+	mmput(child);
+}
+
+static void spaces_are_forked_while_devices_fault(void **state)
+{
+	run(fork_and_exit);
+}
+
 static void compact(int round)
 {
 	uhmm_model_compact(mm, base, N);
@@ -193,6 +212,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		CASES(memory_is_torn_down_while_devices_fault),
 		CASES(files_come_and_go_while_devices_fault),
+		CASES(spaces_are_forked_while_devices_fault),
 		CASES(pages_move_while_devices_fault),
 	};
 
