@@ -5,7 +5,7 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdint.h>
 
 #include <uhmm/memremap.h>
 
@@ -70,6 +70,20 @@ void *uhmm_page_ptr(struct mm_struct *mm, unsigned long pfn)
 	return mm->ops->page_ptr ? mm->ops->page_ptr(mm, pfn) : NULL;
 }
 
+/* CPUs and devices may read and write the same page at the same time. */
+static void copy_shared(void *to, const void *from, size_t len)
+{
+	size_t i = 0;
+
+	if (!(((uintptr_t)to | (uintptr_t)from) % sizeof(uint64_t)))
+		for (; i + sizeof(uint64_t) <= len; i += sizeof(uint64_t))
+			WRITE_ONCE(*(uint64_t *)((char *)to + i),
+				   READ_ONCE(*(const uint64_t *)
+					     ((const char *)from + i)));
+	for (; i < len; i++)
+		WRITE_ONCE(((char *)to)[i], READ_ONCE(((const char *)from)[i]));
+}
+
 static int page_access(struct mm_struct *mm, unsigned long pfn, size_t offset,
 		       void *buf, size_t len, bool write)
 {
@@ -84,9 +98,9 @@ static int page_access(struct mm_struct *mm, unsigned long pfn, size_t offset,
 	if (!bytes)
 		return mm->ops->page_ptr ? -EFAULT : -EOPNOTSUPP;
 	if (write)
-		memcpy(bytes + offset, buf, len);
+		copy_shared(bytes + offset, buf, len);
 	else
-		memcpy(buf, bytes + offset, len);
+		copy_shared(buf, bytes + offset, len);
 	return 0;
 }
 
