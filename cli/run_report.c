@@ -244,6 +244,43 @@ static json_t *counts_json(const struct board_counts *c)
 #undef N
 }
 
+static const char *step_name(const struct board_record *r)
+{
+	switch (r->step) {
+	case BOARD_READ_BEGIN:
+		return "read_begin";
+	case BOARD_RETRY:
+		return "retry";
+	case BOARD_INSTALL:
+		return "install";
+	}
+	return r->event < BOARD_EVENTS ? event_names[r->event] : "?";
+}
+
+static json_t *ladder_json(const struct board_ladder *ladder)
+{
+	json_t *steps = json_array();
+	const struct board_record *r;
+	char seq[17];
+
+	for (uint32_t i = 0; i < ladder->n && i < BOARD_LADDER; i++) {
+		r = &ladder->records[i];
+		/* Past what a number of JSON's holds here. */
+		snprintf(seq, sizeof(seq), "%" PRIx64, r->seq);
+		json_array_append_new(
+			steps, json_pack("{s:I, s:s, s:I, s:I, s:s, s:i}",
+					 "at_ns", (json_int_t)r->at_ns, "step",
+					 step_name(r), "start",
+					 (json_int_t)r->start, "end",
+					 (json_int_t)r->end, "seq",
+					 seq, "tid", (int)r->tid));
+	}
+	return json_pack("{s:I, s:I, s:i, s:o}", "retries",
+			 (json_int_t)ladder->retries, "ns",
+			 (json_int_t)ladder->ns, "lost", (int)ladder->lost,
+			 "steps", steps);
+}
+
 static int process_json(FILE *out, const struct board_process *p)
 {
 	json_t *line = json_pack("{s:s, s:i, s:i, s:b, s:s, s:s, s:s, s:s}",
@@ -257,6 +294,8 @@ static int process_json(FILE *out, const struct board_process *p)
 	if (line && counts)
 		json_object_update(line, counts);
 	json_decref(counts);
+	if (line)
+		json_object_set_new(line, "ladder", ladder_json(&p->ladder));
 	return print_json_to(out, line);
 }
 

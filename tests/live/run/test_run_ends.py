@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""How uhmm run ends: test_run_ends.py UHMM. TAP out.
+
+The program's status and signals pass through it, the counts are there however the
+program ended, and what cannot have an agent is refused with the reason.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tap import Tap
+
+UHMM = os.path.abspath(sys.argv[1])
+CANNOT_TELL = 125
+WAITS = 'trap "echo got; exit 3" {}; echo ready; while :; do sleep 0.05; done'
+
+
+def check_status(folder):
+    done = subprocess.run([UHMM, 'run', '--', 'sh', '-c', 'exit 7'],
+                          stdin=subprocess.DEVNULL, timeout=60,
+                          capture_output=True, check=False)
+    if done.returncode != 7 or done.stdout:
+        return f'{done}'
+    return None
+
+
+def check_killed(folder):
+    """Nobody in the program could have written anything at its end."""
+    out = folder / 'summary'
+    done = subprocess.run([UHMM, 'run', '--json', '--output', out, '--', 'sh',
+                           '-c', 'kill -KILL $$'], stdin=subprocess.DEVNULL,
+                          timeout=60, capture_output=True, check=False)
+    if done.returncode != -signal.SIGKILL:
+        return f'{done}'
+    *processes, summary = [json.loads(line) for line in
+                           out.read_text().splitlines()]
+    if len(processes) != 1 or not summary['faults'] or not summary['areas']:
+        return f'counts are lost: {processes} {summary}'
+    if summary['stale']:
+        return f'{summary["stale"]} stale'
+    if not processes[0]['ladder']['steps']:
+        return f'no ladder: {processes}'
+    return None
+
+
+def signalled(name, send):
+    """Sent by @send when the program is ready: it is the one to answer."""
+    with subprocess.Popen([UHMM, 'run', '--', 'sh', '-c', WAITS.format(name)],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True,
+                          start_new_session=True) as tool:
+        if tool.stdout.readline() != 'ready\n':
+            tool.kill()
+            return 'it did not start'
+        send(tool.pid)
+        out, err = tool.communicate(timeout=60)
+    if (tool.returncode, out) != (3, 'got\n') or 'stale ' not in err:
+        return f'{tool.returncode}: {out} {err}'
+    return None
+
+
+def check_term(folder):
+    return signalled('TERM', lambda pid: os.kill(pid, signal.SIGTERM))
+
+
+def check_int(folder):
+    return signalled('INT', lambda pid: os.killpg(pid, signal.SIGINT))
+
+
+def refused(path, reason):
+    done = subprocess.run([UHMM, 'run', '--', path], stdin=subprocess.DEVNULL,
+                          timeout=60, capture_output=True, text=True,
+                          check=False)
+    if done.returncode != CANNOT_TELL or done.stdout:
+        return f'{done}'
+    return None if reason in done.stderr else done.stderr
+
+
+def check_nowhere(folder):
+    return refused(str(folder / 'nowhere'), 'No such file')
+
+
+def check_static(folder):
+    path = str(folder / 'static')
+    subprocess.run(['cc', '-static', '-x', 'c', '-', '-o', path], check=True,
+                   input='int main(void) { return 0; }', text=True)
+    return refused(path, 'statically linked')
+
+
+def check_setuid(folder):
+    path = folder / 'setuid'
+    shutil.copy('/bin/true', path)
+    os.chown(path, 65534, -1)
+    path.chmod(0o4755)
+    return refused(str(path), 'set-user-ID')
+
+
+CASES = {
+    'a status passes through': check_status,
+    'the counts of a program that was killed': check_killed,
+    'SIGTERM is handed on': check_term,
+    'SIGINT of a terminal is the program\'s': check_int,
+    'no such program': check_nowhere,
+    'a static program is refused': check_static,
+    'a set-user-ID program is refused': check_setuid,
+}
+
+
+def main():
+    tap = Tap(len(CASES))
+    for name, check in CASES.items():
+        skip = None
+        if check is check_setuid and os.geteuid():
+            skip = 'only root gives files away'
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                tap.say(name, None if skip else check(pathlib.Path(folder)),
+                        skip)
+            except Exception as problem:
+                tap.say(name, repr(problem))
+    return tap.status()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
