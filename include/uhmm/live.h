@@ -210,6 +210,18 @@ int uhmm_mm_create_live(const struct uhmm_live_options *options,
 int uhmm_live_get_info(struct mm_struct *mm, struct uhmm_live_info *ret_info);
 
 /**
+ * uhmm_live_guarantee() - the guarantee in force now
+ * @mm: a live address space
+ *
+ * As in &uhmm_live_info.guarantee, for who asks often: some loads.
+ *
+ * Context: any; takes no lock.
+ * Return: one of enum uhmm_guarantee; UHMM_GUARANTEE_NONE: none, or @mm is not
+ * live.
+ */
+enum uhmm_guarantee uhmm_live_guarantee(struct mm_struct *mm);
+
+/**
  * uhmm_live_get_stats() - read the counters of a live address space
  * @mm: a live address space
  * @ret_stats: returns them; its size is set

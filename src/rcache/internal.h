@@ -120,7 +120,7 @@ struct counters {
  * struct uhmm_rcache - a cache
  * @hints: of the live regions
  * @id: never given twice
- * @probe: ask whether a change is on its way, see uhmm_live_pending()
+ * @probe: ask whether a change is on its way; see must_ask()
  * @live_mm: ranges are to be watched
  * @ended: in a child
  * @no_hints: for then
@@ -266,5 +266,11 @@ int rcache_miss(struct uhmm_rcache *c, unsigned long start,
 /* report.c; the lock held. Returns whether the eventfd is to be written. */
 bool queue_event(struct uhmm_rcache *c, const struct region *r);
 void queue_signal(struct uhmm_rcache *c);
+
+/* The guarantee may fall at any time; below G1 nobody is told beforehand. */
+static inline bool must_ask(const struct uhmm_rcache *c)
+{
+	return unlikely(c->probe) && uhmm_live_guarantee(c->mm) < UHMM_G1;
+}
 
 #endif

@@ -30,7 +30,7 @@ static inline bool hold_live(struct uhmm_rcache *c, struct region *r,
 	 */
 	smp_store_release(hold, (unsigned long)r | HOLD_TRIES);
 	hold_fence();
-	if (unlikely(c->probe))
+	if (must_ask(c))
 		pending = uhmm_live_pending(c->mm, start, last - start + 1);
 	/*
 	 * Ordering: (RC-LIVE-SEEN) pairs with (RC-LIFE) in bring_to_life(): see there.
@@ -125,7 +125,7 @@ get_slow(struct uhmm_rcache *c, unsigned long start, unsigned long last,
 	if (!hold)
 		return -ENOMEM;
 	/* What a change is on its way for may be good afterwards. */
-	while (c->probe && uhmm_live_pending(c->mm, start, last - start + 1))
+	while (must_ask(c) && uhmm_live_pending(c->mm, start, last - start + 1))
 		sync_yield();
 	r = search(c, b, start, last, access, hold);
 	if (r) {
@@ -343,10 +343,7 @@ int uhmm_rcache_create(struct mm_struct *mm, const struct uhmm_rcache_ops *ops,
 		free_cache(c);
 		return err;
 	}
-	if (!uhmm_live_get_info(mm, &info)) {
-		c->live_mm = true;
-		c->probe = info.guarantee < UHMM_G1;
-	}
+	c->live_mm = c->probe = !uhmm_live_get_info(mm, &info);
 	mmgrab(mm);
 	sync_register_membarrier();
 	caches_add(c);

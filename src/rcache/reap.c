@@ -63,7 +63,7 @@ static bool device_first(const struct uhmm_rcache *c,
 			 const struct mmu_notifier_range *range)
 {
 	return !(c->options.flags & UHMM_RCACHE_LAZY) &&
-	       (!c->live_mm || (!c->probe &&
+	       (!c->live_mm || (!must_ask(c) &&
 				mmu_notifier_range_blockable(range)));
 }
 

@@ -325,6 +325,13 @@ int uhmm_live_get_info(struct mm_struct *mm, struct uhmm_live_info *ret_info)
 	return 0;
 }
 
+enum uhmm_guarantee uhmm_live_guarantee(struct mm_struct *mm)
+{
+	struct live *live = live_of(mm);
+
+	return live ? in_force(live) : UHMM_GUARANTEE_NONE;
+}
+
 int uhmm_live_get_stats(struct mm_struct *mm, struct uhmm_live_stats *ret_stats)
 {
 	struct live *live = live_of(mm);
