@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Operations that change an address space, and who sees them: what a page is
+ * made of before, what is done to it, what is promised, what others see.
+ */
+#ifndef TESTS_LIVE_COVERAGE_H
+#define TESTS_LIVE_COVERAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define PAGE 4096UL
+#define COVERED_GUARANTEES 2
+
+/* When a change is seen; the more the better. */
+enum seen {
+	CANNOT = -1,		/* be done on this machine */
+	NOT = 0,
+	LATE = 1,		/* some time after it returned */
+	AFTER = 2,		/* when it has returned */
+	BEFORE = 3,		/* while the page is as it was */
+};
+
+/**
+ * struct operation - one row
+ * @name: what is done
+ * @make: make the page, its first byte is MARK; returns it, NULL: cannot
+ * @act: do it to @page; 0, or < 0: cannot
+ * @promise: at G0, at G1
+ * @writes: it changes nothing but who may write
+ * @helped: another process does it
+ * @peers: UCX bistro, UCX reloc, libfabric memhooks, libfabric uffd
+ */
+struct operation {
+	const char *name;
+	char *(*make)(void);
+	int (*act)(char *page);
+	enum seen promise[COVERED_GUARANTEES];
+	bool writes;
+	bool helped;
+	const char *peers[4];
+};
+
+#define MARK 0x5a
+
+extern const struct operation operations[];
+extern const size_t noperations;
+
+#endif
