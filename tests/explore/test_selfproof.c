@@ -19,7 +19,7 @@
 #include "explore/explore.h"
 #include "program.h"
 
-#define MOST_EXECUTIONS 20000
+#define MOST_EXECUTIONS 4000
 #define SPLIT_DEPTH 4
 
 static struct program *program;
