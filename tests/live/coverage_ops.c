@@ -468,7 +468,7 @@ const struct operation operations[] = {
 	{ "munmap of more than the page", anon, do_munmap_wider,
 	  { AFTER, BEFORE }, .peers = ALL("yes") },
 	{ "munmap by another thread", anon, do_munmap_thread,
-	  { AFTER, BEFORE }, .peers = ALL(NULL) },
+	  { AFTER, BEFORE }, .peers = ALL("") },
 	{ "munmap through syscall()", anon, do_munmap_raw, { AFTER, AFTER },
 	  .peers = { "no", "no", "no", "yes" } },
 	{ "mmap MAP_FIXED over it", anon, do_map_over, { AFTER, BEFORE },
