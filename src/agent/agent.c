@@ -6,6 +6,7 @@
  *
  * A program that is not started by the tool is left alone.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -138,6 +139,27 @@ static bool make_mm(void)
 	return !ret;
 }
 
+#define PAGE 4096
+#define ASAN_SHADOW 0x7fff8000UL	/* on x86-64 */
+
+/*
+ * Where a sanitizer looks for leaks it stops all threads, the monitor's too, and
+ * a helper of its own then unmaps memory: it would wait for the monitor.
+ */
+static bool has_sanitizer(void)
+{
+	static const char *const marks[] = {
+		"__asan_init", "__lsan_do_leak_check", "__msan_init",
+		"__tsan_init",
+	};
+
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (dlsym(RTLD_DEFAULT, marks[i]))
+			return true;
+	/* Of one that is linked statically: its memory is mapped. */
+	return !msync((void *)ASAN_SHADOW, PAGE, MS_ASYNC);
+}
+
 /* -------------------------------------------------------------- begin and end */
 
 static bool begin(bool forked)
@@ -148,6 +170,11 @@ static bool begin(bool forked)
 	process = take_place(forked);
 	if (!process)
 		return false;
+	if (has_sanitizer()) {
+		refuse("a sanitizer's leak check stops the monitor",
+		       EOPNOTSUPP);
+		return false;
+	}
 	patch();
 	if (!make_mm())
 		return false;

@@ -392,7 +392,7 @@ static inline void slot_settle(const struct slot *slot)
  */
 static inline void slot_changed(struct slot *slot)
 {
-	if (likely(sync_asymmetric)) {
+	if (likely(READ_ONCE(sync_asymmetric))) {
 		barrier();
 	} else {
 		/*

@@ -105,7 +105,7 @@ void holds_fence(void)
 	 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in hold_fence():
 	 * see there; where one fence does for all, that is none for the processor.
 	 */
-	if (sync_asymmetric)
+	if (READ_ONCE(sync_asymmetric))
 		smp_mb_others();
 	else
 		/*

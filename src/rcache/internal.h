@@ -196,7 +196,7 @@ static inline unsigned long region_bytes(const struct region *r)
 /* The frequent side of the fence between holds and who looks at them. */
 static inline void hold_fence(void)
 {
-	if (likely(sync_asymmetric)) {
+	if (likely(READ_ONCE(sync_asymmetric))) {
 		barrier();
 	} else {
 		/*

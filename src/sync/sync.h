@@ -120,7 +120,7 @@ static inline void spin_unlock(spinlock_t *lock)
 	__releases(lock) __no_context_analysis
 {
 	smp_store_release(&lock->locked, 0);
-	if (likely(sync_asymmetric))
+	if (likely(READ_ONCE(sync_asymmetric)))
 		barrier();
 	else
 		smp_mb();

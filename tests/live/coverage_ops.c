@@ -487,7 +487,7 @@ const struct operation operations[] = {
 	  .peers = ALL("yes") },
 	{ "realloc that moves", big_block, do_realloc, { AFTER, BEFORE },
 	  .peers = ALL("yes") },
-	{ "malloc_trim", heap_top, do_trim, { AFTER, BEFORE },
+	{ "malloc_trim", heap_top, do_trim, { AFTER, AFTER },
 	  .peers = ALL("yes") },
 	{ "a thread's stack, at its end", stack_make, do_thread_exit,
 	  { AFTER, BEFORE }, .peers = { "yes", "no", "yes", "yes" } },

@@ -103,6 +103,23 @@ def check_setuid(folder):
     return refused(str(path), 'set-user-ID')
 
 
+def check_sanitizer(folder, option):
+    """It runs as ever, without a device, and says why."""
+    path = str(folder / 'sanitized')
+    subprocess.run(['cc', '-fsanitize=address', *option, '-x', 'c', '-', '-o',
+                    path], check=True, text=True,
+                   input='#include <stdlib.h>\n#include <stdio.h>\n'
+                   'int main(void) { free(malloc(1)); puts("there"); '
+                   'return malloc(9) == NULL; }')
+    bare = subprocess.run([path], stdin=subprocess.DEVNULL, timeout=60,
+                          capture_output=True, check=False)
+    done = subprocess.run([UHMM, 'run', '--', path], stdin=subprocess.DEVNULL,
+                          timeout=60, capture_output=True, check=False)
+    if (done.returncode, done.stdout) != (bare.returncode, bare.stdout):
+        return f'{done}, bare {bare}'
+    return None if b'a sanitizer' in done.stderr else f'{done}'
+
+
 CASES = {
     'a status passes through': check_status,
     'the counts of a program that was killed': check_killed,
@@ -111,6 +128,10 @@ CASES = {
     'no such program': check_nowhere,
     'a static program is refused': check_static,
     'a set-user-ID program is refused': check_setuid,
+    'a program with a sanitizer runs unmirrored':
+        lambda folder: check_sanitizer(folder, []),
+    'so it does if that is linked statically':
+        lambda folder: check_sanitizer(folder, ['-static-libasan']),
 }
 
 
