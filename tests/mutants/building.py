@@ -51,7 +51,7 @@ PROGRAMS = {
 
 UTIL = 'tests/unit/util.c'
 for name in ['async_remove', 'batch', 'fork', 'insert', 'invalidate', 'list',
-             'list_get', 'membarrier', 'mm', 'read', 'release', 'reserve',
+             'list_get', 'mm', 'read', 'release', 'reserve',
              'reserve_progress', 'tagged', 'threads', 'timed', 'two_pass']:
     PROGRAMS['test_' + name] = ([f'tests/unit/test_{name}.c', UTIL],
                                 ['-lcmocka'])
@@ -59,6 +59,9 @@ for name in ['steps', 'steps_list', 'steps_end']:
     PROGRAMS['test_' + name] = (
         [f'tests/unit/test_{name}.c', 'tests/unit/duel.c', UTIL],
         ['-lcmocka'] + ['-Wl,--wrap=free'] * (name == 'steps_end'))
+PROGRAMS['test_membarrier'] = (
+    ['tests/unit/test_membarrier.c', UTIL, 'tests/stress/refuse_membarrier.c'],
+    ['-lcmocka', '-Wl,--wrap=syscall'])
 
 
 class BuildError(Exception):
