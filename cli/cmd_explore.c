@@ -355,11 +355,9 @@ static int explore(struct wanted *w, struct uhmm_scenario *scenario)
 	}
 	status = give(w, scenario, &report);
 	explore_report_free(&report);
-	if (stopped) {
+	if (stopped)
 		fputs("uhmm explore: stopped\n", stderr);
-		return status == EXIT_VIOLATED ? status : EXIT_CANNOT_TELL;
-	}
-	return w->options.split ? EXIT_HOLDS : status;
+	return w->options.split && !stopped ? EXIT_HOLDS : status;
 }
 
 /* Adds up lines that --job --json printed, from files or standard input. */
@@ -397,9 +395,6 @@ static int merge(const struct wanted *w, struct uhmm_scenario *scenario,
 	} while (*files && *++files);
 	if (!any)
 		return usage_error("explore", "nothing to merge");
-	sum.outcome = !sum.violations ? UHMM_RESULT_NEVER :
-		      sum.violations == sum.executions ? UHMM_RESULT_ALWAYS :
-							 UHMM_RESULT_SOMETIMES;
 	sum.as_declared = sum.outcome == scenario->result ||
 			  (scenario->result == UHMM_RESULT_NONE &&
 			   !sum.violations);
@@ -440,6 +435,7 @@ static int run_explore(int argc, char **argv)
 	if (w.merge)
 		return merge(&w, scenario, argv + optind);
 	sigaction(SIGINT, &action, NULL);
+	w.options.stop = &stopped;
 	if (w.options.split)
 		w.options.split_fn = print_prefix;
 	else if (isatty(STDERR_FILENO))
@@ -473,6 +469,7 @@ const struct command cmd_explore = {
 	"  --output FILE      a bad execution for 'uhmm replay'\n"
 	"\n"
 	"Exit status: 0: the outcome is what the scenario declares, 1: it is\n"
-	"not, 125: cannot tell.\n",
+	"not, 125: cannot tell: nothing was found, and the search was cut short\n"
+	"or something should have been found.\n",
 	.run = run_explore,
 };

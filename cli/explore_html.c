@@ -130,10 +130,11 @@ int explored_html(const struct uhmm_scenario *scenario,
 	      "</style>\n<h1>", out);
 	put(out, scenario->name);
 	fprintf(out, "</h1>\n<p>%s, declared %s, memory model %s, %s\n",
-		scenario_result_name(report->outcome),
+		explored_outcome(report),
 		scenario_result_name(scenario->result),
 		trace_model_name(report->model),
-		report->complete ? "everything covered" : "not all covered");
+		report->complete ? "everything covered" :
+		report->cut_short ? "cut short" : "not all covered");
 	table(report, out);
 	if (report->trace && !ladder_make(&ladder, report->trace, 0)) {
 		ladder_title(&ladder, title, sizeof(title));

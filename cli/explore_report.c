@@ -11,6 +11,12 @@
 #include "explore.h"
 #include "explore/ladder.h"
 
+const char *explored_outcome(const struct explore_report *report)
+{
+	return report->outcome == UHMM_RESULT_NONE ? "Unknown" :
+	       scenario_result_name(report->outcome);
+}
+
 int explored_status(const struct uhmm_scenario *scenario,
 		  const struct explore_report *report)
 {
@@ -20,7 +26,8 @@ int explored_status(const struct uhmm_scenario *scenario,
 		return EXIT_CANNOT_TELL;
 	if (report->as_declared)
 		return EXIT_HOLDS;
-	/* It was to come about, did not, and not all was looked at. */
+	/* Not all was looked at, and what was to come about did not, or
+	 * what is never to come about was not looked for as it should be. */
 	if (!report->violations && !report->complete)
 		return EXIT_CANNOT_TELL;
 	return EXIT_VIOLATED;
@@ -61,7 +68,11 @@ static void print_coverage(const struct explore_report *report, FILE *out)
 		fprintf(out, "all executions with at most %d preemptions", bound);
 	else
 		fprintf(out, "some executions");
-	fprintf(out, ", memory model %s\n", trace_model_name(report->model));
+	fprintf(out, "%s, memory model %s\n",
+		report->complete ? "" : " (bounded)",
+		trace_model_name(report->model));
+	if (report->cut_short)
+		fputs("cut short: there was more to be done\n", out);
 }
 
 void explored_print(const struct uhmm_scenario *scenario,
@@ -72,7 +83,7 @@ void explored_print(const struct uhmm_scenario *scenario,
 	unsigned int i;
 
 	fprintf(out, "%s: %s", scenario->name,
-		scenario_result_name(report->outcome));
+		explored_outcome(report));
 	if (declared != UHMM_RESULT_NONE && report->as_declared)
 		fputs(", as declared", out);
 	else if (declared != UHMM_RESULT_NONE)
@@ -174,13 +185,14 @@ json_t *explored_json(const struct uhmm_scenario *scenario,
 		    const struct explore_report *report)
 {
 	return json_pack(
-		"{s:s, s:s, s:s, s:b, s:b, s:s, s:I, s:I, s:I, s:i, s:f, "
+		"{s:s, s:s, s:s, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:i, s:f, "
 		"s:o, s:o, s:o}",
 		"scenario", scenario->name,
 		"declared", scenario_result_name(scenario->result),
-		"outcome", scenario_result_name(report->outcome),
+		"outcome", explored_outcome(report),
 		"as_declared", report->as_declared,
 		"complete", report->complete,
+		"cut_short", report->cut_short,
 		"model", trace_model_name(report->model),
 		"executions", (json_int_t)report->executions,
 		"violations", (json_int_t)report->violations,
@@ -195,18 +207,20 @@ json_t *explored_json(const struct uhmm_scenario *scenario,
 bool explored_from_json(json_t *json, struct explore_report *ret_report)
 {
 	json_int_t executions, violations, events;
-	int complete, max_depth;
+	int complete, cut_short, max_depth;
 	const char *model;
 	double seconds;
 
-	if (json_unpack(json, "{s:b, s:I, s:I, s:I, s:i, s:f, s:s}",
-			"complete", &complete, "executions", &executions,
+	if (json_unpack(json, "{s:b, s:b, s:I, s:I, s:I, s:i, s:f, s:s}",
+			"complete", &complete, "cut_short", &cut_short,
+			"executions", &executions,
 			"violations", &violations, "events", &events,
 			"max_depth", &max_depth, "seconds", &seconds,
 			"model", &model))
 		return false;
 	*ret_report = (struct explore_report){
 		.complete = complete,
+		.cut_short = cut_short,
 		.executions = executions,
 		.violations = violations,
 		.events = events,

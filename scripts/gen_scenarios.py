@@ -74,7 +74,7 @@ def page(outcomes):
 
 def run(uhmm, name):
     return json.loads(subprocess.run(
-        [uhmm, 'explore', name, '--json', '--seconds', '3', '--output',
+        [uhmm, 'explore', name, '--json', '--seconds', '-1', '--output',
          '/dev/null'], check=False, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL).stdout)['outcome']
 

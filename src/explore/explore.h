@@ -10,6 +10,7 @@
 #ifndef EXPLORE_EXPLORE_H
 #define EXPLORE_EXPLORE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,7 @@
 #include "trace.h"
 
 enum explore_engine {
-	EXPLORE_AUTO = 0,	/* random, preemptions 0 to 2, then to the end */
+	EXPLORE_AUTO = 0,	/* random, preemptions 0 to 3, then the rest */
 	EXPLORE_RANDOM,
 	EXPLORE_PCT,
 	EXPLORE_PREEMPTIONS,	/* up to a bound */
@@ -45,8 +46,10 @@ struct explore_progress {
  * @engine: enum explore_engine
  * @model: -1 - enum uhmm_model; 0: as the scenario says
  * @seed: of random choices
- * @executions: at most; 0: as many as it takes, random engines: 1000
+ * @executions: at most, in each phase; 0: as many as it takes, random engines:
+ *	1000, EXPLORE_AUTO: what it has set itself
  * @seconds: at most; 0: 20; < 0: as long as it takes
+ * @stop: looked at now and then: end here if it is not 0; NULL: nobody does
  * @bound: the largest number of preemptions tried
  * @max_steps: of one execution; 0: 4000
  * @go_on: after a violation
@@ -70,6 +73,7 @@ struct explore_options {
 	uint64_t seed;
 	uint64_t executions;
 	double seconds;
+	const volatile sig_atomic_t *stop;
 	unsigned int bound;
 	unsigned int max_steps;
 	bool go_on;
@@ -97,6 +101,7 @@ struct explore_options {
  * @executions: how many, those that were cut short as repetitions included
  * @blocked: these
  * @states: stateful: how many distinct ones
+ * @steps: of all of them
  * @seconds: that it took
  */
 struct explore_phase {
@@ -106,6 +111,7 @@ struct explore_phase {
 	uint64_t executions;
 	uint64_t blocked;
 	uint64_t states;
+	uint64_t steps;
 	double seconds;
 };
 
@@ -115,9 +121,12 @@ struct explore_phase {
 /**
  * struct explore_report - what came out
  * @model: under which
- * @outcome: NEVER, SOMETIMES or ALWAYS (of what was covered)
+ * @outcome: NEVER, SOMETIMES or ALWAYS (of what was covered); NONE: it was cut
+ *	short before anything was found
  * @as_declared: @outcome is the scenario's result; with none: nothing is bad
  * @complete: everything was covered
+ * @cut_short: no time was left, or &explore_options.stop was set, before all
+ *	was done that was to be done
  * @executions: altogether, repetitions not counted
  * @violations: how many of them were bad
  * @events: steps of all executions
@@ -138,6 +147,7 @@ struct explore_report {
 	enum uhmm_result outcome;
 	bool as_declared;
 	bool complete;
+	bool cut_short;
 	uint64_t executions;
 	uint64_t violations;
 	uint64_t events;

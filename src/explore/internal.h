@@ -456,7 +456,7 @@ bool search_next(unsigned int floor);
 
 /* ------------------------------------------------------------------ states.c */
 
-int states_run(struct explore_phase *phase);
+int states_run(struct explore_phase *phase, uint64_t most);
 unsigned int states_choose(unsigned int n);
 
 /* ------------------------------------------------------------------ memory.c */

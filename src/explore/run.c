@@ -13,12 +13,20 @@
 #include "internal.h"
 #include "set.h"
 
-#define RANDOM_EXECUTIONS 500
 #define LEARN_EXECUTIONS 64
-#define BOUNDED_SECONDS 1.5
-#define SHRINK_EXECUTIONS 20000
-#define SHRINK_SECONDS 0.15
 #define PROGRESS_EVERY 8192
+#define LOOK_EVERY 256		/* executions: is there time left? */
+
+/*
+ * How far to go where nobody says it: in executions and steps, so that what
+ * comes out is the same on any machine. All of it takes a second or two.
+ */
+static const struct budget {
+	uint64_t executions, steps;	/* 0: no end */
+} random_budget = { 2000, 1000000 }, bounded_budget = { 0, 1500000 },
+	last_budget = { 0, 8000000 }, shrink_budget = { 20000, 1500000 };
+
+#define MOST_PREEMPTIONS 3
 
 static char error[300];
 static double began, deadline;
@@ -262,7 +270,9 @@ static void progress(const struct explore_phase *phase)
 
 bool out_of_time(void)
 {
-	return deadline > 0 && now() > deadline;
+	x.report->cut_short |= (deadline > 0 && now() > deadline) ||
+			       (x.options->stop && *x.options->stop);
+	return x.report->cut_short;
 }
 
 /* Count what has just ended. < 0: error; > 0: enough. */
@@ -271,6 +281,7 @@ int run_count(struct explore_phase *phase)
 	struct explore_report *report = x.report;
 
 	phase->executions++;
+	phase->steps += x.nevents;
 	report->events += x.nevents;
 	if (x.end == END_BLOCKED) {
 		phase->blocked++;
@@ -302,16 +313,14 @@ static void search_begin(void)
 	memset(&x.nodes[0], 0, sizeof(x.nodes[0]));
 }
 
-static bool enough_of(const struct explore_phase *phase, uint64_t most,
-		      double until)
+static bool enough_of(const struct explore_phase *phase, struct budget most)
 {
-	if (most && phase->executions >= most)
+	if ((most.executions && phase->executions >= most.executions) ||
+	    (most.steps && phase->steps >= most.steps))
 		return true;
-	if (phase->executions % 256)
-		return false;
 	if (phase->executions % PROGRESS_EVERY == 0)
 		progress(phase);
-	return out_of_time() || (until > 0 && now() > until);
+	return phase->executions % LOOK_EVERY == 0 && out_of_time();
 }
 
 static bool is_random(void)
@@ -328,7 +337,7 @@ static void forget_counts(struct explore_phase *phase)
 	search_begin();
 }
 
-static int search(struct explore_phase *phase, uint64_t most, double until,
+static int search(struct explore_phase *phase, struct budget most,
 		  bool stop_at_bad)
 {
 	int ret = 0;
@@ -355,7 +364,7 @@ static int search(struct explore_phase *phase, uint64_t most, double until,
 			return ret;
 		if (x.end == END_BAD && stop_at_bad && !x.options->go_on)
 			return 0;
-		if (enough_of(phase, most, until))
+		if (enough_of(phase, most))
 			return 0;
 		if (!is_random() && !search_next(x.nprefix)) {
 			phase->complete = true;
@@ -395,16 +404,15 @@ static struct explore_phase *phase_begin(enum explore_engine engine,
 }
 
 static int phase_run(enum explore_engine engine, unsigned int bound,
-		     uint64_t most, double seconds)
+		     struct budget most)
 {
 	struct explore_phase *phase = phase_begin(engine, bound);
-	double until = seconds > 0 ? now() + seconds : 0;
 	int ret;
 
 	if (engine == EXPLORE_STATES)
-		ret = states_run(phase);
+		ret = states_run(phase, most.steps);
 	else
-		ret = search(phase, most, until, !is_random());
+		ret = search(phase, most, !is_random());
 	phase->seconds = now() - phase->seconds;
 	if (phase->complete && (engine != EXPLORE_PREEMPTIONS || !x.bound_cut))
 		x.report->complete = true;
@@ -417,37 +425,42 @@ static bool done(void)
 	       (bad.found && !x.options->go_on);
 }
 
+/* What the user has said comes first. */
+static struct budget wanted(struct budget budget)
+{
+	return x.options->executions ?
+		       (struct budget){ x.options->executions, 0 } : budget;
+}
+
 static int run_all_phases(void)
 {
-	uint64_t most = x.options->executions;
 	int ret;
 
-	ret = phase_run(EXPLORE_RANDOM, 0, most ? most : RANDOM_EXECUTIONS, 0);
+	ret = phase_run(EXPLORE_RANDOM, 0, wanted(random_budget));
 	if (!ret && !done())
-		ret = phase_run(EXPLORE_PCT, 0, most ? most : RANDOM_EXECUTIONS,
-				0);
-	for (unsigned int bound = 0; bound < 3 && !ret && !done(); bound++)
-		ret = phase_run(EXPLORE_PREEMPTIONS, bound, most,
-				BOUNDED_SECONDS);
+		ret = phase_run(EXPLORE_PCT, 0, wanted(random_budget));
+	for (unsigned int bound = 0; bound <= MOST_PREEMPTIONS && !ret &&
+	     !done(); bound++)
+		ret = phase_run(EXPLORE_PREEMPTIONS, bound,
+				wanted(bounded_budget));
 	if (ret || done())
 		return ret;
 	return phase_run(x.model == UHMM_MODEL_SC && x.most_threads > 5 ?
-			 EXPLORE_STATES : EXPLORE_DPOR, 0, most, 0);
+			 EXPLORE_STATES : EXPLORE_DPOR, 0, wanted(last_budget));
 }
 
 static int run_engine(enum explore_engine engine)
 {
-	uint64_t most = x.options->executions;
+	struct budget all = { 0 };
 	int ret = 0;
 
-	if (engine != EXPLORE_PREEMPTIONS) {
-		if (!most && (engine == EXPLORE_RANDOM || engine == EXPLORE_PCT))
-			most = 1000;
-		return phase_run(engine, 0, most, 0);
-	}
+	if (engine == EXPLORE_RANDOM || engine == EXPLORE_PCT)
+		all.executions = 1000;
+	if (engine != EXPLORE_PREEMPTIONS)
+		return phase_run(engine, 0, wanted(all));
 	for (unsigned int bound = 0; bound <= x.options->bound && !ret &&
 	     !done(); bound++)
-		ret = phase_run(engine, bound, most, 0);
+		ret = phase_run(engine, bound, wanted(all));
 	return ret;
 }
 
@@ -460,20 +473,22 @@ static int shrink(void)
 	uint64_t violations = x.report->violations;
 	uint64_t executions = x.report->executions;
 	struct explore_report *report = x.report, aside = *report;
+	struct budget left = shrink_budget;
 	int ret = 0;
 
 	if (bad.defect == UHMM_DEFECT_LOCK_ORDER ||
 	    bad.engine == EXPLORE_STATES)
 		return 0;
-	deadline = now() + SHRINK_SECONDS;
+	deadline = 0;
 	x.report = &aside;
 	x.engine = EXPLORE_PREEMPTIONS;
 	for (x.bound = 0; x.bound <= most && x.bound < 4 && !ret; x.bound++) {
 		struct explore_phase phase = { 0 };
 
-		ret = search(&phase, SHRINK_EXECUTIONS, 0, false);
-		if (bad.preemptions <= x.bound)
+		ret = search(&phase, left, false);
+		if (bad.preemptions <= x.bound || phase.steps >= left.steps)
 			break;
+		left.steps -= phase.steps;
 	}
 	x.report = report;
 	report->violations = violations;
@@ -568,7 +583,8 @@ static void judge(struct explore_report *report)
 	enum uhmm_result result = x.scenario->result;
 
 	if (!report->violations)
-		report->outcome = UHMM_RESULT_NEVER;
+		report->outcome = report->cut_short ? UHMM_RESULT_NONE :
+						      UHMM_RESULT_NEVER;
 	else if (report->violations == report->executions)
 		report->outcome = UHMM_RESULT_ALWAYS;
 	else
@@ -593,7 +609,7 @@ int explore_run(struct uhmm_scenario *scenario,
 		learn();
 	x.split = x.options->split ? x.options->split : ~0U;
 	if (!ret && x.split != ~0U)
-		ret = phase_run(EXPLORE_SLEEP, 0, 0, 0);
+		ret = phase_run(EXPLORE_SLEEP, 0, (struct budget){ 0 });
 	else if (!ret && x.options->engine == EXPLORE_AUTO)
 		ret = run_all_phases();
 	else if (!ret)
@@ -650,7 +666,9 @@ void explore_merge(struct explore_report *to, const struct explore_report *from)
 	if (from->max_depth > to->max_depth)
 		to->max_depth = from->max_depth;
 	to->complete = from->complete && (first || to->complete);
-	to->outcome = !to->violations ? UHMM_RESULT_NEVER :
+	to->cut_short |= from->cut_short;
+	to->outcome = !to->violations && to->cut_short ? UHMM_RESULT_NONE :
+		      !to->violations ? UHMM_RESULT_NEVER :
 		      to->violations == to->executions ? UHMM_RESULT_ALWAYS :
 							 UHMM_RESULT_SOMETIMES;
 	to->seconds += from->seconds;

@@ -407,9 +407,9 @@ static int go_on(struct explore_phase *phase, bool alive)
 	return alive ? GO_ON : DEAD;
 }
 
-int states_run(struct explore_phase *phase)
+/* @most: steps; 0: no end */
+int states_run(struct explore_phase *phase, uint64_t most)
 {
-	uint64_t steps = 0;
 	bool races = x.races;
 	int ret = 0;
 
@@ -428,7 +428,8 @@ again:
 			goto again;
 		}
 		ret = go_on(phase, ret != DEAD);
-		if (++steps % 4096 == 0 && out_of_time())
+		if (++phase->steps == most ||
+		    (phase->steps % 4096 == 0 && out_of_time()))
 			break;
 	}
 	x.stateful = false;

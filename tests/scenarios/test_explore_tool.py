@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -148,6 +149,33 @@ def test_pages_and_traces_are_written():
         for part in ('<svg', 'CPU0 device', 'device.h', 'random'):
             contains(page.read_text(), part)
         contains(trace.read_bytes(), b'read_begin')
+
+
+def test_a_search_that_is_cut_short_says_so():
+    text = explore('fault2_uhmm', '--engine', 'dpor', '--seconds', '0.001',
+                   status=CANNOT_TELL)
+    contains(text, 'fault2_uhmm: Unknown, declared Never')
+    contains(text, 'covered: some executions (bounded)')
+    contains(text, 'cut short: ')
+
+
+def test_an_interrupt_ends_with_what_was_covered():
+    for wait in (0.3, 3, 30):
+        with subprocess.Popen([UHMM, 'explore', 'fault2_uhmm', '--engine',
+                               'brute', '--seconds', '-1', '--json'],
+                              stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as run:
+            time.sleep(wait)
+            run.send_signal(signal.SIGINT)
+            text = run.communicate()[0]
+        # Too early is when nobody catches it yet.
+        if run.returncode != -signal.SIGINT:
+            break
+    report = json.loads(text)
+    equal((run.returncode, report['outcome'], report['cut_short'],
+           report['complete'], report['violations']),
+          (CANNOT_TELL, 'Unknown', True, False, 0))
 
 
 def sum_of(lines):
