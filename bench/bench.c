@@ -254,14 +254,23 @@ void bench_note(struct bench *b, const char *key, const char *value)
 	printf("%s: %s\n", key, value);
 }
 
-void bench_target(struct bench *b, const struct target *t)
+void bench_target(struct bench *b, const struct target *target)
+{
+	bench_target_within(b, target, 0);
+}
+
+void bench_target_within(struct bench *b, const struct target *t, double limit)
 {
 	bool holds = t->at_most ? t->value <= t->wanted : t->value >= t->wanted;
+	bool beyond = t->value >= 0 && !holds && limit && limit < t->wanted;
 	const char *verdict = t->value < 0 ? "not measured" :
-					     holds ? "holds" : "misses";
+			      holds	   ? "holds" :
+			      beyond	   ? "misses, as all would" :
+					     "misses";
 	char n[NUMBER];
 
 	*(t->value < 0 ? &b->unmeasured : holds ? &b->held : &b->missed) += 1;
+	b->beyond += beyond;
 	if (b->json) {
 		json_begin(b, "target");
 		json_string("id", t->id);
@@ -274,6 +283,8 @@ void bench_target(struct bench *b, const struct target *t)
 			printf(", \"value\": %.4g", t->value);
 		printf(", \"%s\": %.4g", t->at_most ? "at_most" : "at_least",
 		       t->wanted);
+		if (limit)
+			printf(", \"limit\": %.4g", limit);
 		json_string("verdict", verdict);
 		json_end();
 		return;
@@ -286,8 +297,11 @@ void bench_target(struct bench *b, const struct target *t)
 		printf("%10s", "-");
 	else
 		printf("%10.4g", t->value);
-	printf("  %s %.4g %s: %s\n", t->at_most ? "<=" : ">=", t->wanted,
+	printf("  %s %.4g %s: %s", t->at_most ? "<=" : ">=", t->wanted,
 	       t->unit, verdict);
+	if (limit)
+		printf(" (limit %.4g)", limit);
+	putchar('\n');
 }
 
 /* ------------------------------------------------------------------ running */
@@ -567,8 +581,9 @@ int bench_finish(struct bench *b)
 		bench_note(b, "large worlds", text);
 	if (b->held + b->missed + b->unmeasured) {
 		snprintf(text, sizeof(text),
-			 "%u hold, %u missed, %u not measured", b->held,
-			 b->missed, b->unmeasured);
+			 "%u hold, %u missed, %u of them as all would, "
+			 "%u not measured", b->held, b->missed, b->beyond,
+			 b->unmeasured);
 		bench_note(b, "targets", text);
 	}
 	snprintf(text, sizeof(text), "%.2f%s", cpu_share(b),

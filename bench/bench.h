@@ -33,6 +33,7 @@ struct bench {
 	double left;		/* weight of the cells to come */
 	const char *section;	/* printed last, as text */
 	unsigned int held, missed, unmeasured;
+	unsigned int beyond;	/* of those missed */
 };
 
 /* Of a sample; all 0 where there is none. */
@@ -131,5 +132,8 @@ struct target {
 };
 
 void bench_target(struct bench *b, const struct target *target);
+/* @limit: as measured, no scheme can do better; 0: not known. */
+void bench_target_within(struct bench *b, const struct target *target,
+			 double limit);
 
 #endif

@@ -434,6 +434,7 @@ static unsigned long reserves_lost(struct world *w)
 		[OP_INSERT_REMOVE_HOT] = slice_insert_remove_hot,              \
 		[OP_INSERT_REMOVE_RANDOM] = slice_insert_remove_random,        \
 		[OP_TAG_CHECK] = words_slice_tag_check,                        \
+		[OP_CALLBACK_RANDOM] = words_slice_callback_random,            \
 	},                                                                     \
 	.open = open_one,                                                      \
 	.close = close_one,                                                    \

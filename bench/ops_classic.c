@@ -188,6 +188,8 @@ static inline size_t words_own_bytes(struct words_mm *mm)
 
 /* There are no tags. */
 #define words_slice_tag_check NULL
+/* That one is the same for all schemes. */
+#define words_slice_callback_random NULL
 
 #include "ops.h"
 

@@ -221,6 +221,7 @@ static inline size_t words_own_bytes(struct words_mm *mm)
 }
 
 static void words_slice_tag_check(void *world, unsigned long n);
+static void words_slice_callback_random(void *world, unsigned long n);
 
 #include "ops.h"
 
@@ -229,5 +230,13 @@ SLICE(words_slice_tag_check,
       check(uhmm_interval_tag_valid(&object->sub.native,
 				    object->sub.native.invalidate_seq),
 	    "tag"))
+
+/*
+ * What is left of a hit when neither announcing nor searching costs anything:
+ * no scheme has less to do.
+ */
+SLICE(words_slice_callback_random,
+      struct mmu_interval_notifier *sub = &draw_object(w, &rng)->sub.native;
+      call_locked(sub, NULL, READ_ONCE(sub->invalidate_seq)))
 
 const struct ops ops_uhmm = { .name = "uhmm", COMMON_OPS };

@@ -48,6 +48,7 @@ const char *const op_name[OPS] = {
 	[OP_INSERT_REMOVE_HOT] = "insert + remove hot",
 	[OP_INSERT_REMOVE_RANDOM] = "insert + remove random",
 	[OP_TAG_CHECK] = "tag check",
+	[OP_CALLBACK_RANDOM] = "callback of a random one, not searched",
 };
 
 void plan_init(struct plan *plan, enum shape shape, unsigned long n)

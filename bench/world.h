@@ -80,6 +80,7 @@ enum op {
 	OP_REMOVE_INSERT_HOT,	/* one of those that are there */
 	OP_REMOVE_INSERT_RANDOM,
 	OP_TAG_CHECK,		/* is a tag still good? */
+	OP_CALLBACK_RANDOM,	/* of a random one, which need not be found */
 	OPS
 };
 

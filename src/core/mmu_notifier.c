@@ -320,6 +320,28 @@ static int start_slow(struct caller *c, struct mmu_notifier_range *range,
 	return ret;
 }
 
+/*
+ * Call the only one that is hit, if nobody wants more than the call: true, it
+ * has been. Else start_slow() does all.
+ */
+static inline bool call_one(const struct mmu_notifier_range *range,
+			    struct slot *slot, struct thread_block *block,
+			    unsigned long id, struct mmu_interval_notifier *sub)
+{
+	const struct mmu_interval_notifier_ops *ops = sub->ops;
+
+	if (unlikely(!(READ_ONCE(sub->verified) & 1) || !ops->invalidate ||
+		     !mmu_notifier_range_blockable(range)))
+		return false;
+	UHMM_PROBE3(invalidate, sub, range, id);
+	ops->invalidate(sub, range, id);
+	WRITE_ONCE(block->counters.hits, block->counters.hits + 1);
+	slot_set(slot, id | SLOT_CALLED);
+	if (unlikely(READ_ONCE(range->mm->flags) & MM_REMOVING))
+		interval_reap(range->mm, false);
+	return true;
+}
+
 /* Announced; look who is hit. */
 static __attribute__((noinline)) int
 start_search(struct mmu_notifier_range *range, struct slot *slot,
@@ -338,6 +360,9 @@ start_search(struct mmu_notifier_range *range, struct slot *slot,
 		return 0;
 	}
 	slot_leave_index(slot, id);
+	if (n == 1 && walk.done && !READ_ONCE(mm->flags) &&
+	    call_one(range, slot, block, id, sub_of(hits[0])))
+		return 0;
 	c.mm = mm;
 	c.slot = slot;
 	c.block = block;

@@ -60,6 +60,15 @@ SCHEME = Group('Interval notifiers', '', [
              '\t\trange->slot = NULL;')],
            [unit('invalidate',
                  'a_refusal_stops_the_calls_and_leaves_nothing_open')]),
+    Mutant('refusal of the only one', 'it is not asked whether it refuses',
+           [(NOTIFIER, ' || !ops->invalidate ||\n'
+             '\t\t     !mmu_notifier_range_blockable(range)))',
+             ' || !ops->invalidate))')],
+           [unit('invalidate', 'the_only_one_may_refuse')]),
+    Mutant('the only one', 'a start does not say that it has called it',
+           [(NOTIFIER, '\tslot_set(slot, id | SLOT_CALLED);\n'
+             '\tif (unlikely(READ_ONCE(range->', '\tif (unlikely(READ_ONCE(range->')],
+           [unit('insert', 'remove_does_not_wait_for_end', limit=10)]),
     Mutant('removed at once', 'one that may be called is let go',
            [(SUB, 'if (!all && may_be_called(mm, sub))', 'if (0)')],
            [unit('async_remove', 'its_own_callback_keeps_it', limit=10)]),

@@ -280,6 +280,20 @@ static void a_refusal_stops_the_calls_and_leaves_nothing_open(void **state)
 	mirror_drop(&three);
 }
 
+static void the_only_one_may_refuse(void **state)
+{
+	struct mmu_notifier_range range;
+	struct mirror one;
+
+	mirror_add(&one, 1, PG(10), 1);
+	one.refuse = true;
+	assert_int_equal(begin_nonblock(&range, PG(10), PG(11)), -EAGAIN);
+	assert_recorded("n1");
+	assert_false(mirror_held_up(&one));
+	assert_int_equal(stats().refusals, 1);
+	mirror_drop(&one);
+}
+
 static void reads_of_those_called_before_a_refusal_retry(void **state)
 {
 	struct mirror one, two, three;
@@ -568,6 +582,7 @@ int main(int argc, char **argv)
 		CASE(a_range_without_a_space_is_refused),
 		CASE(nonblock_that_nobody_refuses_is_like_any_other),
 		CASE(a_refusal_stops_the_calls_and_leaves_nothing_open),
+		CASE(the_only_one_may_refuse),
 		CASE(reads_of_those_called_before_a_refusal_retry),
 		CASE(a_refusal_among_many_stops_there),
 		CASE(what_is_blockable_cannot_be_refused),
