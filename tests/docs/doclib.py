@@ -9,7 +9,8 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
-def compiled(exe, *sources, archive, include=(), werror=True):
+def compiled(exe, *sources, archive, include=(), werror=True,
+             libraries=()):
     """Compile and link with the archive; an exception with what cc said."""
     cc = os.environ.get('CC', 'cc').split()
     strict = ['-Werror'] if werror else ['-w']
@@ -17,7 +18,7 @@ def compiled(exe, *sources, archive, include=(), werror=True):
         [*cc, '-std=gnu11', '-O1', '-g', '-Wall', '-Wextra',
          '-Wno-unused-parameter', *strict, '-o', exe, *sources,
          *(f'-I{path}' for path in (ROOT / 'include', *include)), archive,
-         '-pthread'],
+         *libraries, '-pthread'],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, check=False)
     if out.returncode:
