@@ -95,6 +95,8 @@ static void take_states(struct side *side)
 static void differ(struct comparison *ret, int level, const char *op,
 		   const char *want, const char *got)
 {
+	if (level == 1 && ret->found)
+		ret->found(ret->arg, op, want, got);
 	if (ret->differences[level - 1]++)
 		return;
 	snprintf(ret->first[level - 1], sizeof(ret->first[0]),
@@ -218,12 +220,12 @@ static void without_faults(char *buf, size_t size, const char *text)
 
 static void compare_line(struct comparison *ret, int level, const char *op,
 			 const struct side *want, const struct side *got,
-			 const char *what, bool live)
+			 const char *what, bool outcomes)
 {
 	const char *a = result_line(want, what), *b = result_line(got, what);
 	char short_a[80], short_b[80];
 
-	if (!strcmp(what, " r ") && live) {
+	if (!strcmp(what, " r ") && outcomes) {
 		without_faults(short_a, sizeof(short_a), a);
 		without_faults(short_b, sizeof(short_b), b);
 		a = short_a;
@@ -249,9 +251,9 @@ static const char *next_line(const struct script *script, size_t *at,
 
 /* Both are behind their "end". */
 static void compare_ends(struct comparison *ret, const struct side *want,
-			 const struct side *got, bool live)
+			 const struct side *got, bool outcomes)
 {
-	for (int areas = 0; areas < (live ? 1 : 2); areas++) {
+	for (int areas = 0; areas < (outcomes ? 1 : 2); areas++) {
 		size_t i = want->at, j = got->at;
 		const char *a, *b;
 
@@ -291,25 +293,24 @@ static void compare_outcome(struct comparison *ret, const char *text,
 }
 
 static void compare_op(struct comparison *ret, const char *text,
-		       struct side *want, struct side *got, bool live)
+		       struct side *want, struct side *got, bool outcomes)
 {
-	compare_line(ret, 1, text, want, got, " r ", live);
-	compare_line(ret, 1, text, want, got, " v ", live);
-	if (live)
+	compare_line(ret, 1, text, want, got, " r ", outcomes);
+	compare_line(ret, 1, text, want, got, " v ", outcomes);
+	if (outcomes)
 		return;
-	compare_line(ret, 1, text, want, got, " b ", live);
-	compare_line(ret, 1, text, want, got, " cb ", live);
+	compare_line(ret, 1, text, want, got, " b ", outcomes);
+	compare_line(ret, 1, text, want, got, " cb ", outcomes);
 	compare_outcome(ret, text, want, got);
 }
 
 void compare(struct comparison *ret, const struct script *expected,
-	     const struct script *got_script, bool live)
+	     const struct script *got_script, bool outcomes)
 {
 	struct side want = { .script = expected }, got = { .script =
 								got_script };
 	const char *text, *other;
 
-	memset(ret, 0, sizeof(*ret));
 	do {
 		text = next_op(&want);
 		other = next_op(&got);
@@ -318,9 +319,9 @@ void compare(struct comparison *ret, const struct script *expected,
 			return;
 		}
 		if (text && strcmp(text, "end"))
-			compare_op(ret, text, &want, &got, live);
+			compare_op(ret, text, &want, &got, outcomes);
 	} while (text && strcmp(text, "end"));
-	if (!live)
+	if (!outcomes)
 		compare_outcome(ret, "end", &want, &got);
-	compare_ends(ret, &want, &got, live);
+	compare_ends(ret, &want, &got, outcomes);
 }

@@ -86,6 +86,33 @@ static void close_file(struct replay *replay, const struct op *op,
 	*file = NULL;
 }
 
+unsigned long op_file_id(const struct op *op)
+{
+	const char *name = op->args[0];
+	bool device = !strcmp(name, "open") || !strcmp(name, "close");
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		device = device || !strcmp(name, commands[i].name);
+	return device && op->n > 1 ? strtoul(op->args[1], NULL, 10) : NR_FILES;
+}
+
+void files_release(struct uhmm_dmirror **files, unsigned int ids)
+{
+	struct hmm_dmirror_cmd cmd = { .npages = 1 };
+
+	for (int i = 0; i < NR_FILES; i++)
+		if (ids & 1U << i && files[i])
+			uhmm_dmirror_ioctl(files[i], HMM_DMIRROR_RELEASE,
+					   &cmd);
+}
+
+/* A device in two processes is still one. */
+static void emptied(struct replay *replay, const struct op *op)
+{
+	if (replay->link)
+		replay->world->emptied(replay, op_file_id(op) & 1);
+}
+
 bool op_device(struct replay *replay, const struct op *op, int *ret)
 {
 	struct uhmm_dmirror **file = file_of(replay, op);
@@ -95,6 +122,8 @@ bool op_device(struct replay *replay, const struct op *op, int *ret)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(name, commands[i].name)) {
 			*ret = file && *file ? run(replay, op, i, *file) : -1;
+			if (!strcmp(name, "rel"))
+				emptied(replay, op);
 			return true;
 		}
 	if (strcmp(name, "open") && strcmp(name, "close"))
@@ -106,6 +135,7 @@ bool op_device(struct replay *replay, const struct op *op, int *ret)
 	device = (file - (op->child ? replay->child_files : replay->files)) & 1;
 	if (!strcmp(name, "close")) {
 		close_file(replay, op, file);
+		emptied(replay, op);
 		return true;
 	}
 	if (op->child)
@@ -125,8 +155,15 @@ int devices_begin(struct replay *replay)
 	};
 
 	for (int i = 0; i < NR_DEVICES; i++)
-		if (uhmm_dmirror_create(&options, &replay->devices[i]) ||
-		    uhmm_dmirror_open(replay->devices[i], replay->mm,
+		if (uhmm_dmirror_create(&options, &replay->devices[i]))
+			return -1;
+	return 0;
+}
+
+int files_begin(struct replay *replay)
+{
+	for (int i = 0; i < NR_DEVICES; i++)
+		if (uhmm_dmirror_open(replay->devices[i], replay->mm,
 				      &replay->files[i]))
 			return -1;
 	return 0;

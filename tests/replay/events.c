@@ -77,6 +77,8 @@ int events_begin(struct replay *replay)
 
 void events_end(struct replay *replay)
 {
+	if (!replay->log.mn)
+		return;
 	mmu_notifier_unregister(replay->log.mn, replay->mm);
 	free(replay->log.mn);
 	free(replay->log.events);

@@ -387,7 +387,7 @@ static int pin_refused(struct replay *replay, const struct operands *to)
 	unsigned long addr = to->addr, inode = 0;
 	struct uhmm_model_area area;
 
-	while (addr < to->addr + to->len &&
+	while (replay->world->area && addr < to->addr + to->len &&
 	       !replay->world->area(to->mm, addr, &area)) {
 		if (addr == to->addr)
 			inode = area.inode;
@@ -462,7 +462,7 @@ static bool op_pin(struct replay *replay, const struct op *op,
 
 void child_exit(struct replay *replay)
 {
-	replay->world->exit(replay->child);
+	replay->world->child_exit(replay);
 	child_files_close(replay);
 	replay->child = NULL;
 	state_forget_child(replay, -1);
@@ -474,7 +474,7 @@ static bool op_process(struct replay *replay, const struct op *op,
 	const char *name = op->args[0];
 
 	if (!strcmp(name, "fork") && !replay->child) {
-		result_error(replay, replay->world->fork(mm, &replay->child));
+		result_error(replay, replay->world->fork(replay));
 		child_files_inherit(replay);
 		memcpy(replay->named[1], replay->named[0],
 		       sizeof(replay->named[0]));
@@ -500,6 +500,15 @@ static void name_region(struct replay *replay, const struct op *op, int region)
 	replay->named[1][region] |= op->child;
 }
 
+/* A child that is a process does what is not done by a file of its parent's. */
+static bool of_child(const struct replay *replay, const struct op *op)
+{
+	unsigned long id = op_file_id(op);
+
+	return op->child && replay->link && strcmp(op->args[0], "exit") &&
+	       (id == NR_FILES || id > 1);
+}
+
 int op_run(struct replay *replay, const struct op *op)
 {
 	struct operands to;
@@ -510,6 +519,8 @@ int op_run(struct replay *replay, const struct op *op)
 		return -1;
 	for (int i = 1; i < op->n; i++)
 		name_region(replay, op, region_by_name(op->args[i]));
+	if (of_child(replay, op))
+		return replay->world->child_op(replay, op);
 	for (size_t i = 0; i < sizeof(range_ops) / sizeof(*range_ops); i++)
 		if (!strcmp(op->args[0], range_ops[i].name))
 			return operands_range(op, 1, &to) ?

@@ -56,8 +56,9 @@ bool script_read(struct script *script, const char *path);
 bool script_parse(struct script *script, char *text, const char *name);
 void script_free(struct script *script);
 
-/* An op, taken apart. */
+/* An op, taken apart; @text: as it stood. */
 struct op {
+	const char *text;
 	char buf[160];
 	bool child;
 	int n;
@@ -68,16 +69,31 @@ bool op_parse(struct op *op, const char *text);
 
 /* ------------------------------------------------------------------ worlds */
 
+struct op;
+struct replay;
+
 /**
  * struct world_ops - what scripts need of an address space
+ * @name: of the world
+ * @outcomes_only: nothing can be seen but what ops return and read: neither
+ *	what was announced nor how things stand
+ * @fork: the child becomes &replay.child
+ * @child_exit: and is no more
+ * @child_op: let the child do an op by itself, and say what came of it; NULL:
+ *	it is no process of its own
+ * @emptied: what such a child has on a device is to go home too
  *
- * The operations are those of <uhmm/model.h>; NULL: this world has none.
+ * The other operations are those of <uhmm/model.h>; NULL: this world has none.
  */
 struct world_ops {
 	const char *name;
+	bool outcomes_only;
 	int (*create)(const struct uhmm_model_options *options,
 		      struct mm_struct **ret_mm);
-	int (*fork)(struct mm_struct *mm, struct mm_struct **ret_child);
+	int (*fork)(struct replay *replay);
+	void (*child_exit)(struct replay *replay);
+	int (*child_op)(struct replay *replay, const struct op *op);
+	void (*emptied)(struct replay *replay, unsigned int device);
 	void (*exit)(struct mm_struct *mm);
 	long (*mmap)(struct mm_struct *mm, unsigned long addr,
 		     unsigned long len, int prot, int flags, int file,
@@ -133,6 +149,17 @@ struct world_ops {
 };
 
 extern const struct world_ops model_world;
+/* The process that plays; each script wants one of its own. */
+extern const struct world_ops live_world;
+/* How this machine is another than the one known of; NULL: in no way. */
+const char *live_world_is_another(void);
+
+/* pins_uring.c, or pins_none.c: pages pinned by a fixed buffer of io_uring. */
+int pins_add(struct mm_struct *mm, unsigned long addr, size_t npages,
+	     bool write);
+int pins_drop(struct mm_struct *mm, int id);
+long pins_access(struct mm_struct *mm, int id, size_t page, void *buf,
+		 bool write);
 
 /* ------------------------------------------------------------------ replays */
 
@@ -174,7 +201,9 @@ struct event_log {
  * @quirks: what the devices get wrong
  * @out: where the results go
  * @mm: the process
- * @child: its child, or NULL
+ * @child: its child, or NULL; of a process of its own, @mm stands for it
+ * @link: to such a one; 0: there is none
+ * @child_opened: which files of its own it has, by id
  * @devices: two
  * @files: of the process, by id
  * @child_files: of the child; 0 and 1 are the parent's
@@ -196,6 +225,8 @@ struct replay {
 	FILE *out;
 	struct mm_struct *mm;
 	struct mm_struct *child;
+	int link;
+	unsigned int child_opened;
 	struct uhmm_dmirror_device *devices[NR_DEVICES];
 	struct uhmm_dmirror *files[NR_FILES];
 	struct uhmm_dmirror *child_files[NR_FILES];
@@ -211,7 +242,8 @@ struct replay {
 	unsigned int different;
 };
 
-/* 0; -1, with a message: it cannot be played. */
+/* An op, with its r line. 0; -1, with a message: it cannot be played. */
+int replay_op(struct replay *replay, const char *text);
 int replay_run(struct replay *replay, const struct script *script);
 
 /* ops.c */
@@ -230,7 +262,13 @@ void print_values(struct replay *replay, const uint64_t *bytes, size_t npages);
 
 /* device.c */
 bool op_device(struct replay *replay, const struct op *op, int *ret);
+/* The file that an op is done by; NR_FILES: by none. */
+unsigned long op_file_id(const struct op *op);
 int devices_begin(struct replay *replay);
+/* One of each, of the process. */
+int files_begin(struct replay *replay);
+/* What these files have on their devices goes home. */
+void files_release(struct uhmm_dmirror **files, unsigned int ids);
 void devices_end(struct replay *replay);
 /* Those of the process are its child's too, and mirror the process. */
 void child_files_inherit(struct replay *replay);
@@ -263,14 +301,59 @@ const char *text_errno(long error);
  * struct comparison - how a replay differs from what stands in the file
  * @differences: of C1 to C5
  * @first: where the first of each is, in words
+ * @found: told of each of C1: at which op, what stands there, what is so here;
+ *	NULL: nobody is
+ * @arg: for it
  */
 struct comparison {
 	unsigned long differences[NR_LEVELS];
 	char first[NR_LEVELS][400];
+	void (*found)(void *arg, const char *op, const char *want,
+		      const char *got);
+	void *arg;
 };
 
-/* @live: of C1 alone, without f=. */
+/* @outcomes: of C1 alone, and without f=. */
 void compare(struct comparison *ret, const struct script *expected,
-	     const struct script *got, bool live);
+	     const struct script *got, bool outcomes);
+
+/* differences.c */
+#define NR_REASONS 32
+/**
+ * struct difference - an op that a kernel answers otherwise
+ * @op: "FILE NUMBER NAME"
+ * @reason: why, in a word
+ * @met: it does
+ */
+struct difference {
+	char op[64];
+	char reason[32];
+	bool met;
+};
+
+/**
+ * struct differences - those of a kernel
+ * @kernel: which one
+ * @reasons: words that may be given
+ * @nreasons: how many
+ * @list: as they stand in the file
+ * @n: how many
+ */
+struct differences {
+	char kernel[16];
+	char reasons[NR_REASONS][32];
+	size_t nreasons;
+	struct difference *list;
+	size_t n;
+};
+
+/* false, with a message: it cannot be read. */
+bool differences_read(struct differences *all, const char *path);
+void differences_free(struct differences *all);
+/* An op of a file differs: is that known? */
+bool differences_meet(struct differences *all, const char *file,
+		      const char *text);
+/* Those of a file have all been met; each that was not is printed. */
+bool differences_met(const struct differences *all, const char *file);
 
 #endif

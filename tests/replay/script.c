@@ -76,6 +76,7 @@ bool op_parse(struct op *op, const char *text)
 
 	if (strlen(text) >= sizeof(op->buf))
 		return false;
+	op->text = text;
 	strcpy(op->buf, text);
 	op->n = 0;
 	strtok_r(op->buf, " ", &save);		/* its number */

@@ -162,6 +162,8 @@ static void print_one(struct replay *replay, bool child, int state, int region)
 
 void state_print(struct replay *replay)
 {
+	if (replay->world->outcomes_only)
+		return;
 	for (int who = 0; who < (replay->child ? 2 : 1); who++)
 		for (int region = 0; region < NR_REGIONS; region++)
 			for (int state = 0; state < STATES; state++)
@@ -248,7 +250,7 @@ static void print_final(struct replay *replay, const struct region *region)
 void state_end(struct replay *replay)
 {
 	for (int i = 0; i < NR_REGIONS; i++)
-		if (replay->named[0][i])
+		if (replay->named[0][i] && replay->world->area)
 			print_areas(replay, &regions[i]);
 	for (int i = 0; i < NR_REGIONS; i++)
 		if (replay->named[0][i])

@@ -8,10 +8,21 @@ static int create(const struct uhmm_model_options *options,
 	return uhmm_mm_create_model(options, NULL, ret_mm);
 }
 
+static int fork_model(struct replay *replay)
+{
+	return uhmm_mm_fork(replay->mm, &replay->child);
+}
+
+static void exit_child(struct replay *replay)
+{
+	mmput(replay->child);
+}
+
 const struct world_ops model_world = {
 	.name = "model",
 	.create = create,
-	.fork = uhmm_mm_fork,
+	.fork = fork_model,
+	.child_exit = exit_child,
 	.exit = mmput,
 	.mmap = uhmm_model_mmap,
 	.munmap = uhmm_model_munmap,
