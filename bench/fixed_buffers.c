@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What the cache is for: blocks of 4 KiB of a file opened with O_DIRECT, read at
+ * random into malloc'ed memory. Here each read asks the cache for the buffer,
+ * goes through io_uring's fixed buffers, and puts it; against it stand read(2)
+ * and io_uring with ordinary buffers, whose pages are pinned for each read. G0:
+ * each get asks the kernel, too, whether a change is on its way. On a disk
+ * that takes 50 us and more for a block what is saved, some us, is not seen: what
+ * is seen is that io_uring has several under way.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <uhmm/live.h>
+#include <uhmm/mm.h>
+#include <uhmm/rcache_uring.h>
+
+#include "bench.h"
+
+#define BLOCK 4096UL
+#define BLOCKS 4096UL
+#define BUFFER (64 * BLOCK)
+#define DEPTH 8	/* an operation is so many reads */
+
+static struct io_uring ring;
+static struct mm_struct *mm;
+static struct uhmm_rcache_uring *buffers;
+static struct uhmm_rcache *cache;
+static struct uhmm_registration reg[DEPTH];
+static char *memory;
+static int file;
+static unsigned long rng = 1;
+
+static void must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "bench: %s failed: %s\n", what, strerror(errno));
+	abort();
+}
+
+static off_t random_offset(void)
+{
+	rng = rng * 6364136223846793005UL + 1442695040888963407UL;
+	return (off_t)((rng >> 33) % BLOCKS * BLOCK);
+}
+
+static void plain_slice(void *unused, unsigned long n)
+{
+	for (n *= DEPTH; n; n--)
+		must(pread(file, memory, BLOCK, random_offset()) == BLOCK,
+		     "pread");
+}
+
+static void prepare(unsigned int i, bool fixed)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+	char *to = memory + i * BLOCK;
+
+	must(sqe != NULL, "io_uring_get_sqe");
+	if (fixed) {
+		must(!uhmm_rcache_get(cache, (unsigned long)memory, BUFFER,
+				      UHMM_RCACHE_WRITE, &reg[i]), "get");
+		io_uring_prep_read_fixed(sqe, file, to, BLOCK, random_offset(),
+					 (int)reg[i].key);
+	} else {
+		io_uring_prep_read(sqe, file, to, BLOCK, random_offset());
+	}
+	io_uring_sqe_set_data64(sqe, i);
+}
+
+static void batch(unsigned int size, bool fixed)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int i;
+
+	for (i = 0; i < size; i++)
+		prepare(i, fixed);
+	must(io_uring_submit_and_wait(&ring, size) == (int)size, "submit");
+	for (i = 0; i < size; i++) {
+		must(!io_uring_wait_cqe(&ring, &cqe) && cqe->res == BLOCK,
+		     "read");
+		if (fixed)
+			uhmm_rcache_put(&reg[cqe->user_data]);
+		io_uring_cqe_seen(&ring, cqe);
+	}
+}
+
+static void fixed_slice(void *depth, unsigned long n)
+{
+	unsigned int size = *(unsigned int *)depth;
+
+	for (n *= DEPTH / size; n; n--)
+		batch(size, true);
+}
+
+static void ordinary_slice(void *depth, unsigned long n)
+{
+	unsigned int size = *(unsigned int *)depth;
+
+	for (n *= DEPTH / size; n; n--)
+		batch(size, false);
+}
+
+/* --------------------------------------------------------------------- setup */
+
+/* False: not on this machine. */
+static bool open_all(struct bench *b)
+{
+	char name[] = "/var/tmp/uhmm-bench-XXXXXX";
+	struct uhmm_live_info info = { .size = sizeof(info) };
+
+	if (io_uring_queue_init(2 * DEPTH, &ring, 0) ||
+	    uhmm_rcache_uring_create(ring.ring_fd, 64, &buffers)) {
+		bench_missing(b, "all", "no io_uring");
+		return false;
+	}
+	if (uhmm_mm_create_live(NULL, &mm) || uhmm_live_get_info(mm, &info) ||
+	    info.guarantee < UHMM_G0) {
+		bench_missing(b, "all", "no userfaultfd");
+		return false;
+	}
+	must(!uhmm_rcache_create(mm, uhmm_rcache_uring_ops(), buffers, NULL,
+				 &cache), "cache");
+	memory = aligned_alloc(BLOCK, BUFFER);
+	must(memory != NULL, "malloc");
+	memset(memory, 1, BUFFER);
+	file = mkstemp(name);
+	must(file >= 0, "a file in /var/tmp");
+	for (unsigned long i = 0; i < BLOCKS * BLOCK / BUFFER; i++)
+		must(write(file, memory, BUFFER) == BUFFER, "write");
+	must(!fsync(file) && !close(file), "fsync");
+	file = open(name, O_RDONLY | O_DIRECT);
+	unlink(name);
+	if (file < 0)
+		bench_missing(b, "all", "no O_DIRECT in /var/tmp");
+	return file >= 0;
+}
+
+/* -------------------------------------------------------------- comparisons */
+
+static const struct other {
+	const char *name;
+	void (*slice)(void *arg, unsigned long n);
+	unsigned int depth;
+} others[] = {
+	{ "read(2)", plain_slice, 1 },
+	{ "read(2)", plain_slice, DEPTH },
+	{ "io_uring, ordinary", ordinary_slice, 1 },
+	{ "io_uring, ordinary", ordinary_slice, DEPTH },
+};
+#define OTHERS (sizeof(others) / sizeof(others[0]))
+
+static void compare(struct bench *b, unsigned int i)
+{
+	struct other o = others[i];
+	struct cell cell = {
+		.section = "8 reads of 4 KiB at random of a file, O_DIRECT",
+		.test = o.depth == 1 ? "one read at a time" : "8 reads at a time",
+		.slice_us = 4000,
+		.first = { "fixed, by the cache", fixed_slice, &o.depth },
+		.second = { o.name, o.slice, &o.depth },
+	};
+	struct target target = {
+		.id = o.depth == 1 ? "F1" : "F2", .wanted = 1, .unit = "x",
+		.what = o.depth == 1 ? "read(2), against one at a time" :
+				       "read(2), against 8 at a time",
+	};
+
+	bench_run(b, &cell, 1);
+	target.value = cell.first.ns.count ? cell.ratio.median : -1;
+	if (o.slice == plain_slice)
+		bench_target(b, &target);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench b;
+
+	bench_init(&b, "fixed_buffers", argc, argv);
+	if (!open_all(&b))
+		return bench_finish(&b);
+	bench_plan(&b, OTHERS);
+	for (unsigned int i = 0; i < OTHERS; i++)
+		compare(&b, i);
+	must(!uhmm_rcache_destroy(cache), "destroy");
+	return bench_finish(&b);
+}
