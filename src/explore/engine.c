@@ -57,6 +57,23 @@ void execution_bad(enum uhmm_defect defect, const void *pc, const char *format,
 
 /* --------------------------------------------------------- who is to go on */
 
+static void pct_begin(void)
+{
+	x.npct = 2;
+	for (int i = 0; i < MAX_ACTORS; i++)
+		x.priority[i] = i + 1;
+	for (int i = MAX_ACTORS - 1; i > 0; i--) {
+		int k = (int)(random_next() % (unsigned int)(i + 1));
+		int was = x.priority[i];
+
+		x.priority[i] = x.priority[k];
+		x.priority[k] = was;
+	}
+	for (unsigned int i = 0; i < x.npct; i++)
+		x.pct_change[i] = 1 + (unsigned int)(random_next() %
+						     (x.longest + 1));
+}
+
 static int by_priority(unsigned int enabled)
 {
 	int best = -1;
@@ -115,6 +132,25 @@ static int decide_anew(struct node *node, unsigned int enabled)
 		x.bound_cut |= node->backtrack != candidates;
 	} else
 		node->backtrack = (uint16_t)candidates;
+	node->chosen = (uint8_t)t;
+	return t;
+}
+
+static int forced_decide(struct node *node, unsigned int enabled)
+{
+	int t;
+
+	node->enabled = (uint16_t)enabled;
+	if (x.depth < x.forced) {
+		t = x.force[x.depth].thread;
+		if (t >= MAX_ACTORS || !(enabled >> t & 1)) {
+			x.end = END_DIVERGED;
+			return -1;
+		}
+	} else {
+		t = x.last >= 0 && enabled >> x.last & 1 ?
+			    x.last : __builtin_ctz(enabled);
+	}
 	node->chosen = (uint8_t)t;
 	return t;
 }
@@ -200,6 +236,20 @@ bool execution_idle(void)
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		clock_join(&first->wake_clock, &x.threads[i].clock);
 	return true;
+}
+
+/* Name the loop: where the thread that made most of the last steps is. */
+static void too_long(void)
+{
+	unsigned int count[MAX_ACTORS] = { 0 }, most = 0;
+
+	for (unsigned int i = x.depth > 200 ? x.depth - 200 : 0; i < x.depth; i++)
+		count[x.nodes[i].chosen]++;
+	for (unsigned int i = 1; i < MAX_THREADS; i++)
+		if (count[i] > count[most])
+			most = i;
+	x.defect_thread = (int)most;
+	x.defect_pc = x.threads[most].op.pc;
 }
 
 /* The next actor; -1: the execution is over, and x.end says how. */

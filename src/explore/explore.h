@@ -101,6 +101,7 @@ struct explore_options {
  * @executions: how many, those that were cut short as repetitions included
  * @blocked: these
  * @states: stateful: how many distinct ones
+ * @violations: how many were bad
  * @steps: of all of them
  * @seconds: that it took
  */
@@ -111,6 +112,7 @@ struct explore_phase {
 	uint64_t executions;
 	uint64_t blocked;
 	uint64_t states;
+	uint64_t violations;
 	uint64_t steps;
 	double seconds;
 };

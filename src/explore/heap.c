@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * The program's heap. Memory that is freed is not handed out again in the same
- * execution, so that each use of it is seen. All is zero when it is new.
+ * execution, so that each use of it is seen. All is zero when it is new, as it was
+ * when the execution began.
  */
 #include "internal.h"
 
@@ -88,14 +89,13 @@ void *explore_alloc(size_t size, size_t align)
 	if (size > room || at + size + 16 > room)
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, NULL,
 			      "more than %zu bytes of heap are used", room);
-	memset(base + heap.used, 0, at + size - heap.used);
+	world_touched_at(base + at - sizeof(*piece), sizeof(*piece));
 	heap_mark(base + at, size, false);
 	piece = (struct piece *)(void *)(base + at) - 1;
 	piece->size = size ? size : 1;
 	piece->number = ++heap.pieces;
 	piece->freed = 0;
 	heap.used = (at + (size ? size : 1) + 15) & ~(size_t)15;
-	race_fresh(base + at, size);
 	return base + at;
 }
 
@@ -114,6 +114,7 @@ void explore_free(void *memory)
 		execution_bad(UHMM_DEFECT_USE_AFTER_FREE, pc,
 			      "memory is freed twice");
 	race_freed(memory, piece->size, pc);
+	world_touched_at(piece, sizeof(*piece));
 	piece->freed = 1;
 	heap_mark(memory, piece->size + 7, true);
 	record_row(TRACE_FREE, memory, pc);

@@ -13,7 +13,7 @@
  *	memory.c				what loads may read: tso, c11
  *	race.c					plain accesses
  *	engine.c dpor.c states.c		who goes on
- *	world.c heap.c				the program's memory, put back
+ *	world.c heap.c snapshot.c		the program, put back
  *	run.c shrink.c split.c			many executions
  *	record.c locate.c			an execution, written down
  */
@@ -106,7 +106,9 @@ struct event {
 
 /* ------------------------------------------------------------------ threads */
 
-#define STACK_BYTES (128 * 1024)
+#define STACK_BYTES (128 * 1024UL)
+#define GUARD_BYTES 65536UL
+#define STACK_SPACING (STACK_BYTES + GUARD_BYTES)
 #define MAX_BUFFERED 12		/* stores of one thread in its buffer */
 #define MAX_WATCHED 12		/* objects read in a loop that yields */
 #define MAX_HELD 8
@@ -128,8 +130,8 @@ struct watched {
 };
 
 /*
- * All of a thread but its stack and its thread-local storage. What a state of
- * the program consists of comes first, up to @clock, see states.c.
+ * All of a thread but its stack and its thread-local storage. What may be large
+ * and seldom is comes last, see snapshot.c.
  */
 struct thread {
 	bool used;
@@ -158,16 +160,16 @@ struct thread {
 		void *lock;
 		uint8_t count;
 	} held[MAX_HELD];
-	struct buffered buffered[MAX_BUFFERED];
-	struct watched watched[MAX_WATCHED];
 	/* dependency, and the wake that ended the last sleep */
 	union clock clock, wake_clock, first_clock;
 	/* synchronization: now, to be had by an acquire fence, released */
 	union clock hb, hb_acquire, hb_release;
-	/* what it may not miss, likewise */
-	union view view, view_acquire, view_release;
 	void *sp;
 	const char *name;
+	struct watched watched[MAX_WATCHED];
+	struct buffered buffered[MAX_BUFFERED];
+	/* what it may not miss, as hb */
+	union view view, view_acquire, view_release;
 };
 
 /* ------------------------------------------------------------------ objects */
@@ -282,6 +284,7 @@ struct explorer {
 	unsigned int most_threads;
 	unsigned long progress;
 	bool bound_cut;		/* the bound kept something out */
+	unsigned int foreign_stacks;	/* that others write to */
 
 	struct thread threads[MAX_THREADS];
 	struct event events[MAX_STEPS];
@@ -333,6 +336,9 @@ uint64_t tsan_rmw(void *addr, unsigned int size, update_fn update,
 struct region {
 	char *base;
 	size_t size;
+	size_t tracked;		/* so much of it, see world_touched() */
+	char *kept;
+	uint8_t *written;	/* lines */
 	struct cell *cells;	/* race.c */
 	uint8_t *borders;	/* race.c */
 	uint16_t *objects;	/* two for each 8 bytes; race.c knows the bytes */
@@ -356,6 +362,38 @@ static inline struct region *region_of(const void *addr, size_t *ret_offset)
 	return NULL;
 }
 
+#define LINE_BYTES 64
+
+void world_written(struct region *region, size_t line);
+bool world_verify(void);
+
+/* Somebody writes here. */
+static inline void world_touched(struct region *region, size_t offset,
+				 size_t size)
+{
+	size_t line = offset / LINE_BYTES;
+
+	if (offset >= region->tracked) {
+		line = (offset - region->tracked) / STACK_SPACING;
+		if (line != x.self)
+			x.foreign_stacks |= 1U << line;
+		return;
+	}
+	do {
+		if (unlikely(!region->written[line]))
+			world_written(region, line);
+	} while (++line <= (offset + size - 1) / LINE_BYTES);
+}
+
+static inline void world_touched_at(const void *addr, size_t size)
+{
+	size_t offset;
+	struct region *region = region_of(addr, &offset);
+
+	if (region)
+		world_touched(region, offset, size);
+}
+
 int world_open(struct uhmm_scenario *scenario);
 void world_close(void);
 void world_keep(void);			/* this is where executions begin */
@@ -368,11 +406,24 @@ bool world_is_errno(const void *addr);
 void *stack_of(unsigned int thread);	/* its lowest byte */
 void tls_switch(unsigned int from, unsigned int to);
 void tls_fresh(unsigned int thread);
-void world_snapshot_size(size_t *ret_size);
 /* Of states.c: all memory but stacks. */
 size_t world_save(char *to);
 void world_load(const char *from);
 size_t world_save_bytes(void);
+
+/* ---------------------------------------------------------------- snapshot.c */
+
+struct snapshot {
+	char *copy;
+	size_t room;
+	unsigned int depth;
+	uint32_t stack[MAX_THREADS];	/* where in the copy */
+};
+
+char *snapshot_take(struct snapshot *s, size_t extra);
+const char *snapshot_put(const struct snapshot *s, unsigned int moved);
+void snapshot_free(struct snapshot *s);
+unsigned int moved_since(unsigned int depth);
 
 /* -------------------------------------------------------------------- heap.c */
 
@@ -442,10 +493,7 @@ void execution_begin(void);
 void resume(unsigned int thread);
 void setup_is_over(void);
 bool execution_idle(void);
-int forced_decide(struct node *node, unsigned int enabled);
 int prefix_decide(struct node *node, unsigned int enabled);
-void pct_begin(void);
-void too_long(void);
 
 /* -------------------------------------------------------------------- dpor.c */
 
@@ -489,7 +537,6 @@ void memory_restore(const char *from);
 void race_plain(void *addr, size_t size, bool write, const void *pc);
 void race_atomic(void *addr, size_t size, bool write, const void *pc);
 void race_freed(void *addr, size_t size, const void *pc);
-void race_fresh(void *addr, size_t size);
 
 /* ----------------------------------------------------------------- locking.c */
 
@@ -537,6 +584,7 @@ int run_forced(const struct trace_step *steps, unsigned int n, bool record);
 unsigned int steps_get(struct trace_step *to);
 unsigned int preemptions(void);
 int run_count(struct explore_phase *phase);
+void run_anew(struct explore_phase *phase);
 bool out_of_time(void);
 
 /* ------------------------------------------------------------------- split.c */

@@ -40,6 +40,7 @@ static struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
 	uint16_t object = object_of(lock, 4);
 	struct op *op = op_begin(kind, lock, pc);
 
+	world_touched_at(lock, sizeof(*lock));
 	op_touch(op, object, write);
 	return op;
 }

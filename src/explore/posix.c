@@ -80,6 +80,7 @@ int W(pthread_create)(pthread_t *thread, const pthread_attr_t *attr,
 	x.solo = false;
 	x.concurrent = true;
 	record_row(TRACE_CREATE, NULL, PC)->value = number;
+	world_touched_at(thread, sizeof(*thread));
 	*thread = (pthread_t)(number + 1);
 	return 0;
 }
@@ -111,6 +112,8 @@ int W(pthread_join)(pthread_t thread, void **result)
 	op_point();
 	x.threads[number].joined = true;
 	memory_joined(number);
+	if (result)
+		world_touched_at(result, sizeof(*result));
 	if (result)
 		*result = x.threads[number].result;
 	record_row(TRACE_JOIN, NULL, PC)->value = number;
@@ -163,6 +166,7 @@ int W(pthread_once)(pthread_once_t *once, void (*fn)(void))
 	if (x.solo) {
 		if (!*once)
 			fn();
+		world_touched_at(once, sizeof(*once));
 		*once = ONCE_DONE;
 		return 0;
 	}
@@ -200,7 +204,7 @@ static struct keys {
 
 void *keys_state(size_t *ret_size)
 {
-	*ret_size = sizeof(keys);
+	*ret_size = keys.n ? sizeof(keys) : sizeof(keys.n);
 	return &keys;
 }
 

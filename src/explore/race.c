@@ -144,6 +144,8 @@ void race_plain(void *addr, size_t size, bool write, const void *pc)
 	}
 	if (unlikely(heap_is_freed(addr, size)))
 		use_after_free(addr, write, pc);
+	if (write)
+		world_touched(region, offset, size);
 	if (unlikely(x.record && x.options->plain))
 		record_row(write ? TRACE_WRITE : TRACE_READ, addr, pc);
 	if (write && x.model == UHMM_MODEL_C11)
@@ -164,6 +166,8 @@ void race_atomic(void *addr, size_t size, bool write, const void *pc)
 			      "scenario", addr);
 	if (unlikely(heap_is_freed(addr, size)))
 		use_after_free(addr, write, pc);
+	if (write)
+		world_touched(region, offset, size);
 	if (x.races && x.concurrent)
 		check(region, offset, size, write, true, pc);
 }
@@ -175,14 +179,4 @@ void race_freed(void *addr, size_t size, const void *pc)
 
 	if (region && x.races && x.concurrent)
 		check(region, offset, size, true, false, pc);
-}
-
-/* Nobody was ever here. */
-void race_fresh(void *addr, size_t size)
-{
-	size_t offset;
-	struct region *region = region_of(addr, &offset);
-
-	for (size_t at = offset; region && at < offset + size; at++)
-		region->cells[at].execution = 0;
 }

@@ -108,56 +108,6 @@ unsigned int preemptions(void)
 	return n;
 }
 
-int forced_decide(struct node *node, unsigned int enabled)
-{
-	int t;
-
-	node->enabled = (uint16_t)enabled;
-	if (x.depth < x.forced) {
-		t = x.force[x.depth].thread;
-		if (t >= MAX_ACTORS || !(enabled >> t & 1)) {
-			x.end = END_DIVERGED;
-			return -1;
-		}
-	} else {
-		t = x.last >= 0 && enabled >> x.last & 1 ?
-			    x.last : __builtin_ctz(enabled);
-	}
-	node->chosen = (uint8_t)t;
-	return t;
-}
-
-void pct_begin(void)
-{
-	x.npct = 2;
-	for (int i = 0; i < MAX_ACTORS; i++)
-		x.priority[i] = i + 1;
-	for (int i = MAX_ACTORS - 1; i > 0; i--) {
-		int k = (int)(random_next() % (unsigned int)(i + 1));
-		int was = x.priority[i];
-
-		x.priority[i] = x.priority[k];
-		x.priority[k] = was;
-	}
-	for (unsigned int i = 0; i < x.npct; i++)
-		x.pct_change[i] = 1 + (unsigned int)(random_next() %
-						     (x.longest + 1));
-}
-
-/* Name the loop: where the thread that made most of the last steps is. */
-void too_long(void)
-{
-	unsigned int count[MAX_ACTORS] = { 0 }, most = 0;
-
-	for (unsigned int i = x.depth > 200 ? x.depth - 200 : 0; i < x.depth; i++)
-		count[x.nodes[i].chosen]++;
-	for (unsigned int i = 1; i < MAX_THREADS; i++)
-		if (count[i] > count[most])
-			most = i;
-	x.defect_thread = (int)most;
-	x.defect_pc = x.threads[most].op.pc;
-}
-
 /* ------------------------------------------------------- one, and what it shows */
 
 static uint64_t trace_hash(void)
@@ -297,11 +247,26 @@ int run_count(struct explore_phase *phase)
 	}
 	if (x.end == END_BAD) {
 		report->violations++;
+		phase->violations++;
 		bad_keep();
 	}
 	if (!x.stateful && report->executions % x.check_every == 0)
 		return check_determinism();
 	return 0;
+}
+
+/*
+ * What is written and no hook sees stays, so it is enough to look for it now and
+ * then. Often at first, since all that came before was in vain.
+ */
+static bool begins_anew(const struct explore_phase *phase)
+{
+	bool look = phase->executions < 16 ||
+		    phase->executions % LOOK_EVERY == 0;
+
+	if (look && !world_verify())
+		x.end = END_RESTART;
+	return x.end == END_RESTART;
 }
 
 /* --------------------------------------------------------------------- phases */
@@ -328,12 +293,18 @@ static bool is_random(void)
 	return x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT;
 }
 
-static void forget_counts(struct explore_phase *phase)
+/* What was learnt changes the steps of what was found before. */
+void run_anew(struct explore_phase *phase)
 {
 	struct explore_report *report = x.report;
 
 	report->executions -= phase->executions - phase->blocked;
-	phase->executions = phase->blocked = 0;
+	report->violations -= phase->violations;
+	phase->executions = phase->blocked = phase->violations = 0;
+	bad.found = false;
+	set_clear(&traces);
+	set_clear(&finals);
+	report->finals_hash = 0;
 	search_begin();
 }
 
@@ -345,13 +316,12 @@ static int search(struct explore_phase *phase, struct budget most,
 	search_begin();
 	for (;;) {
 		execution_run();
-		if (x.end == END_RESTART) {
+		if (begins_anew(phase)) {
 			if (x.nprefix || x.split != ~0U)
 				return explore_fail(-EINVAL, "what a part found "
 						    "out changes the other "
 						    "parts: not to be split");
-			if (!is_random())
-				forget_counts(phase);
+			run_anew(phase);
 			continue;
 		}
 		if (x.end == END_DIVERGED)
@@ -366,10 +336,13 @@ static int search(struct explore_phase *phase, struct budget most,
 			return 0;
 		if (enough_of(phase, most))
 			return 0;
-		if (!is_random() && !search_next(x.nprefix)) {
+		if (is_random() || search_next(x.nprefix))
+			continue;
+		if (world_verify()) {
 			phase->complete = true;
 			return 0;
 		}
+		run_anew(phase);
 	}
 }
 
@@ -557,6 +530,7 @@ static int begin(struct uhmm_scenario *scenario,
 	x.nprefix = 0;
 	x.split = ~0U;
 	x.most_threads = 0;
+	x.foreign_stacks = 0;
 	x.force = NULL;
 	x.record = false;
 	x.engine = EXPLORE_RANDOM;

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 struct set {
 	uint64_t *slots;
@@ -34,10 +36,26 @@ static inline bool set_put(uint64_t *slots, size_t room, uint64_t hash)
 	return true;
 }
 
+/* Looking up is a miss of the caches; of the TLB it need not be one. */
+static inline uint64_t *set_alloc(size_t room)
+{
+	const size_t huge = 2 << 20;
+	size_t size = room * sizeof(uint64_t);
+	void *slots;
+
+	if (size < huge)
+		return calloc(1, size);
+	slots = aligned_alloc(huge, size);
+	if (!slots)
+		return NULL;
+	madvise(slots, size, MADV_HUGEPAGE);
+	return memset(slots, 0, size);
+}
+
 static inline bool set_grow(struct set *set)
 {
 	size_t room = set->room ? set->room * 4 : 1 << 12;
-	uint64_t *slots = calloc(room, sizeof(*slots));
+	uint64_t *slots = set_alloc(room);
 
 	if (!slots) {
 		set->full = true;

@@ -18,33 +18,16 @@
 /* Memory for states that are kept. */
 #define MAX_KEPT_BYTES (512UL << 20)
 
-struct kept_thread {
-	char state[offsetof(struct thread, clock)];
-	void *sp;
-	const char *name;
-	size_t stack;
-	/* c11 */
-	union clock hb, hb_acquire, hb_release;
-	union view view, view_acquire, view_release;
-};
-
 struct frame {
-	char *copy;
-	size_t room;
+	struct snapshot snapshot;
+	uint64_t stack_hash[MAX_THREADS];
+	unsigned int nobjects;
+	unsigned int hashed;
 	unsigned int todo;
 	unsigned int enabled;
-	unsigned int depth;
 	unsigned int actor;
 	unsigned int choice;
 	unsigned int choices;
-};
-
-struct header {
-	unsigned int nthreads, self, nobjects;
-	int last;
-	bool solo, concurrent;
-	int64_t now;
-	unsigned long progress;
 };
 
 static struct {
@@ -52,68 +35,14 @@ static struct {
 	struct frame frames[MAX_STEPS];
 	unsigned int n;
 	size_t kept_bytes;
+	uint64_t stack_hash[MAX_THREADS];
 	unsigned int choice, choices;
+	unsigned int hashed;		/* depth of the last state_hash() */
 	uint64_t path[MAX_STEPS];
 	unsigned long path_progress[MAX_STEPS];
 } s;
 
 /* -------------------------------------------------------------------- keeping */
-
-static size_t stack_bytes(unsigned int i)
-{
-	char *top = (char *)stack_of(i) + STACK_BYTES;
-
-	return x.threads[i].ended ? 0 : (size_t)(top - (char *)x.threads[i].sp);
-}
-
-static size_t copy_bytes(void)
-{
-	size_t size = sizeof(struct header) + world_save_bytes() +
-		      x.nobjects * sizeof(x.objects[0]) + memory_save(NULL);
-
-	for (unsigned int i = 0; i < x.nthreads; i++)
-		size += sizeof(struct kept_thread) + stack_bytes(i);
-	return size + 4096;
-}
-
-static char *keep_thread(char *at, unsigned int i)
-{
-	const struct thread *t = &x.threads[i];
-	struct kept_thread kept;
-
-	memcpy(kept.state, t, sizeof(kept.state));
-	kept.sp = t->sp;
-	kept.name = t->name;
-	kept.stack = stack_bytes(i);
-	kept.hb = t->hb;
-	kept.hb_acquire = t->hb_acquire;
-	kept.hb_release = t->hb_release;
-	kept.view = t->view;
-	kept.view_acquire = t->view_acquire;
-	kept.view_release = t->view_release;
-	memcpy(at, &kept, sizeof(kept));
-	memcpy(at + sizeof(kept), t->sp, kept.stack);
-	return at + sizeof(kept) + kept.stack;
-}
-
-static const char *put_thread(const char *at, unsigned int i)
-{
-	struct thread *t = &x.threads[i];
-	struct kept_thread kept;
-
-	memcpy(&kept, at, sizeof(kept));
-	memcpy(t, kept.state, sizeof(kept.state));
-	t->sp = kept.sp;
-	t->name = kept.name;
-	t->hb = kept.hb;
-	t->hb_acquire = kept.hb_acquire;
-	t->hb_release = kept.hb_release;
-	t->view = kept.view;
-	t->view_acquire = kept.view_acquire;
-	t->view_release = kept.view_release;
-	memcpy(t->sp, at + sizeof(kept), kept.stack);
-	return at + sizeof(kept) + kept.stack;
-}
 
 static char *keep_objects(char *at)
 {
@@ -141,59 +70,39 @@ static const char *put_objects(const char *at, unsigned int n)
 	return at;
 }
 
+static size_t objects_bytes(void)
+{
+	return x.model == UHMM_MODEL_SC ? x.nobjects * sizeof(uint32_t) :
+	       x.nobjects * sizeof(x.objects[0]) + memory_save(NULL);
+}
+
 static int keep(struct frame *frame)
 {
-	struct header header = {
-		x.nthreads, x.self, x.nobjects, x.last, x.solo, x.concurrent,
-		x.now, x.progress,
-	};
-	size_t size = copy_bytes();
-	char *at;
+	size_t room = frame->snapshot.room;
+	char *at = snapshot_take(&frame->snapshot, objects_bytes());
 
-	if (size > frame->room) {
-		free(frame->copy);
-		s.kept_bytes += size - frame->room;
-		frame->room = size;
-		frame->copy = malloc(size);
-		if (!frame->copy || s.kept_bytes > MAX_KEPT_BYTES)
-			return explore_fail(-ENOMEM, "too many states to keep");
-	}
-	at = frame->copy;
-	memcpy(at, &header, sizeof(header));
-	at += sizeof(header);
-	for (unsigned int i = 0; i < x.nthreads; i++)
-		at = keep_thread(at, i);
-	at = keep_objects(at);
-	at += world_save(at);
+	s.kept_bytes += frame->snapshot.room - room;
+	if (!at || s.kept_bytes > MAX_KEPT_BYTES)
+		return explore_fail(-ENOMEM, "too many states to keep");
+	frame->nobjects = x.nobjects;
+	frame->hashed = s.hashed;
+	memcpy(frame->stack_hash, s.stack_hash, sizeof(s.stack_hash));
+	keep_objects(at);
 	return 0;
 }
 
 static void put_back(const struct frame *frame)
 {
-	const char *at = frame->copy;
-	struct header header;
+	unsigned int moved = moved_since(frame->snapshot.depth);
 
-	memcpy(&header, at, sizeof(header));
-	at += sizeof(header);
-	x.nthreads = header.nthreads;
-	x.self = header.self;
-	x.last = header.last;
-	x.solo = header.solo;
-	x.concurrent = header.concurrent;
-	x.now = header.now;
-	x.progress = header.progress;
-	x.depth = x.nevents = frame->depth;
-	x.defect = UHMM_DEFECT_NONE;
-	x.inside = true;
-	for (unsigned int i = 0; i < x.nthreads; i++)
-		at = put_thread(at, i);
-	at = put_objects(at, header.nobjects);
-	world_load(at);
+	put_objects(snapshot_put(&frame->snapshot, moved), frame->nobjects);
+	memcpy(s.stack_hash, frame->stack_hash, sizeof(s.stack_hash));
+	s.hashed = frame->hashed;
 }
 
 /* -------------------------------------------------------------------- hashing */
 
-static uint64_t hash_thread(uint64_t hash, unsigned int i)
+static uint64_t hash_thread(uint64_t hash, unsigned int i, unsigned int moved)
 {
 	const struct thread *t = &x.threads[i];
 	uint64_t facts = t->ended | (uint64_t)t->joined << 1 |
@@ -215,17 +124,23 @@ static uint64_t hash_thread(uint64_t hash, unsigned int i)
 	for (unsigned int k = 0; k < t->nbuffered; k++)
 		hash = mix(hash * 31 + (uintptr_t)t->buffered[k].addr +
 			   t->buffered[k].value * 7);
-	return t->ended ? hash : hash_bytes(hash, t->sp, stack_bytes(i));
+	if (t->ended)
+		return hash;
+	if (1U << i & (moved | x.foreign_stacks))
+		s.stack_hash[i] = hash_bytes(i, t->sp, (size_t)
+			((char *)stack_of(i) + STACK_BYTES - (char *)t->sp));
+	return mix(hash ^ s.stack_hash[i]);
 }
 
-static uint64_t state_hash(void)
+/* Whose stacks are not what they were at the last one: @moved. */
+static uint64_t state_hash(unsigned int moved)
 {
 	static char memory[1 << 20];
 	uint64_t hash = world_hash_all();
 	size_t size;
 
 	for (unsigned int i = 0; i < x.nthreads; i++)
-		hash = hash_thread(hash, i);
+		hash = hash_thread(hash, i, moved);
 	if (x.model != UHMM_MODEL_C11)
 		return mix(hash);
 	size = memory_save(NULL);
@@ -298,10 +213,29 @@ static bool goes_round(uint64_t hash, unsigned int enabled)
 	return false;
 }
 
+/*
+ * A step that touches nothing commutes with those of all others, and nobody
+ * goes round with such steps alone: it is made at once. 0: there is none.
+ */
+static unsigned int local_of(unsigned int enabled)
+{
+	const unsigned int kinds = 1U << OP_START | 1U << OP_CREATE |
+				   1U << OP_JOIN | 1U << OP_SLEEP;
+
+	for (enabled &= (1U << MAX_THREADS) - 1; enabled;
+	     enabled &= enabled - 1) {
+		const struct op *op = &x.threads[__builtin_ctz(enabled)].op;
+
+		if (kinds >> op->kind & 1 && !op->ntouch)
+			return enabled & -enabled;
+	}
+	return 0;
+}
+
 /* The state that was come to: what is to be tried from here? 0: nothing. */
 static unsigned int arrive(struct explore_phase *phase)
 {
-	unsigned int enabled;
+	unsigned int enabled, local;
 	uint64_t hash;
 
 	if (x.depth >= x.max_steps) {
@@ -323,7 +257,14 @@ static unsigned int arrive(struct explore_phase *phase)
 			return 0;
 		}
 	}
-	hash = state_hash();
+	s.path_progress[x.depth] = x.progress;
+	local = local_of(enabled);
+	if (local) {
+		s.path[x.depth] = 0;
+		return local;
+	}
+	hash = state_hash(moved_since(s.hashed));
+	s.hashed = x.depth;
 	if (!set_add(&s.seen, hash)) {
 		x.end = END_BLOCKED;
 		if (goes_round(hash, enabled))
@@ -334,7 +275,6 @@ static unsigned int arrive(struct explore_phase *phase)
 	}
 	phase->states = s.seen.n;
 	s.path[x.depth] = hash;
-	s.path_progress[x.depth] = x.progress;
 	return enabled;
 }
 
@@ -383,7 +323,6 @@ static int go_on(struct explore_phase *phase, bool alive)
 	if (enabled) {
 		frame = &s.frames[s.n++];
 		frame->todo = frame->enabled = enabled;
-		frame->depth = x.depth;
 		frame->actor = first_of(enabled);
 		frame->choice = 0;
 		ret = keep(frame);
@@ -419,9 +358,12 @@ int states_run(struct explore_phase *phase, uint64_t most)
 	x.races = false;
 again:
 	execution_begin();
+	s.hashed = 0;
 	resume(0);
+anew:
 	while (ret >= 0 && ret != ALL) {
 		if (ret == DEAD && x.end == END_RESTART) {
+			run_anew(phase);
 			set_clear(&s.seen);
 			s.n = 0;
 			ret = GO_ON;
@@ -432,13 +374,16 @@ again:
 		    (phase->steps % 4096 == 0 && out_of_time()))
 			break;
 	}
+	if (ret == ALL && !world_verify()) {
+		ret = DEAD;
+		x.end = END_RESTART;
+		goto anew;
+	}
 	x.stateful = false;
 	x.races = races;
 	set_clear(&s.seen);
-	for (unsigned int i = 0; i < MAX_STEPS && s.frames[i].copy; i++) {
-		free(s.frames[i].copy);
-		memset(&s.frames[i], 0, sizeof(s.frames[i]));
-	}
+	for (unsigned int i = 0; i < MAX_STEPS && s.frames[i].snapshot.copy; i++)
+		snapshot_free(&s.frames[i].snapshot);
 	s.kept_bytes = 0;
 	return ret < 0 ? ret : 0;
 }

@@ -19,6 +19,8 @@ static inline void plain(void *addr, size_t size, bool write, const void *pc)
 {
 	if (likely(x.inside && x.concurrent))
 		race_plain(addr, size, write, pc);
+	else if (x.inside && write)
+		world_touched_at(addr, size);
 }
 
 #define PLAIN(prefix, size) \
@@ -113,6 +115,13 @@ void __tsan_func_exit(void)
 static inline bool alone(void)
 {
 	return !x.inside || x.solo;
+}
+
+static inline bool alone_at(volatile void *addr, size_t size)
+{
+	if (x.inside && x.solo)
+		world_touched_at((void *)addr, size);
+	return alone();
 }
 
 /* As --weaken says. */
@@ -263,7 +272,7 @@ static bool do_compare(uint64_t *value, const struct op *op, uint64_t arg)
 	uint##bits##_t __tsan_atomic##bits##_##name( \
 		volatile uint##bits##_t *a, uint##bits##_t v, int order) \
 	{ \
-		if (alone()) \
+		if (alone_at(a, sizeof(*a))) \
 			return alone_do(a, v, __ATOMIC_SEQ_CST); \
 		return (uint##bits##_t)tsan_rmw((void *)a, bits / 8, \
 			do_##name, v, 0, (unsigned int)order, \
@@ -282,7 +291,7 @@ static bool do_compare(uint64_t *value, const struct op *op, uint64_t arg)
 	void __tsan_atomic##bits##_store(volatile uint##bits##_t *a, \
 					 uint##bits##_t v, int order) \
 	{ \
-		if (alone()) \
+		if (alone_at(a, sizeof(*a))) \
 			*a = v; \
 		else \
 			tsan_store((void *)a, bits / 8, v, \
@@ -299,7 +308,7 @@ static bool do_compare(uint64_t *value, const struct op *op, uint64_t arg)
 		volatile uint##bits##_t *a, uint##bits##_t expected, \
 		uint##bits##_t v, int order, int failure, const void *pc) \
 	{ \
-		if (alone()) { \
+		if (alone_at(a, sizeof(*a))) { \
 			__atomic_compare_exchange_n(a, &expected, v, false, \
 				__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
 			return expected; \

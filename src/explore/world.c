@@ -5,7 +5,9 @@
  * can be compared; and thread-local storage, which is copied in and out.
  *
  * What the scenario left behind when it made its first thread is kept, and put
- * back before each execution.
+ * back before each execution: those lines of it that any execution has written
+ * to. Hooks see who writes where; what they miss stays changed, and is found by
+ * world_verify().
  */
 #include "internal.h"
 
@@ -19,19 +21,23 @@
 #include "race.h"
 
 #define HEAP_BYTES (1UL << 20)
-#define GUARD_BYTES 65536UL
-#define STACK_SPACING (STACK_BYTES + GUARD_BYTES)
 /* Low enough for machines with 39 bits of addresses. */
 #define HEAP_WISH ((void *)0x3000000000)
+
+/* A line that executions write to, and what it is when they begin. */
+struct line {
+	char *at;
+	const char *kept;
+	size_t size;
+};
 
 struct region regions[REGIONS];
 
 static struct {
 	const void *object;	/* an address in it */
 	char *image;		/* the variables as they were loaded */
-	char *kept;		/* the variables as executions find them */
-	char *heap;		/* likewise */
-	size_t heap_used;
+	struct line *lines;	/* in the order in which they were first seen */
+	unsigned int nlines;
 	uint8_t *freed;
 	size_t freed_size;
 	char *stack;		/* of thread 0, from @sp on */
@@ -58,22 +64,30 @@ static void *map(void *wish, size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static int region_open(struct region *region, char *base, size_t size)
+static int region_open(struct region *region, char *base, size_t size,
+		       size_t tracked)
 {
 	region->base = base;
 	region->size = size;
+	region->tracked = tracked;
+	region->kept = map(NULL, tracked);
+	region->written = map(NULL, tracked / LINE_BYTES + 1);
 	region->cells = map(NULL, size * sizeof(struct cell));
 	region->borders = map(NULL, size / 8 + 1);
 	region->wide = map(NULL, size / 8 + 1);
 	region->objects = map(NULL, (size / 4 + 2) * sizeof(uint16_t));
 	if (!region->cells || !region->borders || !region->wide ||
-	    !region->objects)
+	    !region->objects || !region->kept || !region->written)
 		return -ENOMEM;
 	return 0;
 }
 
 static void region_close(struct region *region)
 {
+	if (region->kept)
+		munmap(region->kept, region->tracked);
+	if (region->written)
+		munmap(region->written, region->tracked / LINE_BYTES + 1);
 	if (region->cells)
 		munmap(region->cells, region->size * sizeof(struct cell));
 	if (region->borders)
@@ -190,16 +204,21 @@ bool world_is_stack(const void *addr)
 		       HEAP_BYTES < MAX_THREADS * STACK_SPACING;
 }
 
+/* For all there can be. */
+static size_t lines_size(size_t data)
+{
+	return ((data + HEAP_BYTES) / LINE_BYTES + 2) * sizeof(struct line);
+}
+
 static int copies_open(const struct found *found)
 {
 	w.image = malloc(found->size);
-	w.kept = malloc(found->size);
-	w.heap = map(NULL, HEAP_BYTES);
+	w.lines = map(NULL, lines_size(found->size));
 	w.freed = malloc(w.freed_size);
 	w.stack = malloc(STACK_BYTES);
 	w.tls_image = malloc(found->tls_size + 1);
 	w.tls_kept = malloc(found->tls_size + 1);
-	if (!w.image || !w.kept || !w.heap || !w.freed || !w.stack ||
+	if (!w.image || !w.lines || !w.freed || !w.stack ||
 	    !w.tls_image || !w.tls_kept)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < MAX_THREADS; i++) {
@@ -223,9 +242,10 @@ int world_open(struct uhmm_scenario *scenario)
 	base = map(HEAP_WISH, size);
 	if (!base)
 		return -ENOMEM;
-	ret = region_open(&regions[REGION_HEAP], base, size);
+	ret = region_open(&regions[REGION_HEAP], base, size, HEAP_BYTES);
 	if (!ret)
-		ret = region_open(&regions[REGION_DATA], found.base, found.size);
+		ret = region_open(&regions[REGION_DATA], found.base, found.size,
+				  found.size);
 	if (!ret)
 		ret = stacks_open(base + HEAP_BYTES);
 	heap_init(base, HEAP_BYTES);
@@ -253,12 +273,11 @@ void world_close(void)
 	}
 	if (regions[REGION_HEAP].base)
 		munmap(regions[REGION_HEAP].base, size);
+	if (w.lines)
+		munmap(w.lines, lines_size(regions[REGION_DATA].size));
 	for (unsigned int i = 0; i < REGIONS; i++)
 		region_close(&regions[i]);
 	free(w.image);
-	free(w.kept);
-	if (w.heap)
-		munmap(w.heap, HEAP_BYTES);
 	free(w.freed);
 	free(w.stack);
 	free(w.tls_image);
@@ -266,6 +285,51 @@ void world_close(void)
 	for (unsigned int i = 0; i < MAX_THREADS; i++)
 		free(w.tls_of[i]);
 	memset(&w, 0, sizeof(w));
+}
+
+/* -------------------------------------------------------------------- lines */
+
+void world_written(struct region *region, size_t line)
+{
+	size_t offset = line * LINE_BYTES, left = region->tracked - offset;
+	struct line *new = &w.lines[w.nlines++];
+
+	region->written[line] = 1;
+	new->at = region->base + offset;
+	new->kept = region->kept + offset;
+	new->size = left < LINE_BYTES ? left : LINE_BYTES;
+}
+
+static void lines_forget(struct region *region, size_t size)
+{
+	memcpy(region->kept, region->base, size);
+	memset(region->written, 0, region->tracked / LINE_BYTES + 1);
+	w.nlines = 0;
+}
+
+static bool lines_verify(struct region *region)
+{
+	bool same = true;
+
+	for (size_t at = 0; at < region->tracked; at += LINE_BYTES) {
+		size_t left = region->tracked - at;
+
+		if (region->written[at / LINE_BYTES] ||
+		    !memcmp(region->base + at, region->kept + at,
+			    left < LINE_BYTES ? left : LINE_BYTES))
+			continue;
+		world_written(region, at / LINE_BYTES);
+		same = false;
+	}
+	return same;
+}
+
+/* False: something was written that no hook saw, and is known from now on. */
+bool world_verify(void)
+{
+	bool data = lines_verify(&regions[REGION_DATA]);
+
+	return lines_verify(&regions[REGION_HEAP]) && data;
 }
 
 /* ------------------------------------------------- keep it, and put it back */
@@ -279,10 +343,9 @@ void world_keep(void)
 	w.sp = x.threads[0].sp;
 	w.stack_size = (size_t)(top - (char *)w.sp);
 	memcpy(w.stack, w.sp, w.stack_size);
-	memcpy(w.kept, regions[REGION_DATA].base, regions[REGION_DATA].size);
 	w.heap_state = *heap_state();
-	w.heap_used = w.heap_state.used;
-	memcpy(w.heap, regions[REGION_HEAP].base, w.heap_used);
+	lines_forget(&regions[REGION_DATA], regions[REGION_DATA].size);
+	lines_forget(&regions[REGION_HEAP], w.heap_state.used);
 	memcpy(w.freed, heap_freed_map(&w.freed_size), w.freed_size);
 	memcpy(w.tls_kept, w.tls, w.tls_size);
 	w.now = x.now;
@@ -290,14 +353,13 @@ void world_keep(void)
 	memcpy(w.keys, keys, size);
 }
 
-/* What was allocated since is zeroed when it is allocated again. */
 void world_restore(void)
 {
 	size_t freed_used = w.freed_size, size;
 	void *keys;
 
-	memcpy(regions[REGION_DATA].base, w.kept, regions[REGION_DATA].size);
-	memcpy(regions[REGION_HEAP].base, w.heap, w.heap_used);
+	for (unsigned int i = 0; i < w.nlines; i++)
+		memcpy(w.lines[i].at, w.lines[i].kept, w.lines[i].size);
 	if (heap_state()->used / 64 + 1 < freed_used)
 		freed_used = heap_state()->used / 64 + 1;
 	memcpy(heap_freed_map(&w.freed_size), w.freed, freed_used);
@@ -339,7 +401,7 @@ bool world_is_errno(const void *addr)
 
 size_t world_save_bytes(void)
 {
-	return regions[REGION_DATA].size + heap_state()->used +
+	return w.nlines * LINE_BYTES + sizeof(w.nlines) +
 	       heap_state()->used / 64 + 1 + sizeof(struct heap) +
 	       MAX_THREADS * w.tls_size + sizeof(w.keys) + 64;
 }
@@ -359,8 +421,9 @@ size_t world_save(char *to)
 
 	memcpy(w.tls_of[x.self], w.tls, w.tls_size);
 	at = put(at, heap, sizeof(*heap));
-	at = put(at, regions[REGION_DATA].base, regions[REGION_DATA].size);
-	at = put(at, regions[REGION_HEAP].base, heap->used);
+	at = put(at, &w.nlines, sizeof(w.nlines));
+	for (unsigned int i = 0; i < w.nlines; i++)
+		at = put(at, w.lines[i].at, w.lines[i].size);
 	at = put(at, heap_freed_map(&ignored), heap->used / 64 + 1);
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		at = put(at, w.tls_of[i], w.tls_size);
@@ -379,12 +442,17 @@ static const char *get(void *to, const char *from, size_t size)
 void world_load(const char *from)
 {
 	struct heap *heap = heap_state();
+	unsigned int nlines;
 	size_t ignored;
 	void *keys;
 
 	from = get(heap, from, sizeof(*heap));
-	from = get(regions[REGION_DATA].base, from, regions[REGION_DATA].size);
-	from = get(regions[REGION_HEAP].base, from, heap->used);
+	from = get(&nlines, from, sizeof(nlines));
+	for (unsigned int i = 0; i < nlines; i++)
+		from = get(w.lines[i].at, from, w.lines[i].size);
+	/* Nobody had written there yet. */
+	for (unsigned int i = nlines; i < w.nlines; i++)
+		memcpy(w.lines[i].at, w.lines[i].kept, w.lines[i].size);
 	from = get(heap_freed_map(&ignored), from, heap->used / 64 + 1);
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		from = get(w.tls_of[i], from, w.tls_size);
@@ -412,13 +480,19 @@ uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
 	return mix(a ^ (b << 17 | b >> 47));
 }
 
+/* A line that is as it was counts for nothing, known or not. */
 uint64_t world_hash(void)
 {
-	struct heap *heap = heap_state();
-	uint64_t hash = hash_bytes(1, regions[REGION_DATA].base,
-				   regions[REGION_DATA].size);
+	uint64_t sum = heap_state()->used;
 
-	return hash_bytes(hash, regions[REGION_HEAP].base, heap->used);
+	for (unsigned int i = 0; i < w.nlines; i++) {
+		const struct line *line = &w.lines[i];
+
+		if (memcmp(line->at, line->kept, line->size))
+			sum += hash_bytes((uintptr_t)line->at, line->at,
+					  line->size);
+	}
+	return mix(sum);
 }
 
 /* With what belongs to single threads, and what may not be used. */
