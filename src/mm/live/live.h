@@ -59,6 +59,7 @@ struct removal;
  * @nleaves: how many
  * @nwatches: pieces registered, or more
  * @max_watches: how many may be
+ * @nowhere: a page that cannot be read
  * @shards: the userfaultfds
  * @nshards: how many; 0: none is to be had
  * @monitor: the thread that reads them
@@ -97,6 +98,7 @@ struct live {
 	unsigned long nleaves;
 	unsigned long nwatches;
 	unsigned long max_watches;
+	void *nowhere;
 	struct shard shards[MAX_SHARDS];
 	unsigned int nshards;
 	struct sync_thread monitor;

@@ -101,7 +101,7 @@ static bool range_pending(struct live *live, unsigned long start,
 	       !(READ_ONCE(live_broken) & BROKEN_HANDED);
 }
 
-static void sleep_for_monitor(struct live *live, unsigned int generation)
+void monitor_sleep(struct live *live, unsigned int generation)
 {
 	fetch_add(&live->sleepers, 1);
 	wait_word(&live->generation, generation, WAIT_NS);
@@ -123,7 +123,7 @@ bool live_pending(struct mm_struct *mm, unsigned long start,
 		was = true;
 		if (!wait)
 			break;
-		sleep_for_monitor(live, generation);
+		monitor_sleep(live, generation);
 	}
 	if (was && !wait)
 		live_count(live, pending);
@@ -146,7 +146,7 @@ void monitor_settle(struct live *live, int64_t timeout_ns)
 		generation = READ_ONCE(live->generation);
 		if (!range_pending(live, 0, ~0UL))
 			return;
-		sleep_for_monitor(live, generation);
+		monitor_sleep(live, generation);
 	} while (ktime_get_ns() < deadline);
 }
 

@@ -209,6 +209,8 @@ static int walk_area(const struct walk *w)
 			walk_special(w);
 			return 0;
 		}
+		if (ret == -ESTALE)
+			return ret;
 	}
 	/* -EAGAIN: whoever made it so has called back, or is about to. */
 	if (w->npages > SMALL && live_has(w->live, UHMM_LIVE_PAGEMAP_SCAN) &&
@@ -244,6 +246,8 @@ int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
 			w.npages = wanted - done;
 		w.ptes = ptes + done;
 		ret = walk_area(&w);
+		if (ret == -ESTALE)
+			continue;
 		if (ret)
 			break;
 		done += w.npages;

@@ -16,12 +16,18 @@
  * "watched" only where his claim still stands, so a change in between leaves
  * no bit behind; what it left registered without a bit is found by the next
  * to register, and does no harm.
+ *
+ * The kernel tells of no change to what is not registered yet, and registers
+ * around holes without a word. So before the bits are set it is asked whether
+ * the whole piece is one registered area. If so each page has been, at a
+ * moment behind the claim, and a change since then is told of.
  */
 #include "watch.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "uapi.h"
 
@@ -35,6 +41,8 @@
 #define WATCHED (CLAIMED << 1)
 #define BLOCK (2UL << 20)		/* what is registered at once, at least */
 #define SETTLE_NS 100000000		/* for what others hold to be let go */
+#define ASK_BYTES (64UL << 20)		/* at once, see is_registered() */
+#define ASK_TRIES 1000
 
 struct leaf {
 	unsigned long words[LEAF_WORDS];
@@ -45,7 +53,11 @@ int watch_init(struct live *live)
 	live->leaves = sync_alloc_pages(NLEAVES * sizeof(live->leaves[0]));
 	live->removals = sync_alloc_pages(MAX_REMOVALS * sizeof(struct removal));
 	mutex_init(&live->watch_lock);
-	return live->leaves && live->removals ? 0 : -ENOMEM;
+	live->nowhere = mmap(NULL, LIVE_PAGE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (live->nowhere == MAP_FAILED)
+		live->nowhere = NULL;
+	return live->leaves && live->removals && live->nowhere ? 0 : -ENOMEM;
 }
 
 void watch_destroy(struct live *live)
@@ -54,6 +66,9 @@ void watch_destroy(struct live *live)
 		sync_free_pages(live->removals,
 				MAX_REMOVALS * sizeof(struct removal));
 	live->removals = NULL;
+	if (live->nowhere)
+		munmap(live->nowhere, LIVE_PAGE);
+	live->nowhere = NULL;
 	if (!live->leaves)
 		return;
 	for (unsigned long i = 0; i < NLEAVES && live->nleaves; i++) {
@@ -219,6 +234,37 @@ static int uffd_register(struct shard *shard, unsigned long start,
 	return ioctl(shard->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
+/*
+ * Is [start, end) one area, and registered? It is asked to be filled from where
+ * nothing can be read: the kernel looks for the area first, and changes nothing.
+ * It wants the length in numbers at the source too, where there is less room.
+ */
+static bool is_registered(struct live *live, struct shard *shard,
+			  unsigned long start, unsigned long end)
+{
+	struct uffdio_copy copy = {
+		.src = (uintptr_t)live->nowhere,
+		.mode = UFFDIO_COPY_MODE_DONTWAKE,
+	};
+	unsigned int generation, tries = 0;
+	int err;
+
+	for (; start < end; start += copy.len) {
+		copy.dst = start;
+		copy.len = end - start < ASK_BYTES ? end - start : ASK_BYTES;
+		do {
+			generation = READ_ONCE(live->generation);
+			err = ioctl(shard->fd, UFFDIO_COPY, &copy) ? errno : 0;
+			/* A change is on its way, and the answer behind it. */
+			if (err == EAGAIN)
+				monitor_sleep(live, generation);
+		} while (err == EAGAIN && tries++ < ASK_TRIES);
+		if (err == ENOENT || err == EAGAIN)
+			return false;
+	}
+	return true;
+}
+
 void watch_unregister(struct live *live, unsigned long start,
 		      unsigned long end)
 {
@@ -239,7 +285,7 @@ void watch_unregister(struct live *live, unsigned long start,
 	}
 }
 
-/* One piece, in one shard. 0, or the errno of registering. */
+/* One piece, in one shard. 0, -EAGAIN, -ESTALE, or the errno of registering. */
 static int register_piece(struct live *live, unsigned long start,
 			  unsigned long end)
 {
@@ -262,6 +308,8 @@ static int register_piece(struct live *live, unsigned long start,
 		monitor_settle(live, SETTLE_NS);
 		ret = uffd_register(shard, start, end);
 	}
+	if (!ret && !is_registered(live, shard, start, end))
+		ret = -ESTALE;
 	if (ret) {
 		watch_clear(live, start, end);
 		return ret;
@@ -287,11 +335,20 @@ static int register_pieces(struct live *live, unsigned long start,
 	return ret;
 }
 
+/* What is refused may have gone meanwhile. */
+static bool is_still(struct live *live, const struct live_area *area)
+{
+	struct live_area now;
+
+	return !live_area(live, area->vma.start, &now) &&
+	       now.vma.start == area->vma.start &&
+	       now.vma.end == area->vma.end &&
+	       now.vma.flags == area->vma.flags;
+}
+
 /* What a refusal means, and whether it may be lived with. */
 static int refused(struct live *live, int ret)
 {
-	if (ret == -EAGAIN)
-		return ret;
 	if (ret == -EBUSY) {
 		live_count(live, foreign);
 		live_why(live, UHMM_LIVE_WHY_FOREIGN);
@@ -330,7 +387,9 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 	mutex_lock(&live->watch_lock);
 	ret = register_pieces(live, start, end);
 	mutex_unlock(&live->watch_lock);
-	return ret ? refused(live, ret) : 0;
+	if (!ret || ret == -EAGAIN || ret == -ESTALE)
+		return ret;
+	return is_still(live, area) ? refused(live, ret) : -ESTALE;
 }
 
 int uhmm_live_watch(struct mm_struct *mm, unsigned long start,
@@ -345,14 +404,18 @@ int uhmm_live_watch(struct mm_struct *mm, unsigned long start,
 		return -EINVAL;
 	if (READ_ONCE(live->ended))
 		return -ESRCH;
-	for (start &= ~(LIVE_PAGE - 1); start < end && !ret;
-	     start = area.vma.end) {
+	start &= ~(LIVE_PAGE - 1);
+	while (start < end && !ret) {
 		ret = live_area(live, start, &area);
 		if (ret == -ENOENT || (!ret && area.vma.start > start))
 			return -EFAULT;
 		if (!ret)
 			ret = watch(live, &area, start,
 				    end < area.vma.end ? end : area.vma.end);
+		if (ret == -ESTALE)
+			ret = 0;
+		else
+			start = area.vma.end;
 	}
 	return ret;
 }

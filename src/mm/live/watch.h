@@ -24,7 +24,8 @@ static inline struct shard *shard_of(struct live *live, unsigned long addr)
 int watch_init(struct live *live);
 void watch_destroy(struct live *live);
 /*
- * Take [start, end) of @area under watch. 0; -EAGAIN: it changed meanwhile;
+ * Take [start, end) of @area under watch. 0; -EAGAIN: it changed meanwhile, and
+ * that is told of; -ESTALE: it is not the area any more, so ask for that again;
  * -EOPNOTSUPP, -EBUSY, -ENOSPC as uhmm_live_watch(). May sleep.
  */
 int watch(struct live *live, const struct live_area *area, unsigned long start,
@@ -43,6 +44,8 @@ void monitor_forget(struct live *live);
 /* Who refused is to be asked again. The monitor's own. */
 void hand_on(struct live *live, unsigned long start, unsigned long end,
 	     enum mmu_notifier_event event);
+/* Until @generation is over, or for a while. */
+void monitor_sleep(struct live *live, unsigned int generation);
 /* Until nothing is on its way, or the time is over. */
 void monitor_settle(struct live *live, int64_t timeout_ns);
 bool live_pending(struct mm_struct *mm, unsigned long start,
