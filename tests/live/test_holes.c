@@ -139,5 +139,5 @@ int main(int argc, char **argv)
 	};
 
 	cases_begin(argc, argv);
-	return cmocka_run_group_tests_name("live_watch", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("live_holes", tests, NULL, NULL);
 }
