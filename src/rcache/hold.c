@@ -18,6 +18,8 @@ static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 		return NULL;
 	b->owner = me;
 	b->version = ~0UL;
+	/* The first get may find, with the hold that the cursor is at. */
+	b->top = 1;
 	b->next = READ_ONCE(c->blocks);
 	/*
 	 * Ordering: (RC-HOLDERS-PUSH) pairs with (RC-HOLDERS-SEEN) in
@@ -156,8 +158,10 @@ static struct region *hold_settled(const unsigned long *hold)
 
 	/*
 	 * Ordering: (RC-HOLD-SEEN) pairs with (RC-HOLD-END) in
-	 * uhmm_rcache_put() and (RC-HOLD-TRY) in hold_live(): the device is
-	 * done with what is deregistered because of this.
+	 * uhmm_rcache_put() and (RC-HOLD-TRY) in hold_live() and
+	 * (RC-HOLD-HELD) in hold_live() and (RC-HOLD-NOT) in hold_live() and
+	 * (RC-HOLD-BORN) in bring_to_life(): the device is done with what is
+	 * deregistered because of this.
 	 */
 	while ((v = smp_load_acquire(hold)) & HOLD_TRIES)
 		sync_yield();

@@ -137,7 +137,11 @@ static int watch(struct uhmm_rcache *c, struct region *r)
 static void bring_to_life(struct uhmm_rcache *c, struct region *r,
 			  const struct request *w, unsigned long *hold)
 {
-	WRITE_ONCE(*hold, (unsigned long)r);
+	/*
+	 * Ordering: (RC-HOLD-BORN) pairs with (RC-HOLD-SEEN) in hold_settled():
+	 * as (RC-HOLD-HELD).
+	 */
+	smp_store_release(hold, (unsigned long)r);
 	/*
 	 * Ordering: (RC-LIFE) pairs with (RC-LIVE-SEEN) in hold_live(): the region is
 	 * seen as it was made.

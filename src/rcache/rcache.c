@@ -38,10 +38,18 @@ static inline bool hold_live(struct uhmm_rcache *c, struct region *r,
 	if (likely((smp_load_acquire(&r->state) & want) == want &&
 		   READ_ONCE(r->start) <= start && READ_ONCE(r->last) >= last &&
 		   !pending)) {
-		WRITE_ONCE(*hold, (unsigned long)r);
+		/*
+		 * Ordering: (RC-HOLD-HELD) pairs with (RC-HOLD-SEEN) in
+		 * hold_settled(): as (RC-HOLD-TRY), for who sees this instead.
+		 */
+		smp_store_release(hold, (unsigned long)r);
 		return true;
 	}
-	WRITE_ONCE(*hold, 0);
+	/*
+	 * Ordering: (RC-HOLD-NOT) pairs with (RC-HOLD-SEEN) in hold_settled():
+	 * as (RC-HOLD-HELD).
+	 */
+	smp_store_release(hold, 0);
 	return false;
 }
 

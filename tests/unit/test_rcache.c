@@ -246,6 +246,33 @@ static void another_thread_may_put(void **state)
 	unmake();
 }
 
+/* The first get of a thread. */
+static void get_task(void *reg)
+{
+	if (uhmm_rcache_get(cache, PG(1), 1, RW, reg))
+		memset(reg, 0, sizeof(struct uhmm_registration));
+}
+
+static void what_is_found_first_is_kept_too(void **state)
+{
+	struct uhmm_registration reg;
+	struct task task;
+
+	make(0, 0, 0, 0);
+	touch(PG(1), 1, RW);
+	task_start(&task, get_task, &reg);
+	task_join(&task);
+	assert_non_null(reg.cache);
+	assert_int_equal(cache_stats().hits, 1);
+	invalidate(PG(1), PG(2));
+	assert_int_equal(device.deregs, 0);
+	assert_int_equal(uhmm_rcache_flush(cache, 0, 0), 1);
+	assert_int_equal(device.deregs, 0);
+	uhmm_rcache_put(&reg);
+	assert_int_equal(device.deregs, 1);
+	unmake();
+}
+
 static void hit_it(void)
 {
 	invalidate(PG(1), PG(2));
@@ -546,6 +573,7 @@ int main(int argc, char **argv)
 		CASE(an_invalidation_deregisters_first),
 		CASE(what_is_in_use_is_kept_and_not_returned),
 		CASE(another_thread_may_put),
+		CASE(what_is_found_first_is_kept_too),
 		CASE(what_collides_is_registered_again),
 		CASE(the_lazy_leave_it_to_later),
 		CASE(nonblockable_ones_are_refused_unless_lazy),
