@@ -363,13 +363,12 @@ static inline unsigned int perm_position(unsigned long perm, unsigned int slot)
 	       4;
 }
 
-/* All lines of a node at once: they are missed together. */
+/*
+ * The lines that are looked at last: all of a node are missed together, since
+ * the comparison, which comes next, loads the others at once.
+ */
 static inline void index_prefetch(const struct index_node *node)
 {
-	__builtin_prefetch(&node->lo[0]);
-	__builtin_prefetch(&node->lo[8]);
-	__builtin_prefetch(&node->hi[0]);
-	__builtin_prefetch(&node->hi[8]);
 	__builtin_prefetch(&node->at[0]);
 	__builtin_prefetch(&node->at[8]);
 }
