@@ -4,7 +4,8 @@
  * hmm_range_fault(), against the bare walk of the same entries and against a
  * copy of the pages' bytes; faulting what is absent; moving pages to a device
  * and back; and what a CPU's fault costs. An operation is a call for up to 64
- * pages, which goes round in a range of n.
+ * pages, which goes round in a range of n; beside it, at the same place, the
+ * walk and the copy are timed too.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -208,31 +209,77 @@ static void present(struct bench *b, unsigned long npages, bool huge)
 
 /* -------------------------------------------- what changes what it measures */
 
+enum { TIMED, WALKED, COPIED, WAYS };
+
+/* What a call takes, and what it is to be held against takes at the same place. */
+struct times {
+	double ns[WAYS][SAMPLES];
+	unsigned int count;
+};
+
+static void walk_call(struct area *r, unsigned long addr)
+{
+	size_t npages = r->call;
+
+	mmap_read_lock(r->mm);
+	must(!uhmm_mm_walk(r->mm, addr, &npages, r->ptes));
+	mmap_read_unlock(r->mm);
+}
+
+static void copy_call(struct area *r, unsigned long addr)
+{
+	copy_slice(r, 1);
+}
+
+static double time_of(void (*call)(struct area *, unsigned long),
+		      struct area *r, unsigned long addr)
+{
+	int64_t begin = bench_now();
+
+	call(r, addr);
+	return (double)(bench_now() - begin);
+}
+
+static void against(struct bench *b, const char *section, const char *test,
+		    const struct area *r, const struct times *t, int way)
+{
+	double ratios[SAMPLES];
+
+	for (unsigned int i = 0; i < t->count; i++)
+		ratios[i] = t->ns[TIMED][i] / t->ns[way][i];
+	bench_figure(b, &(struct figure){
+		.section = section, .test = test, .n = r->npages, .unit = "x",
+		.who = way == WALKED ? "against the walk" : "against memcpy",
+		.value = bench_quartiles(ratios, t->count) });
+}
+
 /* @prepare is not timed. */
 static void sample(struct bench *b, const char *section, const char *test,
 		   struct area *r, void (*prepare)(struct area *, unsigned long),
 		   void (*timed)(struct area *, unsigned long))
 {
-	static double ns[SAMPLES];
-	unsigned int count = 0;
+	static struct times t;
 	unsigned long addr;
-	int64_t begin;
 	long switches;
 
+	t.count = 0;
 	for (int i = 0; i < SAMPLES && !bench_over(b); i++) {
 		addr = next_call(r);
 		prepare(r, addr);
 		switches = bench_switches();
-		begin = bench_now();
-		timed(r, addr);
-		ns[count] = (double)(bench_now() - begin);
+		t.ns[TIMED][t.count] = time_of(timed, r, addr);
+		t.ns[WALKED][t.count] = time_of(walk_call, r, addr);
+		t.ns[COPIED][t.count] = time_of(copy_call, r, addr);
 		if (bench_switches() == switches)
-			count++;
+			t.count++;
 	}
-	if (count)
-		per_second(b, section, test, r, bench_quartiles(ns, count));
-	else
+	if (!t.count) {
 		bench_missing(b, test, "no time left");
+		return;
+	}
+	against(b, section, test, r, &t, WALKED);
+	against(b, section, test, r, &t, COPIED);
+	per_second(b, section, test, r, bench_quartiles(t.ns[TIMED], t.count));
 }
 
 static void drop(struct area *r, unsigned long addr)
@@ -279,6 +326,13 @@ static void to_system(struct area *r, unsigned long addr)
 	command(r, addr, HMM_DMIRROR_MIGRATE_TO_SYS);
 }
 
+/* So that no memory is touched for the first time when it is timed. */
+static void there_and_back(struct area *r, unsigned long addr)
+{
+	to_device(r, addr);
+	to_system(r, addr);
+}
+
 static void migrate(struct bench *b, unsigned long npages)
 {
 	struct uhmm_dmirror_options how = {
@@ -292,7 +346,7 @@ static void migrate(struct bench *b, unsigned long npages)
 	must(!uhmm_dmirror_create(&how, &device));
 	must(!uhmm_dmirror_open(device, r.mm, &mirror));
 	sample(b, "Migration by a device", "to it, and read there", &r,
-	       to_system, to_device);
+	       there_and_back, to_device);
 	sample(b, "Migration by a device", "home", &r, to_device, to_system);
 	uhmm_dmirror_close(mirror);
 	uhmm_dmirror_destroy(device);

@@ -60,17 +60,19 @@ static void page_free(struct dev_pagemap *pgmap, unsigned long pfn,
 /* Which page of a block is free now taken; the block has room. */
 static unsigned long take(struct block *block, unsigned int order)
 {
-	unsigned long i = 0;
+	uint64_t *word = block->taken;
+	unsigned int bit;
 
 	block->used += 1U << order;
 	if (order) {
 		memset(block->taken, 0xff, sizeof(block->taken));
 		return 0;
 	}
-	while (block->taken[i / WORD_BITS] & 1ULL << i % WORD_BITS)
-		i++;
-	block->taken[i / WORD_BITS] |= 1ULL << i % WORD_BITS;
-	return i;
+	while (!~*word)
+		word++;
+	bit = (unsigned int)__builtin_ctzll(~*word);
+	*word |= 1ULL << bit;
+	return (unsigned long)(word - block->taken) * WORD_BITS + bit;
 }
 
 /* The lowest that is free; 0: none. */

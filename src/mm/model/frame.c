@@ -217,11 +217,16 @@ void frame_fill(struct space *space, struct frame *frame, uint64_t value)
 static void spread(void *bytes, uint64_t value, unsigned long offset,
 		   size_t len)
 {
-	unsigned char word[sizeof(value)], *to = bytes;
+	unsigned char words[2 * sizeof(value)], *to = bytes;
+	size_t i;
 
-	memcpy(word, &value, sizeof(word));
-	for (size_t i = 0; i < len; i++)
-		to[i] = word[(offset + i) % sizeof(word)];
+	memcpy(words, &value, sizeof(value));
+	memcpy(words + sizeof(value), &value, sizeof(value));
+	/* The word that @offset is in the middle of, turned. */
+	memcpy(&value, words + offset % sizeof(value), sizeof(value));
+	for (i = 0; i + sizeof(value) <= len; i += sizeof(value))
+		memcpy(to + i, &value, sizeof(value));
+	memcpy(to + i, &value, len - i);
 }
 
 void frame_read(const struct frame *frame, unsigned long offset, void *buf,
@@ -254,7 +259,8 @@ int frame_write(struct space *space, struct frame *frame, unsigned long offset,
 		frame->bytes = arena_alloc(arena_of(space), PAGE_SIZE);
 		if (!frame->bytes)
 			return -ENOMEM;
-		spread(frame->bytes, frame->value, 0, PAGE_SIZE);
+		if (len < PAGE_SIZE)
+			spread(frame->bytes, frame->value, 0, PAGE_SIZE);
 	}
 	memcpy(frame->bytes + offset, buf, len);
 	return 0;

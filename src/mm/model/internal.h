@@ -358,6 +358,7 @@ struct uhmm_model {
 	unsigned int users;	/* this and the next are written under it */
 	struct space *dead;
 	unsigned int changed;	/* slept on by who waits for a frame */
+	unsigned int waiting;	/* how many do; under the lock */
 };
 
 static inline struct space *space_of(struct mm_struct *mm)

@@ -7,15 +7,18 @@ void model_wait(struct space *space)
 	struct uhmm_model *model = space->model;
 	unsigned int seen = READ_ONCE(model->changed);
 
+	model->waiting++;
 	model_drop(space);
 	wait_word(&model->changed, seen, -1);
 	model_retake(space);
+	model->waiting--;
 }
 
 void model_wake(struct space *space)
 {
 	WRITE_ONCE(space->model->changed, space->model->changed + 1);
-	wake_word(&space->model->changed);
+	if (space->model->waiting)
+		wake_word(&space->model->changed);
 }
 
 static bool page_trylock(struct space *space, unsigned long pfn)
