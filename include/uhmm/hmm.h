@@ -135,6 +135,149 @@ int hmm_range_fault(struct hmm_range *range);
 int hmm_range_fault_unlocked_timeout(struct hmm_range *range,
 				     unsigned long timeout);
 
+/* ------------------------------------------------------ a device's addresses
+ * A device that has an IOMMU reaches a frame by an address of its own. The
+ * frames found by hmm_range_fault() are mapped there one by one, and that they
+ * are is kept in their entries, which hmm_range_fault() leaves: what is mapped
+ * already is not mapped again when it is read again, and no second table is
+ * needed. So &hmm_range.hmm_pfns is &hmm_dma_map.pfn_list, or a part of it:
+ *
+ *	under user_lock, after a retry that was false:
+ *		addr = hmm_dma_map_pfn(dev, &map, i, &p2p);
+ *	in the callback, under user_lock, for what is invalidated:
+ *		hmm_dma_unmap_pfn(dev, &map, i);
+ */
+
+#define DMA_MAPPING_ERROR	UINT64_MAX
+
+/**
+ * enum uhmm_p2pdma - how a device reaches a frame
+ * @UHMM_P2PDMA_NONE: as memory
+ * @UHMM_P2PDMA_HOST_BRIDGE: as memory, though it is another device's
+ * @UHMM_P2PDMA_BUS: over the bus, past the IOMMU: nothing is mapped
+ * @UHMM_P2PDMA_REFUSED: not at all
+ */
+enum uhmm_p2pdma {
+	UHMM_P2PDMA_NONE,
+	UHMM_P2PDMA_HOST_BRIDGE,
+	UHMM_P2PDMA_BUS,
+	UHMM_P2PDMA_REFUSED
+};
+
+struct uhmm_dma_device;
+
+/**
+ * struct uhmm_dma_ops - what a device's IOMMU can do
+ * @map: make a frame reachable; its address there, or DMA_MAPPING_ERROR
+ * @unmap: the end of that. Optional: NULL if there is nothing to undo, and no
+ *	address is kept
+ * @reserve: addresses for @size bytes side by side, of which nothing is mapped
+ *	yet; 0: there are none, and single ones will do. Optional, with the next
+ *	three
+ * @release: the end of that
+ * @link: make a frame reachable at an address that was reserved. 0; -errno
+ * @unlink: the end of that
+ * @p2pdma: how a frame is reached; for UHMM_P2PDMA_BUS also *@ret_addr, where.
+ *	Optional: NULL: all as memory
+ *
+ * @size is that of the frame, or of all that is reserved. They are called with
+ * user_lock held, but for @reserve and @release, and must not wait for whoever
+ * invalidates.
+ */
+struct uhmm_dma_ops {
+	uint64_t (*map)(struct uhmm_dma_device *dev, unsigned long pfn,
+			size_t size);
+	void (*unmap)(struct uhmm_dma_device *dev, uint64_t addr, size_t size);
+	uint64_t (*reserve)(struct uhmm_dma_device *dev, size_t size);
+	void (*release)(struct uhmm_dma_device *dev, uint64_t addr,
+			size_t size);
+	int (*link)(struct uhmm_dma_device *dev, uint64_t addr,
+		    unsigned long pfn, size_t size);
+	void (*unlink)(struct uhmm_dma_device *dev, uint64_t addr, size_t size);
+	enum uhmm_p2pdma (*p2pdma)(struct uhmm_dma_device *dev,
+				   unsigned long pfn, uint64_t *ret_addr);
+};
+
+/**
+ * struct uhmm_dma_device - a device; Linux's struct device
+ * @ops: what it can do
+ * @bounces: it is given copies of pages: it cannot mirror any
+ */
+struct uhmm_dma_device {
+	const struct uhmm_dma_ops *ops;
+	bool bounces;
+};
+
+/**
+ * struct hmm_dma_map - where a device finds the pages of a range
+ * @pfn_list: for &hmm_range.hmm_pfns, one for each page
+ * @dma_list: their addresses; NULL: they are side by side, or not kept
+ * @iova: first address of those side by side; 0: they are not
+ * @nr_entries: how many of @pfn_list
+ * @dma_entry_size: how much of a page is mapped
+ */
+struct hmm_dma_map {
+	unsigned long *pfn_list;
+	uint64_t *dma_list;
+	uint64_t iova;
+	size_t nr_entries;
+	size_t dma_entry_size;
+};
+
+/**
+ * hmm_dma_map_alloc() - prepare a device's addresses for a range
+ * @dev: the device
+ * @map: returns them; nothing is mapped yet
+ * @nr_entries: how many pages
+ * @dma_entry_size: bytes of each that are mapped, from its first on
+ *
+ * Context: may sleep.
+ * Return: 0; -EINVAL: a NULL pointer, no pages, an entry that is empty or
+ * larger than a page, a table that lacks what it needs; -EOPNOTSUPP: @dev
+ * bounces; -ENOMEM.
+ */
+int hmm_dma_map_alloc(struct uhmm_dma_device *dev, struct hmm_dma_map *map,
+		      size_t nr_entries, size_t dma_entry_size);
+
+/**
+ * hmm_dma_map_free() - the end of hmm_dma_map_alloc()
+ * @dev: the device
+ * @map: all of it is unmapped by now
+ *
+ * Context: may sleep.
+ */
+void hmm_dma_map_free(struct uhmm_dma_device *dev, struct hmm_dma_map *map);
+
+/**
+ * hmm_dma_map_pfn() - make a page reachable
+ * @dev: the device
+ * @map: of which range
+ * @idx: which page of it: its entry is what hmm_range_fault() found
+ * @ret_p2pdma: returns how it is reached; NULL: not wanted
+ *
+ * What is mapped is not mapped again: HMM_PFN_DMA_MAPPED in the entry says so.
+ * HMM_PFN_P2PDMA and HMM_PFN_P2PDMA_BUS tell of another device's memory.
+ *
+ * Context: under user_lock, after a retry that was false.
+ * Return: its address; DMA_MAPPING_ERROR: there is no page, or it cannot be
+ * reached, and its entry has none of these flags.
+ */
+uint64_t hmm_dma_map_pfn(struct uhmm_dma_device *dev, struct hmm_dma_map *map,
+			 size_t idx, enum uhmm_p2pdma *ret_p2pdma);
+
+/**
+ * hmm_dma_unmap_pfn() - a page is not to be reached any more
+ * @dev: the device
+ * @map: of which range
+ * @idx: which page of it
+ *
+ * Context: under user_lock.
+ * Return: true if it was mapped; HMM_PFN_DMA_MAPPED and what goes with it is
+ * taken out of its entry then.
+ */
+bool hmm_dma_unmap_pfn(struct uhmm_dma_device *dev, struct hmm_dma_map *map,
+		       size_t idx);
+
 #ifdef __cplusplus
 }
 #endif
