@@ -3,74 +3,45 @@
  * Hints: a hash of pages that leads to regions. A hint may be wrong, or missing:
  * whoever follows one looks at the region, and without one the index is
  * searched. So none is ever repaired in a hurry. They are written under the
- * cache's lock and read without; a bucket is a line.
+ * cache's lock and read without; a page's hints lie in one line.
  */
 #include <errno.h>
 
 #include "internal.h"
 
-#define HINT_PAGE_SHIFT 12
-#define HINT_POINTER ((1UL << 48) - 1)
-/* Was one: a search goes on behind it. It leads to no region. */
-#define HINT_HOLE (1UL << 48)
-#define HINT_FIRST_BITS 6
-/* So many places for each live region. */
+#define HINT_FIRST_BITS 9
+/* So many places for each live region, and up to twice as many. */
 #define HINT_ROOM 4
 
-struct hash {
-	unsigned long bucket;
-	unsigned long tag;
-	unsigned int way;
-};
-
-static inline struct hash hash_of(const struct hints *hints, unsigned long addr)
+/* The first two ways were tried. */
+struct region *hint_further(const struct hints *hints, unsigned long addr)
 {
-	unsigned long h = (addr >> HINT_PAGE_SHIFT) * 0x9e3779b97f4a7c15UL;
-
-	return (struct hash){
-		.bucket = h >> hints->shift,
-		.tag = h << 24 & ~HINT_POINTER,
-		.way = h >> 16 & (HINT_WAYS - 1),
-	};
-}
-
-static inline bool tagged(unsigned long entry, unsigned long tag)
-{
-	return (entry & ~HINT_POINTER) == tag;
-}
-
-struct region *hint_find(const struct hints *hints, unsigned long addr)
-{
-	struct hash h = hash_of(hints, addr);
-	const unsigned long *bucket = &hints->entry[h.bucket * HINT_WAYS];
+	struct hint_key key = hint_key(hints, addr);
 	unsigned long entry;
 
-	for (unsigned int i = 0; i < HINT_WAYS; i++) {
+	for (unsigned int way = 2; way < HINT_WAYS; way++) {
 		/*
-		 * Ordering: (RC-HINT-READ) pairs with (RC-HINT-SET) in
-		 * hint_put(): the region is seen as it was made.
+		 * Ordering: (RC-HINT-READ-ON) pairs with (RC-HINT-SET) in
+		 * hint_put(): as (RC-HINT-READ).
 		 */
-		entry = smp_load_acquire(&bucket[(h.way + i) % HINT_WAYS]);
-		if (!entry)
-			return NULL;
-		if (tagged(entry, h.tag) && entry & HINT_POINTER)
-			return (struct region *)(entry & HINT_POINTER);
+		entry = smp_load_acquire(&hints->entry[key.place ^ way]);
+		if (hint_is(entry ^ key.tag))
+			return (struct region *)(entry ^ key.tag);
 	}
 	return NULL;
 }
 
-/* Where a hint for @addr may go: NULL: all there lead to live regions. */
-static unsigned long *hint_place(struct hints *hints, struct hash h)
+/* Where a hint for the page may go: NULL: all there lead to live regions. */
+static unsigned long *hint_place(struct hints *hints, struct hint_key key)
 {
-	unsigned long *bucket = &hints->entry[h.bucket * HINT_WAYS];
 	unsigned long *place, entry;
 	struct region *old;
 
-	for (unsigned int i = 0; i < HINT_WAYS; i++) {
-		place = &bucket[(h.way + i) % HINT_WAYS];
+	for (unsigned int way = 0; way < HINT_WAYS; way++) {
+		place = &hints->entry[key.place ^ way];
 		entry = READ_ONCE(*place);
 		old = (struct region *)(entry & HINT_POINTER);
-		if (!old || tagged(entry, h.tag) ||
+		if (!old || hint_is(entry ^ key.tag) ||
 		    !(READ_ONCE(old->state) & REGION_LIVE))
 			return place;
 	}
@@ -79,24 +50,27 @@ static unsigned long *hint_place(struct hints *hints, struct hash h)
 
 bool hint_room(struct hints *hints, unsigned long addr)
 {
-	return hint_place(hints, hash_of(hints, addr)) != NULL;
+	return hint_place(hints, hint_key(hints, addr)) != NULL;
 }
 
 static void hint_put(struct hints *hints, unsigned long addr, struct region *r)
 {
-	struct hash h = hash_of(hints, addr);
-	unsigned long *place = hint_place(hints, h);
+	struct hint_key key = hint_key(hints, addr);
+	unsigned long *place = hint_place(hints, key);
 
 	if (!place)
-		place = &hints->entry[h.bucket * HINT_WAYS + h.way];
-	/* Ordering: (RC-HINT-SET) pairs with (RC-HINT-READ) in hint_find(): see there. */
-	smp_store_release(place, (unsigned long)r | h.tag);
+		place = &hints->entry[key.place];
+	/*
+	 * Ordering: (RC-HINT-SET) pairs with (RC-HINT-READ) in hint_find() and
+	 * (RC-HINT-READ-ON) in hint_further(): the region is seen as it was made.
+	 */
+	smp_store_release(place, (unsigned long)r ^ key.tag);
 }
 
 static struct hints *hints_make(unsigned int bits)
 {
 	size_t size = sizeof(struct hints) +
-		      (sizeof(unsigned long) * HINT_WAYS << bits);
+		      (sizeof(unsigned long) << bits);
 	struct hints *hints = sync_alloc_pages(size);
 
 	if (!hints)
@@ -110,15 +84,13 @@ static struct hints *hints_make(unsigned int bits)
 int hints_init(struct uhmm_rcache *c)
 {
 	c->hints = hints_make(HINT_FIRST_BITS);
-	c->no_hints = hints_make(1);
+	c->no_hints = hints_make(3);
 	return c->hints && c->no_hints ? 0 : -ENOMEM;
 }
 
 void hints_destroy(struct uhmm_rcache *c)
 {
-	struct hints *older;
-
-	struct hints *hints;
+	struct hints *hints, *older;
 
 	for (hints = c->hints; hints; hints = older) {
 		older = hints->older;
@@ -142,9 +114,9 @@ void hints_grow(struct uhmm_rcache *c)
 	struct hints *hints;
 	unsigned long i;
 
-	if (likely(c->hinted * HINT_ROOM <= (unsigned long)HINT_WAYS << bits))
+	if (likely(c->hinted * HINT_ROOM <= 1UL << bits))
 		return;
-	hints = hints_make(bits + 2);
+	hints = hints_make(bits + 1);
 	if (!hints)
 		return;
 	for (i = 0; i < c->pooled; i++) {
@@ -155,9 +127,9 @@ void hints_grow(struct uhmm_rcache *c)
 	}
 	hints->older = c->hints;
 	/*
-	 * Ordering: (RC-HINTS-SET) pairs with (RC-HINTS-READ) in
-	 * uhmm_rcache_get() and (RC-HINTS-READ-AGAIN) in hint_missing(): they
-	 * are filled.
+	 * Ordering: (RC-HINTS-SET) pairs with (RC-HINTS-READ) in find_live(),
+	 * (RC-HINTS-FURTHER) in get_slow() and (RC-HINTS-READ-AGAIN) in
+	 * hint_missing(): they are filled.
 	 */
 	smp_store_release(&c->hints, hints);
 }
@@ -169,10 +141,12 @@ void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r)
 
 void hint_drop(struct uhmm_rcache *c, struct region *r)
 {
-	struct hash h = hash_of(c->hints, r->start);
-	unsigned long *bucket = &c->hints->entry[h.bucket * HINT_WAYS];
+	struct hint_key key = hint_key(c->hints, r->start);
+	unsigned long *place;
 
-	for (unsigned int i = 0; i < HINT_WAYS; i++)
-		if ((struct region *)(bucket[i] & HINT_POINTER) == r)
-			WRITE_ONCE(bucket[i], HINT_HOLE);
+	for (unsigned int way = 0; way < HINT_WAYS; way++) {
+		place = &c->hints->entry[key.place ^ way];
+		if ((struct region *)(*place & HINT_POINTER) == r)
+			WRITE_ONCE(*place, 0);
+	}
 }

@@ -2,12 +2,7 @@
 /* Holds: which thread has which region, without a count that all write. */
 #include "internal.h"
 
-/* This thread's blocks, the one of a cache at its id's place. */
-#define BLOCK_CACHE 4
-static __thread struct {
-	unsigned long id;
-	struct hold_block *block;
-} block_cache[BLOCK_CACHE] __attribute__((tls_model("initial-exec")));
+__thread struct hold_block_cache hold_block_cache[BLOCK_CACHE];
 
 static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 {
@@ -62,17 +57,17 @@ block_find_slow(struct uhmm_rcache *c)
 	struct hold_block *b = block_take(c, sync_thread_number());
 
 	if (b) {
-		block_cache[c->id % BLOCK_CACHE].id = c->id;
-		block_cache[c->id % BLOCK_CACHE].block = b;
+		hold_block_cache[c->id % BLOCK_CACHE].id = c->id;
+		hold_block_cache[c->id % BLOCK_CACHE].block = b;
 	}
 	return b;
 }
 
 struct hold_block *block_find(struct uhmm_rcache *c)
 {
-	if (likely(block_cache[c->id % BLOCK_CACHE].id == c->id))
-		return block_cache[c->id % BLOCK_CACHE].block;
-	return block_find_slow(c);
+	const struct hold_block_cache *cached = block_cached(c);
+
+	return likely(cached->id == c->id) ? cached->block : block_find_slow(c);
 }
 
 /* The last one used is not free: from the first on. */

@@ -82,14 +82,25 @@ struct hold_block {
 	unsigned long hold[BLOCK_HOLDS] __cacheline_aligned;
 };
 
-#define HINT_WAYS 8
+/* This thread's blocks, the one of a cache at its id's place. */
+#define BLOCK_CACHE 4
+struct hold_block_cache {
+	unsigned long id;
+	struct hold_block *block;
+};
+extern __thread struct hold_block_cache hold_block_cache[BLOCK_CACHE]
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+#define HINT_PAGE_SHIFT 12
+#define HINT_WAYS 8UL
+#define HINT_POINTER ((1UL << 48) - 1)
 
 /**
  * struct hints - where the region of a page may be
- * @shift: 64 less the bits of a bucket's number
+ * @shift: 64 less the bits of a place's number
  * @size: bytes
  * @older: what it replaced; may be looked at still
- * @entry: 16 bits of the page's hash and a &struct region
+ * @entry: a &struct region, with 16 bits of the page's hash in front; 0: none
  */
 struct hints {
 	unsigned int shift;
@@ -194,7 +205,7 @@ static inline unsigned long region_bytes(const struct region *r)
 }
 
 /* The frequent side of the fence between holds and who looks at them. */
-static inline void hold_fence(void)
+static __always_inline void hold_fence(void)
 {
 	if (likely(READ_ONCE(sync_asymmetric))) {
 		barrier();
@@ -206,6 +217,57 @@ static inline void hold_fence(void)
 		 */
 		smp_mb();
 	}
+}
+
+/* Where a page's hints are, at @place ^ 0 to HINT_WAYS - 1, and what is in front. */
+struct hint_key {
+	unsigned long place;
+	unsigned long tag;
+};
+
+static __always_inline struct hint_key hint_key(const struct hints *hints,
+				       unsigned long addr)
+{
+	unsigned long h = (addr >> HINT_PAGE_SHIFT) * 0x9e3779b97f4a7c15UL;
+
+	return (struct hint_key){ h >> hints->shift, h << 48 | 1UL << 63 };
+}
+
+/* An entry less the tag, which is never 0: does it lead to a region? */
+static __always_inline bool hint_is(unsigned long entry)
+{
+	return !(entry >> 48);
+}
+
+/*
+ * The first two ways are read at once, so that which of them it is need not be
+ * guessed: a wrong guess would wait for memory before all that comes after.
+ */
+static __always_inline struct region *hint_find(const struct hints *hints,
+				       unsigned long addr)
+{
+	struct hint_key key = hint_key(hints, addr);
+	unsigned long first, second;
+
+	/*
+	 * Ordering: (RC-HINT-READ) pairs with (RC-HINT-SET) in hint_put(): the
+	 * region is seen as it was made.
+	 */
+	first = smp_load_acquire(&hints->entry[key.place]) ^ key.tag;
+	/*
+	 * Ordering: (RC-HINT-READ) pairs with (RC-HINT-SET) in hint_put(): the
+	 * same, for the second way.
+	 */
+	second = smp_load_acquire(&hints->entry[key.place ^ 1]) ^ key.tag;
+	first = __builtin_expect_with_probability(hint_is(first), 1, 0.5) ?
+		first : second;
+	return hint_is(first) ? (struct region *)first : NULL;
+}
+
+static __always_inline const struct hold_block_cache *
+block_cached(const struct uhmm_rcache *c)
+{
+	return &hold_block_cache[c->id % BLOCK_CACHE];
 }
 
 /* hold.c */
@@ -227,7 +289,7 @@ void holds_mark(struct uhmm_rcache *c);
 	for ((b) = smp_load_acquire(&(c)->blocks); (b); (b) = (b)->next)
 
 /* hints.c; the lock held but for the first two */
-struct region *hint_find(const struct hints *hints, unsigned long addr);
+struct region *hint_further(const struct hints *hints, unsigned long addr);
 /* May a hint for @addr be added without loss of another? */
 bool hint_room(struct hints *hints, unsigned long addr);
 int hints_init(struct uhmm_rcache *c);

@@ -13,15 +13,28 @@ static unsigned long next_id = 1;
 
 /* --------------------------------------------------------------------- gets */
 
+static __always_inline void fill(struct uhmm_registration *reg, struct uhmm_rcache *c,
+			struct region *r, unsigned long *hold,
+			unsigned int access)
+{
+	reg->key = r->key;
+	reg->access = access;
+	reg->cache = c;
+	reg->hold = hold;
+	reg->region = r;
+}
+
 /*
  * Hold @r if it is live and serves the request. Its fields are those of another
- * life until the hold is seen, but then they stand.
+ * life until the hold is seen, but then they stand. @ask: see must_ask().
  */
-static inline bool hold_live(struct uhmm_rcache *c, struct region *r,
-			     unsigned long start, unsigned long last,
-			     unsigned int access, unsigned long *hold)
+static __always_inline bool hold_live(struct uhmm_rcache *c, struct region *r,
+			     unsigned long first, unsigned long last,
+			     unsigned int access, unsigned long *hold, bool ask,
+			     struct uhmm_registration *ret_reg)
 {
-	unsigned int want = access | REGION_LIVE;
+	unsigned int state, want = access | REGION_LIVE;
+	unsigned long start, end;
 	bool pending = false;
 
 	/*
@@ -30,37 +43,44 @@ static inline bool hold_live(struct uhmm_rcache *c, struct region *r,
 	 */
 	smp_store_release(hold, (unsigned long)r | HOLD_TRIES);
 	hold_fence();
-	if (must_ask(c))
-		pending = uhmm_live_pending(c->mm, start, last - start + 1);
+	if (ask)
+		pending = uhmm_live_pending(c->mm, first, last - first + 1);
 	/*
 	 * Ordering: (RC-LIVE-SEEN) pairs with (RC-LIFE) in bring_to_life(): see there.
 	 */
-	if (likely((smp_load_acquire(&r->state) & want) == want &&
-		   READ_ONCE(r->start) <= start && READ_ONCE(r->last) >= last &&
-		   !pending)) {
+	state = smp_load_acquire(&r->state);
+	start = READ_ONCE(r->start);
+	end = READ_ONCE(r->last);
+	if (unlikely((state & want) != want || start > first || end < last ||
+		     pending)) {
 		/*
-		 * Ordering: (RC-HOLD-HELD) pairs with (RC-HOLD-SEEN) in
-		 * hold_settled(): as (RC-HOLD-TRY), for who sees this instead.
+		 * Ordering: (RC-HOLD-NOT) pairs with (RC-HOLD-SEEN) in
+		 * hold_settled(): as (RC-HOLD-HELD).
 		 */
-		smp_store_release(hold, (unsigned long)r);
-		return true;
+		smp_store_release(hold, 0);
+		return false;
 	}
 	/*
-	 * Ordering: (RC-HOLD-NOT) pairs with (RC-HOLD-SEEN) in hold_settled():
-	 * as (RC-HOLD-HELD).
+	 * Ordering: (RC-HOLD-HELD) pairs with (RC-HOLD-SEEN) in
+	 * hold_settled(): as (RC-HOLD-TRY), for who sees this instead.
 	 */
-	smp_store_release(hold, 0);
-	return false;
+	smp_store_release(hold, (unsigned long)r);
+	ret_reg->start = start;
+	ret_reg->length = end - start + 1;
+	fill(ret_reg, c, r, hold, state & UHMM_RCACHE_ACCESS);
+	return true;
 }
 
 /* Without a hint: the index, which is written meanwhile. */
 static struct region *search(struct uhmm_rcache *c, struct hold_block *b,
 			     unsigned long start, unsigned long last,
-			     unsigned int access, unsigned long *hold)
+			     unsigned int access, unsigned long *hold,
+			     struct uhmm_registration *ret_reg)
 {
 	struct uhmm_interval_node *out[INDEX_BATCH];
 	struct index_walk walk = {};
 	struct region *found = NULL;
+	bool ask = must_ask(c);
 	unsigned int i, n;
 
 	WRITE_ONCE(b->version, READ_ONCE(c->index.version));
@@ -69,7 +89,7 @@ static struct region *search(struct uhmm_rcache *c, struct hold_block *b,
 	for (;;) {
 		for (i = 0; !found && i < n; i++)
 			if (hold_live(c, region_of(out[i]), start, last, access,
-				      hold))
+				      hold, ask, ret_reg))
 				found = region_of(out[i]);
 		if (found || walk.done)
 			break;
@@ -101,18 +121,6 @@ static void hint_missing(struct uhmm_rcache *c, struct region *r,
 	spin_unlock(&c->index.lock);
 }
 
-static void fill(struct uhmm_rcache *c, const struct region *r,
-		 unsigned long *hold, struct uhmm_registration *ret_reg)
-{
-	ret_reg->key = r->key;
-	ret_reg->start = READ_ONCE(r->start);
-	ret_reg->length = READ_ONCE(r->last) - ret_reg->start + 1;
-	ret_reg->access = READ_ONCE(r->state) & UHMM_RCACHE_ACCESS;
-	ret_reg->cache = c;
-	ret_reg->hold = hold;
-	ret_reg->region = (void *)r;
-}
-
 static void count_hit(struct hold_block *b)
 {
 	WRITE_ONCE(b->hits, READ_ONCE(b->hits) + 1);
@@ -135,49 +143,85 @@ get_slow(struct uhmm_rcache *c, unsigned long start, unsigned long last,
 	/* What a change is on its way for may be good afterwards. */
 	while (must_ask(c) && uhmm_live_pending(c->mm, start, last - start + 1))
 		sync_yield();
-	r = search(c, b, start, last, access, hold);
+	/* Ordering: (RC-HINTS-FURTHER) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
+	r = hint_further(smp_load_acquire(&c->hints), start);
+	if (r && hold_live(c, r, start, last, access, hold, must_ask(c), ret_reg)) {
+		count_hit(b);
+		return 0;
+	}
+	r = search(c, b, start, last, access, hold, ret_reg);
 	if (r) {
 		hint_missing(c, r, start);
 		count_hit(b);
-	} else {
-		/* Nobody else is to take the hold meanwhile. */
-		err = rcache_miss(c, start, last, access, hold, &r);
-		if (err)
-			return err;
+		return 0;
 	}
-	fill(c, r, hold, ret_reg);
+	/* Nobody else is to take the hold meanwhile. */
+	err = rcache_miss(c, start, last, access, hold, &r);
+	if (err)
+		return err;
+	ret_reg->start = r->start;
+	ret_reg->length = region_bytes(r);
+	fill(ret_reg, c, r, hold, READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
 	return 0;
+}
+
+/* A hit: no call, so that nothing is saved and restored. */
+static __always_inline bool find_live(struct uhmm_rcache *c, unsigned long first,
+			     unsigned long last, unsigned int access, bool ask,
+			     struct uhmm_registration *ret_reg)
+{
+	const struct hold_block_cache *cached = block_cached(c);
+	struct hold_block *b;
+	unsigned long *hold;
+	struct region *r;
+
+	if (unlikely(cached->id != c->id))
+		return false;
+	b = cached->block;
+	/* Ordering: (RC-HINTS-READ) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
+	r = hint_find(smp_load_acquire(&c->hints), first);
+	if (unlikely(!r))
+		return false;
+	hold = &b->hold[b->cursor];
+	/*
+	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
+	 * sees our use of the hold sees what came before that.
+	 */
+	if (unlikely(smp_load_acquire(hold) ||
+		     !hold_live(c, r, first, last, access, hold, ask, ret_reg)))
+		return false;
+	if (!READ_ONCE(r->used))
+		WRITE_ONCE(r->used, 1);
+	count_hit(b);
+	return true;
+}
+
+/* In a live process the guarantee is looked at, and at G0 the kernel asked. */
+static __attribute__((noinline)) int
+get_live(struct uhmm_rcache *c, unsigned long first, unsigned long last,
+	 unsigned int access, struct uhmm_registration *ret_reg)
+{
+	if (find_live(c, first, last, access, must_ask(c), ret_reg))
+		return 0;
+	return get_slow(c, first, last, access, ret_reg);
 }
 
 int uhmm_rcache_get(struct uhmm_rcache *cache, unsigned long addr,
 		    size_t length, unsigned int access,
 		    struct uhmm_registration *ret_reg)
 {
-	unsigned long last = addr + length - 1, *hold;
-	struct hold_block *b;
-	struct region *r;
+	unsigned long last = addr + length - 1;
 
-	if (unlikely(!cache || !ret_reg || !length || last < addr || !access ||
+	if (unlikely(!cache) || unlikely(!ret_reg))
+		return -EINVAL;
+	if (unlikely(!length || last < addr || !access ||
 		     access & ~UHMM_RCACHE_ACCESS))
 		return -EINVAL;
-	b = block_find(cache);
-	if (unlikely(!b))
-		return -ENOMEM;
-	hold = &b->hold[b->cursor];
-	/* Ordering: (RC-HINTS-READ) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
-	r = hint_find(smp_load_acquire(&cache->hints), addr);
-	/*
-	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
-	 * sees our use of the hold sees what came before that.
-	 */
-	if (unlikely(smp_load_acquire(hold) || !r ||
-		     !hold_live(cache, r, addr, last, access, hold)))
-		return get_slow(cache, addr, last, access, ret_reg);
-	if (!READ_ONCE(r->used))
-		WRITE_ONCE(r->used, 1);
-	count_hit(b);
-	fill(cache, r, hold, ret_reg);
-	return 0;
+	if (unlikely(cache->probe))
+		return get_live(cache, addr, last, access, ret_reg);
+	if (find_live(cache, addr, last, access, false, ret_reg))
+		return 0;
+	return get_slow(cache, addr, last, access, ret_reg);
 }
 
 void uhmm_rcache_put(struct uhmm_registration *reg)
@@ -186,7 +230,7 @@ void uhmm_rcache_put(struct uhmm_registration *reg)
 
 	/*
 	 * Ordering: (RC-HOLD-END) pairs with (RC-HOLD-SEEN) in hold_settled() and
-	 * (RC-HOLD-REUSE) in uhmm_rcache_get() and (RC-HOLD-FREE) in hold_find() and
+	 * (RC-HOLD-REUSE) in find_live() and (RC-HOLD-FREE) in hold_find() and
 	 * (RC-HOLDS-LOOKED) in holds_have(): the device is done.
 	 */
 	smp_store_release(reg->hold, 0);
