@@ -143,9 +143,13 @@ get_slow(struct uhmm_rcache *c, unsigned long start, unsigned long last,
 	/* What a change is on its way for may be good afterwards. */
 	while (must_ask(c) && uhmm_live_pending(c->mm, start, last - start + 1))
 		sync_yield();
-	/* Ordering: (RC-HINTS-FURTHER) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
+	/*
+	 * Ordering: (RC-HINTS-FURTHER) pairs with (RC-HINTS-SET) in
+	 * hints_grow(): they are filled.
+	 */
 	r = hint_further(smp_load_acquire(&c->hints), start);
-	if (r && hold_live(c, r, start, last, access, hold, must_ask(c), ret_reg)) {
+	if (r && hold_live(c, r, start, last, access, hold, must_ask(c),
+			   ret_reg)) {
 		count_hit(b);
 		return 0;
 	}

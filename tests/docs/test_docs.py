@@ -83,7 +83,7 @@ def test_each_figure_names_a_benchmark_that_is_there():
     rows = [line for line in text_of('README.md').split('\n')
             if 'make bench' in line and line.startswith('|')]
     names = {re.search(r'`make bench BENCH=(\w+)`', row)[1] for row in rows}
-    have = set(re.findall(r"^  '(\w+)': \[", text_of('bench/meson.build'), re.M))
+    have = set(re.findall(r"'(\w+)': \[", text_of('bench/meson.build')))
     equal(names - have, set())
 
 
@@ -125,6 +125,17 @@ def test_table_has_the_rows_of_its_script():
     have = re.findall(r'^\| ([^|`]+) \|.*`make bench BENCH=(\w+)` \|$',
                       text_of('README.md'), re.M)
     equal(have, [(what, bench) for what, bench, _ in gen_figures.ROWS])
+
+
+def test_rules_of_the_registration_cache_have_tests():
+    rows = [line for line in text_of('docs/rcache.md').split('\n')
+            if re.match(r'\|.*\| `\w+`.* \|$', line)]
+    named = [name for row in rows
+             for name in re.findall(r'`(\w+)`', row.rsplit(' | ', 1)[1])]
+    have = re.findall(r'static void (\w+)\(void \*\*state\)', ''.join(
+        path.read_text() for path in ROOT.glob('tests/unit/test_rcache*.c')))
+    equal(set(named) - set(have), set())
+    equal(len(rows) > 15, True)
 
 
 # ---------------------------------------------------------- paths and names

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""The code of uhmm_mmu_notifier(7) works: test_man.py ARCHIVE. TAP out.
+"""The code of uhmm_mmu_notifier(7) and uhmm_rcache(7) works: test_man.py ARCHIVE.
 
-It is taken out of the page, compiled with man_program.c, and run; and with each
-of the mistakes below, which some check has to notice.
+That of the first is compiled with man_program.c, and run; and with each of the
+mistakes below, which some check has to notice. That of the second is a program.
+TAP out.
 """
 
 import pathlib
@@ -84,6 +85,37 @@ MISTAKES = {
         '\t\tuhmm_interval_unreserve(&view->sub);\n', '', 'reservation'),
 }
 
+RCACHE_PAGE = ROOT / 'man/uhmm_rcache.7'
+# What the program says 1 to.
+RCACHE_MISTAKES = {
+    'the change is not announced': (
+        '\tmmu_notifier_invalidate_range_start(&range);\n',
+        '\trange.slot = 0;\n'),
+    'another page is announced': (
+        '0, mm, 2 * PAGE,\n\t\t\t\t3 * PAGE);',
+        '0, mm, PAGE,\n\t\t\t\t2 * PAGE);'),
+    'the use does not end': ('\tuhmm_rcache_put(&reg);\n', ''),
+}
+
+
+def rcache_status(folder, code):
+    """What the program of uhmm_rcache(7) exits with."""
+    (folder / 'rcache.c').write_text(code)
+    exe = compiled(folder / 'rcache', folder / 'rcache.c',
+                   archive=sys.argv[1], werror=False)
+    return run(exe, timeout=30)[0]
+
+
+def say_rcache(tap, folder):
+    code = '\n'.join(text for mark, _, text in
+                     displays(RCACHE_PAGE.read_text()) if mark == 'code')
+    status = rcache_status(folder, code)
+    tap.say('the program of uhmm_rcache(7)', status and f'status {status}')
+    for mistake, (old, new) in RCACHE_MISTAKES.items():
+        status = rcache_status(folder, replaced(code, old, new))
+        tap.say(f'uhmm_rcache(7) notices: {mistake}',
+                None if status in (1, 2) else f'status {status}')
+
 
 def program(folder, code, werror=True):
     (folder / 'man_code.h').write_text(code)
@@ -109,7 +141,7 @@ def main():
         folder = pathlib.Path(name)
         exe = program(folder, code)
         checks = run(exe)[1].split()
-        tap = Tap(1 + len(checks) + len(MISTAKES))
+        tap = Tap(2 + len(checks) + len(MISTAKES) + len(RCACHE_MISTAKES))
         odd = [f'line {n}' for mark, n, _ in blocks
                if mark not in ('code', 'figure')]
         tap.say('each display is marked as code or figure', ', '.join(odd))
@@ -118,6 +150,7 @@ def main():
             tap.say(check, output or f'status {status}' if status else None)
         for mistake, what in MISTAKES.items():
             tap.say(f'noticed: {mistake}', noticed(folder, code, what))
+        say_rcache(tap, folder)
     return tap.status()
 
 
