@@ -2,12 +2,18 @@
 /*
  * The registration cache: entries of 4 KiB, 16 KiB apart, one of them at random,
  * a device that does nothing. What UCX's and libfabric's caches take was
- * measured once, on a machine of the same kind, with the same shape.
+ * measured once, on a machine of the same kind, with the same shape: neither
+ * installs the header of its cache.
+ *
+ * The limit of a hit: two loads, the second from where the first leads, of
+ * tables as large as the cache's, and nothing else.
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <uhmm/live.h>
 #include <uhmm/mm.h>
@@ -193,6 +199,36 @@ static struct quartiles events_nowhere(struct field *f)
 	return bench_quartiles(ns, SLICES);
 }
 
+/* As many places of a table for each line of another as the cache has hints. */
+static struct quartiles two_loads(unsigned long n)
+{
+	unsigned long places = 1, size, rng = 7, i, sum = 0;
+	unsigned long (*line)[16], **place;
+	double ns[SLICES];
+	int64_t begun;
+
+	while (places < 4 * n)
+		places *= 2;
+	size = n * sizeof(*line) + places * sizeof(*place);
+	line = aligned_alloc(1 << 21, (size | ((1 << 21) - 1)) + 1);
+	must(line != NULL, "memory");
+	madvise(line, size, MADV_HUGEPAGE);
+	place = (unsigned long **)(line + n);
+	for (i = 0; i < n; i++)
+		line[i][8] = i;
+	for (i = 0; i < places; i++)
+		place[i] = &line[draw(&rng, n)][8];
+	for (int k = 0; k < SLICES; k++) {
+		begun = bench_now();
+		for (i = 0; i < SLICE; i++)
+			sum += *place[draw(&rng, places)];
+		ns[k] = (double)(bench_now() - begun) / SLICE;
+	}
+	free(line);
+	must(sum != 1, "the sum");
+	return bench_quartiles(ns, SLICES);
+}
+
 /* ------------------------------------------------------------- another thread */
 
 struct other {
@@ -234,12 +270,13 @@ static struct quartiles hits_beside(struct field *f, bool events)
 
 /* -------------------------------------------------------------------- tables */
 
-static void put_figure(struct bench *b, const char *section, enum row row,
-		       const char *who, unsigned long n, struct quartiles q)
+static void put_figure(struct bench *b, const char *section, const char *test,
+		       const char *who, unsigned long n, struct quartiles q,
+		       const char *unit)
 {
 	struct figure figure = {
-		.section = section, .test = row_name[row], .who = who, .n = n,
-		.unit = "ns", .value = q,
+		.section = section, .test = test, .who = who, .n = n,
+		.unit = unit, .value = q,
 	};
 
 	if (q.median > 0)
@@ -264,76 +301,151 @@ static void judge(struct bench *b, const struct quartiles *q, unsigned int s)
 	}
 }
 
+static long resident(void)
+{
+	long size = 0, pages = 0;
+	FILE *statm = fopen("/proc/self/statm", "r");
+
+	must(statm && fscanf(statm, "%ld %ld", &size, &pages) == 2, "statm");
+	fclose(statm);
+	return pages * 4096;
+}
+
+/* All rows of one field, which is filled here. */
+static void measure_rows(struct bench *b, const char *section, struct field *f,
+			 struct quartiles *q)
+{
+	q[MISS] = each_once(f, get_put);
+	hits(f);
+	q[HIT] = hits(f);
+	q[HIT_TWO] = hits_beside(f, false);
+	q[HIT_EVENTS] = hits_beside(f, true);
+	q[EVENT_NONE] = events_nowhere(f);
+	q[EVENT_ONE] = each_once(f, hit_event);
+	for (int row = 0; row < ROWS; row++)
+		put_figure(b, section, row_name[row], "uhmm", f->n, q[row],
+			   "ns");
+}
+
 static void measure(struct bench *b, unsigned int s)
 {
 	static const char section[] = "Bare address space, lazy cache";
 	struct quartiles q[ROWS];
 	struct mm_struct *mm;
 	struct field f;
+	long before;
 
 	must(!uhmm_mm_create(&mm), "mm");
+	put_figure(b, section, row_name[HIT], "the limit", sizes[s],
+		   two_loads(sizes[s]), "ns");
 	field_init(&f, mm, sizes[s], BASE);
-	q[MISS] = each_once(&f, get_put);
-	hits(&f);
-	q[HIT] = hits(&f);
-	q[HIT_TWO] = hits_beside(&f, false);
-	q[HIT_EVENTS] = hits_beside(&f, true);
-	q[EVENT_NONE] = events_nowhere(&f);
-	q[EVENT_ONE] = each_once(&f, hit_event);
+	before = resident();
+	measure_rows(b, section, &f, q);
+	put_figure(b, section, "memory for an entry", "uhmm", f.n,
+		   bench_one((double)(resident() - before) / (double)f.n),
+		   "bytes");
 	for (int row = 0; row < ROWS; row++) {
-		put_figure(b, section, row, "uhmm", f.n, q[row]);
-		put_figure(b, section, row, "UCX", f.n,
-			   bench_one(ucx[row][s]));
-		put_figure(b, section, row, "libfabric", f.n,
-			   bench_one(libfabric[row][s]));
+		put_figure(b, section, row_name[row], "UCX", f.n,
+			   bench_one(ucx[row][s]), "ns");
+		put_figure(b, section, row_name[row], "libfabric", f.n,
+			   bench_one(libfabric[row][s]), "ns");
 	}
 	judge(b, q, s);
 	field_destroy(&f);
 	mmput(mm);
 }
 
-/* Of this process's memory, as far as its changes can be seen. */
-static void measure_live(struct bench *b, enum uhmm_guarantee guarantee)
+/* ------------------------------------------------------- of this process's memory */
+
+static void ask(struct field *f)
+{
+	must(!uhmm_live_pending(f->mm, f->base, SIZE), "pending");
+}
+
+static void system_call(struct field *f)
+{
+	(void)f;
+	syscall(SYS_getppid);
+}
+
+static struct quartiles repeated(struct field *f, void (*op)(struct field *f))
+{
+	double ns[SLICES];
+	int64_t begun;
+
+	for (int k = 0; k < SLICES; k++) {
+		begun = bench_now();
+		for (unsigned long j = 0; j < SLICE; j++)
+			op(f);
+		ns[k] = (double)(bench_now() - begun) / SLICE;
+	}
+	return bench_quartiles(ns, SLICES);
+}
+
+static void measure_live(struct bench *b, struct mm_struct *mm, unsigned long n)
+{
+	bool brackets = uhmm_live_guarantee(mm) >= UHMM_G1;
+	const char *section = brackets ? "Live address space, G1, lazy cache" :
+					 "Live address space, G0, lazy cache";
+	struct quartiles q[ROWS];
+	struct field f;
+	void *memory;
+
+	memory = mmap(NULL, n * STEP, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	must(memory != MAP_FAILED, "mmap");
+	field_init(&f, mm, n, (unsigned long)memory);
+	if (brackets) {
+		measure_rows(b, section, &f, q);
+	} else {
+		each_once(&f, get_put);
+		put_figure(b, section, row_name[HIT], "uhmm", n, hits(&f),
+			   "ns");
+		put_figure(b, section, "of it, the question to the kernel",
+			   "uhmm", n, repeated(&f, ask), "ns");
+		put_figure(b, section, "a system call that does nothing",
+			   "this machine", n, repeated(&f, system_call), "ns");
+	}
+	field_destroy(&f);
+	munmap(memory, n * STEP);
+}
+
+static struct mm_struct *live_mm(struct bench *b, enum uhmm_guarantee guarantee)
 {
 	struct uhmm_live_options options = {
 		.size = sizeof(options), .guarantee = guarantee,
 	};
-	struct uhmm_live_info info = { .size = sizeof(info) };
-	const unsigned long n = 256;
-	struct mm_struct *mm;
-	struct quartiles q;
-	struct field f;
-	void *memory;
+	struct mm_struct *mm = NULL;
 
 	if (uhmm_mm_create_live(&options, &mm) ||
-	    uhmm_live_get_info(mm, &info) || info.guarantee != guarantee) {
+	    uhmm_live_guarantee(mm) != guarantee) {
 		bench_missing(b, guarantee == UHMM_G0 ? "G0" : "G1",
 			      "not to be had here");
-		return;
+		if (mm)
+			mmput(mm);
+		return NULL;
 	}
-	memory = mmap(NULL, n * STEP, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	must(memory != MAP_FAILED, "mmap");
-	field_init(&f, mm, n, (unsigned long)memory);
-	each_once(&f, get_put);
-	q = hits(&f);
-	put_figure(b, guarantee == UHMM_G0 ? "Live address space, G0" :
-		   "Live address space, G1", HIT, "uhmm", n, q);
-	field_destroy(&f);
-	munmap(memory, n * STEP);
-	mmput(mm);
+	return mm;
 }
 
 int main(int argc, char **argv)
 {
+	static const enum uhmm_guarantee guarantees[] = { UHMM_G1, UHMM_G0 };
+	struct mm_struct *mm;
 	struct bench b;
 
 	bench_init(&b, "rcache", argc, argv);
 	bench_note(&b, "peers", "UCX master after 1.22 (LRU off), libfabric "
 		   "2.6.0-dev (null monitor), recorded, not run here");
+	for (int i = 0; i < 2 && !bench_over(&b); i++) {
+		mm = live_mm(&b, guarantees[i]);
+		if (!mm)
+			continue;
+		measure_live(&b, mm, 16);
+		measure_live(&b, mm, 1000);
+		mmput(mm);
+	}
 	for (unsigned int s = 0; s < 4 && !bench_over(&b); s++)
 		measure(&b, s);
-	measure_live(&b, UHMM_G0);
-	measure_live(&b, UHMM_G1);
 	return bench_finish(&b);
 }
