@@ -33,6 +33,7 @@ extern const struct command cmd_features;
 extern const struct command cmd_replay;
 extern const struct command cmd_run;
 extern const struct command cmd_version;
+extern const struct command cmd_watch;
 
 /*
  * Parses the options of a command that knows --json and --help only. Returns

@@ -8,39 +8,11 @@
 
 #include "explore.h"
 #include "explore/ladder.h"
+#include "html.h"
 
 #define COLUMN	280
 #define LINE	20
 #define TOP	50
-
-static void put(FILE *out, const char *text)
-{
-	for (; *text; text++)
-		switch (*text) {
-		case '<':
-			fputs("&lt;", out);
-			break;
-		case '>':
-			fputs("&gt;", out);
-			break;
-		case '&':
-			fputs("&amp;", out);
-			break;
-		case '"':
-			fputs("&quot;", out);
-			break;
-		default:
-			putc(*text, out);
-		}
-}
-
-static void put_text(FILE *out, int x, int y, const char *class,
-		     const char *text)
-{
-	fprintf(out, "<text x=\"%d\" y=\"%d\" class=\"%s\">", x, y, class);
-	put(out, text);
-	fputs("</text>\n", out);
-}
 
 static void draw_row(const struct ladder *ladder, const struct ladder_row *row,
 		     int y, FILE *out)
@@ -59,11 +31,11 @@ static void draw_row(const struct ladder *ladder, const struct ladder_row *row,
 	if (row->number) {
 		ladder_place(ladder, row, place, sizeof(place));
 		fputs("<g><title>", out);
-		put(out, place);
+		html_put(out, place);
 		fputs("</title>\n", out);
 		fprintf(out, "<circle cx=\"%d\" cy=\"%d\" r=\"3\"/>\n", x, y - 4);
 	}
-	put_text(out, x + 8, y, classes[row->kind], text);
+	html_text(out, x + 8, y, classes[row->kind], text);
 	if (row->number)
 		fputs("</g>\n", out);
 }
@@ -75,14 +47,13 @@ static void draw(const struct ladder *ladder, FILE *out)
 	char head[200];
 	unsigned int t, i;
 
-	fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" "
-		"height=\"%d\">\n", COLUMN * ladder->ncolumns, height);
+	html_svg(out, COLUMN * ladder->ncolumns, (unsigned int)height);
 	for (t = 0; t < trace->nthreads; t++) {
 		if (ladder->column[t] < 0)
 			continue;
 		snprintf(head, sizeof(head), "CPU%d %s", ladder->column[t],
 			 trace->threads[t].name ? trace->threads[t].name : "");
-		put_text(out, COLUMN * ladder->column[t] + 10, 20, "head", head);
+		html_text(out, COLUMN * ladder->column[t] + 10, 20, "head", head);
 		fprintf(out, "<line x1=\"%d\" y1=\"30\" x2=\"%d\" y2=\"%d\"/>\n",
 			COLUMN * ladder->column[t] + 10,
 			COLUMN * ladder->column[t] + 10, height);
@@ -118,18 +89,8 @@ int explored_html(const struct uhmm_scenario *scenario,
 	struct ladder ladder;
 	char title[600];
 
-	fputs("<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n"
-	      "<title>", out);
-	put(out, scenario->name);
-	fputs("</title>\n<style>\n"
-	      "body { font: 14px sans-serif; margin: 2em }\n"
-	      "text { font: 13px monospace } .head { font-weight: bold }\n"
-	      ".bad { fill: #b00 } .fold { fill: #777 } .call { fill: #036 }\n"
-	      "line { stroke: #bbb } table { border-collapse: collapse }\n"
-	      "td, th { border: 1px solid #bbb; padding: 2px 8px }\n"
-	      "</style>\n<h1>", out);
-	put(out, scenario->name);
-	fprintf(out, "</h1>\n<p>%s, declared %s, memory model %s, %s\n",
+	html_begin(out, scenario->name);
+	fprintf(out, "<p>%s, declared %s, memory model %s, %s\n",
 		explored_outcome(report),
 		scenario_result_name(scenario->result),
 		trace_model_name(report->model),
@@ -139,11 +100,10 @@ int explored_html(const struct uhmm_scenario *scenario,
 	if (report->trace && !ladder_make(&ladder, report->trace, 0)) {
 		ladder_title(&ladder, title, sizeof(title));
 		fputs("<h2>", out);
-		put(out, title);
+		html_put(out, title);
 		fputs("</h2>\n", out);
 		draw(&ladder, out);
 		ladder_free(&ladder);
 	}
-	fputs("</html>\n", out);
-	return ferror(out) ? -1 : 0;
+	return html_end(out);
 }

@@ -26,6 +26,7 @@ static const struct command *const commands[] = {
 	&cmd_replay,
 	&cmd_run,
 	&cmd_version,
+	&cmd_watch,
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

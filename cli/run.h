@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "../src/agent/board.h"
+#include "../src/agent/stream.h"
 
 /* What the command line asks for. */
 struct run_options {
@@ -23,6 +24,7 @@ struct run_options {
 /* A board, and where others open it. */
 struct run_board {
 	struct board *board;
+	struct stream *stream;		/* NULL: the device has none */
 	int fd;
 	char path[64];
 };

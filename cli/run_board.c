@@ -11,13 +11,15 @@
 /* Memory without a name: it is gone with the last who has it open. */
 int board_make(struct run_board *board, const struct run_options *options)
 {
+	size_t size = sizeof(struct board);
 	struct board *b;
 
+	if (options->device == BOARD_WATCH)
+		size += sizeof(struct stream);
 	board->fd = memfd_create("uhmm-board", MFD_CLOEXEC);
-	if (board->fd < 0 || ftruncate(board->fd, sizeof(*b)))
+	if (board->fd < 0 || ftruncate(board->fd, (off_t)size))
 		return errno;
-	b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED,
-		 board->fd, 0);
+	b = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, board->fd, 0);
 	if (b == MAP_FAILED)
 		return errno;
 	b->size = sizeof(*b);
@@ -26,6 +28,8 @@ int board_make(struct run_board *board, const struct run_options *options)
 	b->guarantee = options->guarantee;
 	b->magic = BOARD_MAGIC;
 	board->board = b;
+	if (options->device == BOARD_WATCH)
+		board->stream = (struct stream *)(b + 1);
 	/* Not by a number of the program's: it may close all of them. */
 	snprintf(board->path, sizeof(board->path), "/proc/%d/fd/%d",
 		 (int)getpid(), board->fd);

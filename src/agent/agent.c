@@ -24,10 +24,12 @@
 #include "../mm/live/patch.h"
 #include "board.h"
 #include "checker.h"
+#include "watcher.h"
 
 static struct board *board;
 static struct board_process *process;
 static struct mm_struct *mm;
+static struct stream *stream;
 
 static uint64_t now_ns(void)
 {
@@ -39,6 +41,18 @@ static uint64_t now_ns(void)
 
 /* -------------------------------------------------------------------- the board */
 
+/* Behind the board. NULL: the device has none, or it cannot be mapped. */
+static struct stream *open_stream(const struct board *b, int fd)
+{
+	void *p;
+
+	if (b->device != BOARD_WATCH)
+		return NULL;
+	p = mmap(NULL, sizeof(struct stream), PROT_READ | PROT_WRITE,
+		 MAP_SHARED, fd, sizeof(*b));
+	return p == MAP_FAILED ? NULL : p;
+}
+
 static struct board *open_board(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -48,14 +62,16 @@ static struct board *open_board(const char *path)
 		return NULL;
 	p = mmap(NULL, sizeof(struct board), PROT_READ | PROT_WRITE,
 		 MAP_SHARED, fd, 0);
+	if (p != MAP_FAILED &&
+	    (((struct board *)p)->magic != BOARD_MAGIC ||
+	     ((struct board *)p)->size != sizeof(struct board))) {
+		munmap(p, sizeof(struct board));
+		p = MAP_FAILED;
+	}
+	if (p != MAP_FAILED)
+		stream = open_stream(p, fd);
 	close(fd);
-	if (p == MAP_FAILED)
-		return NULL;
-	if (((struct board *)p)->magic == BOARD_MAGIC &&
-	    ((struct board *)p)->size == sizeof(struct board))
-		return p;
-	munmap(p, sizeof(struct board));
-	return NULL;
+	return p == MAP_FAILED ? NULL : p;
 }
 
 /* Where this process writes. NULL: all places are taken. */
@@ -162,14 +178,26 @@ static bool has_sanitizer(void)
 
 /* -------------------------------------------------------------- begin and end */
 
-static bool begin(bool forked)
+/* No device: what changes is written down by who changes it. */
+static bool begin_watch(bool forked)
 {
-	uint64_t began = now_ns();
+	if (!stream || live_patch_install()) {
+		snprintf(process->reason, sizeof(process->reason), "%s",
+			 stream ? live_patch.reason :
+				  "the stream cannot be mapped");
+		board_set_state(process, BOARD_REFUSED);
+		return false;
+	}
+	process->guarantee = UHMM_G1;
+	watcher_start(stream, (uint32_t)(process - board->processes), forked);
+	board_set_state(process, BOARD_RUNS);
+	return true;
+}
+
+static bool begin_checker(bool forked)
+{
 	int ret;
 
-	process = take_place(forked);
-	if (!process)
-		return false;
 	if (has_sanitizer()) {
 		refuse("a sanitizer's leak check stops the monitor",
 		       EOPNOTSUPP);
@@ -192,16 +220,30 @@ static bool begin(bool forked)
 	}
 	say_reasons();
 	board_set_state(process, BOARD_RUNS);
+	return true;
+}
+
+static bool begin(bool forked)
+{
+	uint64_t began = now_ns();
+	bool begun;
+
+	process = take_place(forked);
+	if (!process)
+		return false;
+	begun = board->device == BOARD_WATCH ? begin_watch(forked) :
+					       begin_checker(forked);
 	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
 			   __ATOMIC_RELAXED);
-	return true;
+	return begun;
 }
 
 /* All other threads are gone, and the memory is another process's. */
 static void in_child(void)
 {
 	mm = NULL;
-	checker_forget();
+	if (board->device != BOARD_WATCH)
+		checker_forget();
 	begin(true);
 }
 
@@ -223,8 +265,12 @@ static __attribute__((destructor)) void agent_end(void)
 
 	if (!process || process->state != BOARD_RUNS)
 		return;
-	checker_look(true);
-	say_reasons();
+	if (board->device == BOARD_WATCH) {
+		watcher_end();
+	} else {
+		checker_look(true);
+		say_reasons();
+	}
 	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
 			   __ATOMIC_RELAXED);
 	board_set_state(process, BOARD_ENDED);

@@ -95,8 +95,7 @@ static void at_mprotect(struct live_call *call, const unsigned long *args)
 	cover(call, args[0], args[1], MMU_NOTIFY_PROTECTION_VMA);
 }
 
-/* Advice under which pages go, or are exchanged for others. */
-static bool advice_clears(unsigned long advice)
+bool live_advice_clears(unsigned long advice)
 {
 	switch (advice) {
 	case MADV_DONTNEED:
@@ -119,7 +118,7 @@ static void at_madvise(struct live_call *call, const unsigned long *args)
 {
 	struct live_extent e;
 
-	if (!advice_clears(args[2]))
+	if (!live_advice_clears(args[2]))
 		return;
 	/* Punches the hole in the file: all that map it see it. */
 	if (args[2] == MADV_REMOVE && maps_find_same(args[0], &e))
@@ -137,7 +136,7 @@ static void at_process_madvise(struct live_call *call,
 	struct iovec local = { iov, sizeof(iov) }, remote;
 	size_t n = args[2] < MAX_IOV ? args[2] : MAX_IOV;
 
-	if (!advice_clears(args[3]))
+	if (!live_advice_clears(args[3]))
 		return;
 	local.iov_len = n * sizeof(*iov);
 	remote.iov_base = (void *)args[1];
@@ -268,11 +267,15 @@ void live_call_after(struct live_call *call, long nr, long ret)
 		live_bracket_end(&call->brackets[--call->n]);
 }
 
+const struct live_observer *live_observer;
+
 long live_patched_call(long nr, const unsigned long *args)
 {
 	struct live_call call;
 	long ret;
 
+	if (live_observer)
+		return live_observer->call(nr, args);
 	live_call_before(&call, nr, args);
 	ret = live_raw_syscall(nr, args);
 	live_call_after(&call, nr, ret);
@@ -285,6 +288,8 @@ static __thread struct live_call cloning
 
 void live_patched_fork(long nr, const unsigned long *args)
 {
+	if (live_observer)
+		live_observer->fork(nr, args);
 	live_call_before(&cloning, nr, args);
 }
 

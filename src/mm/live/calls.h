@@ -18,4 +18,7 @@ void live_call_before(struct live_call *call, long nr,
 		      const unsigned long *args);
 void live_call_after(struct live_call *call, long nr, long ret);
 
+/* Advice under which pages go, or are exchanged for others. */
+bool live_advice_clears(unsigned long advice);
+
 #endif

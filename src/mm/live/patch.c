@@ -170,7 +170,7 @@ static int write_all(void)
 static int install(void)
 {
 	struct live_code libc_code = { .name = "libc" };
-	struct live_code ld_code = { .name = "ld.so" };
+	struct live_code ld_code = { .name = "ld.so", .from = LIVE_FROM_LD };
 	void *libc;
 	int ret;
 

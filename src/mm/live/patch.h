@@ -26,12 +26,14 @@ struct live_site {
 /**
  * struct live_code - code that is looked through for system calls
  * @name: for reports
+ * @from: enum live_from
  * @start: first byte
  * @end: first byte behind it
  * @page: where bridges for it go; NULL: not made yet
  */
 struct live_code {
 	const char *name;
+	int from;
 	unsigned char *start;
 	unsigned char *end;
 	struct bridge_page *page;
@@ -75,6 +77,31 @@ int live_patch_refuse(const char *fmt, ...)
 long live_patched_call(long nr, const unsigned long *args);
 void live_patched_fork(long nr, const unsigned long *args);
 void live_patched_forked(void);
+
+/* Whose code made the system call. */
+enum live_from {
+	LIVE_FROM_LIBC,
+	LIVE_FROM_LD,		/* ld.so */
+	LIVE_FROM_SYSCALL,	/* syscall() of libc */
+};
+
+/**
+ * struct live_observer - who makes the calls instead, without brackets
+ * @call: make it: live_raw_syscall()
+ * @fork: a clone is about to be made
+ */
+struct live_observer {
+	long (*call)(long nr, const unsigned long *args);
+	void (*fork)(long nr, const unsigned long *args);
+};
+
+/* NULL: nobody. Set by a thread that is alone. */
+extern const struct live_observer *live_observer;
+
+/* patch_ARCHITECTURE.c: of @args that a patched place has called with. */
+enum live_from live_patch_from(const unsigned long *args);
+/* The stack as it was there; NULL: not known. */
+const unsigned long *live_patch_stack(const unsigned long *args);
 
 /* A system call that is not looked at, by no function that is patched. */
 long live_raw_syscall(long nr, const unsigned long *args);

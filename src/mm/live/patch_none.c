@@ -24,6 +24,16 @@ int live_patch_seal(struct live_code *code)
 	return live_patch_machine();
 }
 
+enum live_from live_patch_from(const unsigned long *args)
+{
+	return LIVE_FROM_LIBC;
+}
+
+const unsigned long *live_patch_stack(const unsigned long *args)
+{
+	return NULL;
+}
+
 long live_raw_syscall(long nr, const unsigned long *args)
 {
 	long ret = syscall(nr, args[0], args[1], args[2], args[3], args[4],

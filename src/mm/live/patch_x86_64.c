@@ -122,6 +122,18 @@ long live_raw_syscall(long nr, const unsigned long *args)
 	return ret;
 }
 
+/*
+ * Above the six arguments lie rbp and where the bridge goes on, and above
+ * these, behind the red zone, the stack of who made the call.
+ */
+#define ARGS_BRIDGE 7
+#define ARGS_STACK (ARGS_BRIDGE + 1 + 128 / sizeof(unsigned long))
+
+const unsigned long *live_patch_stack(const unsigned long *args)
+{
+	return args + ARGS_STACK;
+}
+
 int live_patch_machine(void)
 {
 	unsigned int a, b, c = 0, d;
@@ -141,7 +153,9 @@ struct bridge_page {
 	const void *enter, *enter_vector, *fork, *forked;
 	unsigned long numbers[8];
 	unsigned long used;
-	unsigned char code[PAGE - 5 * sizeof(void *) - 64];
+	unsigned long any_start, any_end;	/* of syscall() */
+	unsigned long from;			/* enum live_from */
+	unsigned char code[PAGE - 16 * sizeof(void *)];
 };
 
 _Static_assert(sizeof(struct bridge_page) == PAGE, "a page");
@@ -152,22 +166,36 @@ static const short bracketed[] = {
 	SYS_remap_file_pages, SYS_pkey_mprotect, 440 /* process_madvise */,
 };
 
+enum live_from live_patch_from(const unsigned long *args)
+{
+	unsigned long back = args[ARGS_BRIDGE];
+	const struct bridge_page *page = (const void *)(back & -PAGE);
+
+	return back > page->any_start && back <= page->any_end ?
+		       LIVE_FROM_SYSCALL : (enum live_from)page->from;
+}
+
+/* Where the kernel puts it is near as a rule, and else it is looked for. */
 static struct bridge_page *map_near(const unsigned char *start)
 {
 	unsigned long text = (unsigned long)start & -PAGE;
-	unsigned long at;
+	unsigned long at = 0;
+	int fixed = 0;
 	void *p;
 
-	for (at = text - PAGE; at > PAGE && text - at < REACH; at -= 16 * PAGE) {
+	for (;;) {
 		p = mmap((void *)at, PAGE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-			 0);
-		if (p == (void *)at)
+			 MAP_PRIVATE | MAP_ANONYMOUS | fixed, -1, 0);
+		if (p != MAP_FAILED &&
+		    (unsigned long)p - (text - REACH) < 2 * REACH)
 			return p;
 		if (p != MAP_FAILED)
 			munmap(p, PAGE);
+		at = fixed ? at - 16 * PAGE : text - PAGE;
+		if (at <= PAGE || text - at >= REACH)
+			return NULL;
+		fixed = MAP_FIXED_NOREPLACE;
 	}
-	return NULL;
 }
 
 static unsigned char *put(unsigned char *code, const void *bytes, size_t n)
@@ -287,6 +315,7 @@ static struct bridge_page *make_page(struct live_code *code)
 	page->enter_vector = live_patch_enter_vector;
 	page->fork = live_patch_fork;
 	page->forked = live_patch_forked;
+	page->from = code->from;
 	for (size_t i = 0; i < sizeof(bracketed) / sizeof(bracketed[0]); i++)
 		page->numbers[bracketed[i] / 64] |= 1UL << bracketed[i] % 64;
 	return page;
@@ -295,7 +324,7 @@ static struct bridge_page *make_page(struct live_code *code)
 static int patch_place(struct live_code *code, unsigned char *addr,
 		       enum kind kind)
 {
-	unsigned char *bridge = code->page->code + code->page->used;
+	unsigned char *bridge = code->page->code + code->page->used, *end;
 	struct live_site *site;
 	int distance;
 
@@ -310,9 +339,12 @@ static int patch_place(struct live_code *code, unsigned char *addr,
 	distance = (int)(bridge - (addr + 5));
 	site->is[0] = JMP;
 	memcpy(site->is + 1, &distance, sizeof(distance));
-	code->page->used = (unsigned long)(put_bridge(code->page, bridge, site,
-						    kind) -
-					   code->page->code);
+	end = put_bridge(code->page, bridge, site, kind);
+	if (kind == KIND_ANY) {
+		code->page->any_start = (unsigned long)bridge;
+		code->page->any_end = (unsigned long)end;
+	}
+	code->page->used = (unsigned long)(end - code->page->code);
 	return 0;
 }
 
