@@ -16,8 +16,16 @@
 static bool parse_device(const char *text, struct run_options *options)
 {
 	options->deaf = !strcmp(text, "checker,deaf");
-	options->device = BOARD_CHECKER;
-	return options->deaf || !strcmp(text, "checker");
+	options->device = strcmp(text, "dmirror") ? BOARD_CHECKER :
+						    BOARD_DMIRROR;
+	return options->deaf || options->device == BOARD_DMIRROR ||
+	       !strcmp(text, "checker");
+}
+
+static bool parse_level(const char *text, struct run_options *options)
+{
+	options->newest = !strcmp(text, "newest");
+	return options->newest || !strcmp(text, "6.1");
 }
 
 static bool parse_guarantee(const char *text, struct run_options *options)
@@ -45,6 +53,7 @@ static const struct option long_options[] = {
 	{ "json", no_argument, NULL, 'j' },
 	{ "device", required_argument, NULL, 'd' },
 	{ "guarantee", required_argument, NULL, 'g' },
+	{ "kernel-level", required_argument, NULL, 'k' },
 	{ "output", required_argument, NULL, 'o' },
 	{ "error-exitcode", required_argument, NULL, 'e' },
 	{ 0 },
@@ -81,6 +90,9 @@ static int parse(int argc, char **argv, struct run_options *options)
 			break;
 		case 'g':
 			ok = parse_guarantee(optarg, options);
+			break;
+		case 'k':
+			ok = parse_level(optarg, options);
 			break;
 		case 'o':
 			options->output = optarg;
@@ -149,8 +161,8 @@ static int run_run(int argc, char **argv)
 		fprintf(stderr, "uhmm run: %s\n", reason);
 		return EXIT_CANNOT_TELL;
 	}
-	if (!program_preload())
-		return fail("libuhmm-preload.so", ENOENT);
+	if (!program_preload(options.device))
+		return fail("the agent's library", ENOENT);
 	status = board_make(&board, &options);
 	if (status)
 		return fail("the board", status);
@@ -176,6 +188,9 @@ const struct command cmd_run = {
 		"  --device checker        what mirrors (the default)\n"
 		"  --device checker,deaf   the same, deaf to 1 of 100 invalidations:\n"
 		"                          must find stale entries\n"
+		"  --device dmirror        /dev/hmm_dmirror0 to 3, which Linux tests HMM with,\n"
+		"                          are there for the program to open\n"
+		"  --kernel-level LEVEL    these are as in Linux 6.1 (the default) or newest\n"
 		"  --guarantee G0|G1|G2    how changes are seen, see uhmm(1); default G1\n"
 		"  --error-exitcode=N      exit with N if anything stale was used\n"
 		"  --json                  one JSON object a line, each with \"schema\": 1\n"

@@ -183,7 +183,7 @@ static int watch_it(const struct watch_options *options, FILE *out)
 		fprintf(stderr, "uhmm watch: %s\n", reason);
 		return EXIT_CANNOT_TELL;
 	}
-	if (!program_preload())
+	if (!program_preload(BOARD_WATCH))
 		return fail("libuhmm-preload.so", ENOENT);
 	status = board_make(&board, &options->run);
 	if (status)

@@ -16,6 +16,7 @@ struct run_options {
 	bool deaf;
 	enum board_device device;
 	int guarantee;
+	bool newest;			/* --kernel-level */
 	int error_exitcode;		/* 0: not asked for */
 	const char *output;
 	char **program;
@@ -45,7 +46,7 @@ int board_make(struct run_board *board, const struct run_options *options);
  */
 bool program_check(const char *name, char *reason, size_t size);
 /* The agent's file; NULL: there is none. */
-const char *program_preload(void);
+const char *program_preload(enum board_device device);
 
 /* run_launch.c: run it until it ends. 0, or an errno of starting it. */
 int launch(const struct run_options *options, const struct run_board *board,

@@ -26,6 +26,7 @@ int board_make(struct run_board *board, const struct run_options *options)
 	b->device = options->device;
 	b->deaf = options->deaf ? DEAF_ONE_IN : 0;
 	b->guarantee = options->guarantee;
+	b->newest = options->newest;
 	b->magic = BOARD_MAGIC;
 	board->board = b;
 	if (options->device == BOARD_WATCH)

@@ -85,7 +85,8 @@ static int allow_sanitizers(void)
 /* In front of what is preloaded already. */
 static int set_environment(const struct run_board *board)
 {
-	const char *preload = program_preload(), *old = getenv("LD_PRELOAD");
+	const char *preload = program_preload(board->board->device);
+	const char *old = getenv("LD_PRELOAD");
 	char *all;
 	int ret;
 

@@ -127,8 +127,10 @@ bool program_check(const char *name, char *reason, size_t size)
 }
 
 /* Beside the tool where both were built, else where it was installed. */
-const char *program_preload(void)
+const char *program_preload(enum board_device device)
 {
+	const char *name = device == BOARD_DMIRROR ? "libuhmm-dmirror.so" :
+						     "libuhmm-preload.so";
 	static char path[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 32);
 	char *slash;
@@ -136,10 +138,10 @@ const char *program_preload(void)
 	if (n > 0) {
 		path[n] = '\0';
 		slash = strrchr(path, '/');
-		strcpy(slash ? slash + 1 : path, "libuhmm-preload.so");
+		strcpy(slash ? slash + 1 : path, name);
 		if (!access(path, R_OK))
 			return path;
 	}
-	snprintf(path, sizeof(path), "%s", UHMM_TOOL_PRELOAD);
+	snprintf(path, sizeof(path), "%s/%s", UHMM_TOOL_LIBDIR, name);
 	return access(path, R_OK) ? NULL : path;
 }

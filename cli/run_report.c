@@ -189,6 +189,55 @@ static void print_events(FILE *out, const struct board_counts *sum)
 	fprintf(out, ")\n");
 }
 
+static const char *const command_names[BOARD_COMMANDS] = {
+	"read", "write", "migrate to device", "migrate to system", "snapshot",
+	"exclusive", "check exclusive", "release", "flags", "read unlocked",
+};
+
+static void print_dmirror(FILE *out, const struct board_counts *sum)
+{
+	const char *comma = "";
+
+	fprintf(out, "dmirror        opened %" PRIu64 " times; ", sum->opens);
+	for (int i = 0; i < BOARD_COMMANDS; i++) {
+		if (!sum->commands[i])
+			continue;
+		fprintf(out, "%s%s %" PRIu64, comma, command_names[i],
+			sum->commands[i]);
+		comma = ", ";
+	}
+	fprintf(out, "%s\n", *comma ? "" : "no commands");
+	fprintf(out, "commands       failed %" PRIu64 ", faults %" PRIu64 "\n",
+		sum->failed, sum->faults);
+	print_events(out, sum);
+}
+
+static void print_checker(FILE *out, const struct board *board,
+			  const struct board_counts *sum,
+			  const struct run_result *result)
+{
+	fprintf(out, "areas          %" PRIu64 ", %.1f %% of resident memory mirrored\n",
+		sum->areas, percent(sum->mirrored, sum->resident));
+	print_events(out, sum);
+	fprintf(out, "device         faults %" PRIu64 ", reads %" PRIu64
+		", looks %" PRIu64 "\n", sum->faults, sum->reads, sum->passes);
+	fprintf(out, "collisions     retries %" PRIu64 ", waits %" PRIu64
+		", longest %.1f us\n", sum->retries, sum->waits,
+		(double)sum->wait_longest_ns / 1000);
+	fprintf(out, "stale          %" PRIu64 " (no event told of %" PRIu64 ")\n",
+		sum->stale, sum->missed);
+	fprintf(out, "moved          %" PRIu64 " (copied on a write %" PRIu64
+		"): seen by no process, see uhmm-run(1)\n", sum->moved, sum->copied);
+	if (sum->dropped)
+		fprintf(out, "deaf           %" PRIu64
+			" invalidations dropped on purpose\n", sum->dropped);
+	fprintf(out, "overhead       %.1f %% of %.0f ms: set-up, callbacks and last looks in the\n"
+		"               program's threads, by the clock; device %.0f ms beside it\n",
+		percent(sum->own_ns, result->wall_ns),
+		(double)result->wall_ns / 1e6, (double)sum->device_ns / 1e6);
+	print_ladder(out, board);
+}
+
 int report_text(FILE *out, const struct run_options *options,
 		const struct board *board, const struct run_result *result)
 {
@@ -201,26 +250,10 @@ int report_text(FILE *out, const struct run_options *options,
 	fprintf(out, "uhmm run: %s: %u of %u processes mirrored, guarantee %s\n",
 		options->program[0], n, board->used, guarantee_name(least));
 	print_reasons(out, board);
-	fprintf(out, "areas          %" PRIu64 ", %.1f %% of resident memory mirrored\n",
-		sum.areas, percent(sum.mirrored, sum.resident));
-	print_events(out, &sum);
-	fprintf(out, "device         faults %" PRIu64 ", reads %" PRIu64
-		", looks %" PRIu64 "\n", sum.faults, sum.reads, sum.passes);
-	fprintf(out, "collisions     retries %" PRIu64 ", waits %" PRIu64
-		", longest %.1f us\n", sum.retries, sum.waits,
-		(double)sum.wait_longest_ns / 1000);
-	fprintf(out, "stale          %" PRIu64 " (no event told of %" PRIu64 ")\n",
-		sum.stale, sum.missed);
-	fprintf(out, "moved          %" PRIu64 " (copied on a write %" PRIu64
-		"): seen by no process, see uhmm(1)\n", sum.moved, sum.copied);
-	if (sum.dropped)
-		fprintf(out, "deaf           %" PRIu64
-			" invalidations dropped on purpose\n", sum.dropped);
-	fprintf(out, "overhead       %.1f %% of %.0f ms: set-up, callbacks and last looks in the\n"
-		"               program's threads, by the clock; device %.0f ms beside it\n",
-		percent(sum.own_ns, result->wall_ns),
-		(double)result->wall_ns / 1e6, (double)sum.device_ns / 1e6);
-	print_ladder(out, board);
+	if (options->device == BOARD_DMIRROR)
+		print_dmirror(out, &sum);
+	else
+		print_checker(out, board, &sum, result);
 	return ferror(out) ? EXIT_INTERNAL : EXIT_HOLDS;
 }
 
@@ -228,15 +261,20 @@ int report_text(FILE *out, const struct run_options *options,
 
 static json_t *counts_json(const struct board_counts *c)
 {
-	json_t *events = json_object();
+	json_t *events = json_object(), *commands = json_object();
 
+	for (int i = 0; i < BOARD_COMMANDS; i++)
+		if (c->commands[i])
+			json_object_set_new(commands, command_names[i],
+				json_integer((json_int_t)c->commands[i]));
 	for (int i = 0; i < BOARD_EVENTS; i++)
 		json_object_set_new(events, event_names[i],
 				    json_integer((json_int_t)c->events[i]));
 #define N(field) #field, (json_int_t)c->field
-	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
 			 "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-			 "invalidations", events, N(areas), N(passes),
+			 "invalidations", events, "commands", commands,
+			 N(opens), N(failed), N(areas), N(passes),
 			 N(faults), N(reads), N(retries), N(waits),
 			 N(wait_longest_ns), N(stale), N(missed), N(moved),
 			 N(copied), N(dropped), N(mirrored), N(resident),

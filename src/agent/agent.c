@@ -24,6 +24,8 @@
 #include "../mm/live/patch.h"
 #include "board.h"
 #include "checker.h"
+#include "dmirror.h"
+#include "events.h"
 #include "watcher.h"
 
 static struct board *board;
@@ -137,17 +139,17 @@ static void refuse(const char *what, int error)
 	board_set_state(process, BOARD_REFUSED);
 }
 
-static bool make_mm(void)
+static bool make_mm(unsigned int flags)
 {
 	struct uhmm_live_options options = {
 		.size = sizeof(options),
-		.flags = UHMM_LIVE_USE_FRAMES,
+		.flags = flags,
 		.guarantee = (enum uhmm_guarantee)board->guarantee,
 	};
 	int ret = uhmm_mm_create_live(&options, &mm);
 
 	if (ret == -EPERM) {
-		options.flags = 0;
+		options.flags &= ~UHMM_LIVE_USE_FRAMES;
 		ret = uhmm_mm_create_live(&options, &mm);
 	}
 	if (ret)
@@ -194,17 +196,26 @@ static bool begin_watch(bool forked)
 	return true;
 }
 
+/* The files that it may open mirror its memory. */
+static bool begin_dmirror(void)
+{
+	int ret;
+
+	if (!make_mm(UHMM_LIVE_UNWATCHED_TOO))
+		return false;
+	ret = events_start(mm, process);
+	if (!ret)
+		ret = dmirror_start(mm, process, board->newest);
+	if (ret)
+		refuse("the devices", -ret);
+	return !ret;
+}
+
 static bool begin_checker(bool forked)
 {
 	int ret;
 
-	if (has_sanitizer()) {
-		refuse("a sanitizer's leak check stops the monitor",
-		       EOPNOTSUPP);
-		return false;
-	}
-	patch();
-	if (!make_mm())
+	if (!make_mm(UHMM_LIVE_USE_FRAMES))
 		return false;
 	ret = checker_start(mm, process, board->deaf);
 	if (ret) {
@@ -214,10 +225,25 @@ static bool begin_checker(bool forked)
 	if (!forked)
 		checker_look(true);
 	ret = checker_run();
-	if (ret) {
+	if (ret)
 		refuse("the device's thread", ret);
+	return !ret;
+}
+
+static bool begin_mirror(bool forked)
+{
+	bool begun;
+
+	if (has_sanitizer()) {
+		refuse("a sanitizer's leak check stops the monitor",
+		       EOPNOTSUPP);
 		return false;
 	}
+	patch();
+	begun = board->device == BOARD_DMIRROR ? begin_dmirror() :
+						 begin_checker(forked);
+	if (!begun)
+		return false;
 	say_reasons();
 	board_set_state(process, BOARD_RUNS);
 	return true;
@@ -232,7 +258,7 @@ static bool begin(bool forked)
 	if (!process)
 		return false;
 	begun = board->device == BOARD_WATCH ? begin_watch(forked) :
-					       begin_checker(forked);
+					       begin_mirror(forked);
 	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
 			   __ATOMIC_RELAXED);
 	return begun;
@@ -242,8 +268,8 @@ static bool begin(bool forked)
 static void in_child(void)
 {
 	mm = NULL;
-	if (board->device != BOARD_WATCH)
-		checker_forget();
+	checker_forget();
+	dmirror_forget();
 	begin(true);
 }
 
@@ -265,12 +291,12 @@ static __attribute__((destructor)) void agent_end(void)
 
 	if (!process || process->state != BOARD_RUNS)
 		return;
-	if (board->device == BOARD_WATCH) {
+	if (board->device == BOARD_WATCH)
 		watcher_end();
-	} else {
-		checker_look(true);
+	else
 		say_reasons();
-	}
+	if (board->device == BOARD_CHECKER)
+		checker_look(true);
 	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
 			   __ATOMIC_RELAXED);
 	board_set_state(process, BOARD_ENDED);

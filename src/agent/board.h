@@ -17,10 +17,12 @@
 #define BOARD_PROCESSES 4096
 #define BOARD_EVENTS 8			/* enum mmu_notifier_event, less RELEASE */
 #define BOARD_LADDER 40
+#define BOARD_COMMANDS 10		/* of dmirror, by number */
 
 enum board_device {
 	BOARD_CHECKER,
 	BOARD_WATCH,		/* none: events alone */
+	BOARD_DMIRROR,		/* files that the program opens */
 };
 
 enum board_state {
@@ -94,6 +96,9 @@ struct board_ladder {
  * @dropped: invalidations that the device was deaf to, on purpose
  * @mirrored: pages in the table, summed over the looks
  * @resident: pages in memory, summed over the looks
+ * @opens: of dmirror's files
+ * @commands: of dmirror, by number
+ * @failed: of these
  * @own_ns: spent in the program's own threads
  * @device_ns: CPU time of the device's thread
  */
@@ -113,6 +118,9 @@ struct board_counts {
 	uint64_t dropped;
 	uint64_t mirrored;
 	uint64_t resident;
+	uint64_t opens;
+	uint64_t commands[BOARD_COMMANDS];
+	uint64_t failed;
 	uint64_t own_ns;
 	uint64_t device_ns;
 };
@@ -154,6 +162,7 @@ struct board_process {
  * @device: enum board_device
  * @deaf: drop one in so many invalidations; 0: none
  * @guarantee: asked for, enum uhmm_guarantee
+ * @newest: dmirror is as the newest Linux has it, not as 6.1
  * @used: how many of @processes were taken, counted; it may pass their number
  * @processes: of all, in the order in which they began
  */
@@ -163,6 +172,7 @@ struct board {
 	uint32_t device;
 	uint32_t deaf;
 	int32_t guarantee;
+	uint32_t newest;
 	uint32_t used;
 	struct board_process processes[BOARD_PROCESSES]
 		__attribute__((aligned(4096)));

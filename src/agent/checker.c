@@ -33,6 +33,7 @@
 
 #include <uhmm/mmu_notifier.h>
 
+#include "events.h"
 #include "present.h"
 #include "table.h"
 
@@ -80,7 +81,6 @@ static struct checker {
 	unsigned long looks;
 	unsigned long areas;
 	unsigned int nwindows;
-	struct mmu_interval_notifier observer;
 	struct window windows[WINDOWS];
 	struct uhmm_pte ptes[LEAF_PAGES];
 	unsigned char found[LEAF_PAGES];
@@ -203,20 +203,6 @@ static bool invalidate(struct mmu_interval_notifier *sub,
 
 static const struct mmu_interval_notifier_ops window_ops = {
 	.invalidate = invalidate,
-};
-
-static bool observe(struct mmu_interval_notifier *sub,
-		    const struct mmu_notifier_range *range,
-		    unsigned long cur_seq)
-{
-	mmu_interval_set_seq(sub, cur_seq);
-	if (range->event < BOARD_EVENTS)
-		count(&checker.counts->events[range->event], 1);
-	return true;
-}
-
-static const struct mmu_interval_notifier_ops observer_ops = {
-	.invalidate = observe,
 };
 
 /* The window that holds @addr; NULL: no more can be made. */
@@ -499,8 +485,7 @@ int checker_start(struct mm_struct *mm, struct board_process *process,
 	checker.deaf = deaf;
 	checker.mm = mm;
 	present_open();
-	return mmu_interval_notifier_insert(&checker.observer, mm, 0, 1UL << 47,
-					    &observer_ops);
+	return events_start(mm, process);
 }
 
 void checker_forget(void)
@@ -510,6 +495,5 @@ void checker_forget(void)
 	checker.mm = NULL;
 	checker.nwindows = 0;
 	checker.ladder_end = 0;
-	memset(&checker.observer, 0, sizeof(checker.observer));
 	memset(checker.windows, 0, sizeof(checker.windows));
 }

@@ -107,6 +107,7 @@ static const struct uhmm_mm_ops live_mm_ops = {
 	.walk = live_walk,
 	.fault = live_fault,
 	.pending = live_pending,
+	.page_access = live_access,
 };
 
 struct live *live_of(struct mm_struct *mm)

@@ -202,6 +202,9 @@ int live_find_vma(struct mm_struct *mm, unsigned long addr,
 int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
 	      struct uhmm_pte *ptes);
 int live_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags);
+/* Of a frame that is the number of a page: as who may not be caught by a fault. */
+int live_access(struct mm_struct *mm, unsigned long pfn, size_t offset,
+		void *buf, size_t len, bool write);
 /* What the kernel's walk can tell. */
 void live_pages_init(struct live *live);
 

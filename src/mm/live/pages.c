@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "uapi.h"
@@ -301,6 +302,20 @@ int live_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags)
 	if (!madvise((void *)addr, LIVE_PAGE, how))
 		return 0;
 	return fault_error(live, addr, errno);
+}
+
+int live_access(struct mm_struct *mm, unsigned long pfn, size_t offset,
+		void *buf, size_t len, bool write)
+{
+	struct iovec there = { (char *)(pfn << LIVE_PAGE_SHIFT) + offset, len };
+	struct iovec here = { buf, len };
+	ssize_t n;
+
+	if (live_of(mm)->flags & UHMM_LIVE_USE_FRAMES)
+		return -EOPNOTSUPP;
+	n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
+		    process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+	return n == (ssize_t)len ? 0 : -EFAULT;
 }
 
 /* ------------------------------------------------------------- what is known */
