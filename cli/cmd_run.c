@@ -55,6 +55,8 @@ static const struct option long_options[] = {
 	{ "guarantee", required_argument, NULL, 'g' },
 	{ "kernel-level", required_argument, NULL, 'k' },
 	{ "output", required_argument, NULL, 'o' },
+	{ "html", required_argument, NULL, 'H' },
+	{ "pftrace", required_argument, NULL, 'P' },
 	{ "error-exitcode", required_argument, NULL, 'e' },
 	{ 0 },
 };
@@ -68,46 +70,53 @@ static const char *option_name(int c)
 	return option->name;
 }
 
+/* False: the option does not take that. */
+static bool parse_one(int c, struct run_options *options)
+{
+	switch (c) {
+	case 'j':
+		options->json = true;
+		break;
+	case 'd':
+		return parse_device(optarg, options);
+	case 'g':
+		return parse_guarantee(optarg, options);
+	case 'k':
+		return parse_level(optarg, options);
+	case 'e':
+		return parse_exitcode(optarg, options);
+	case 'o':
+		options->output = optarg;
+		break;
+	case 'H':
+		options->html = optarg;
+		break;
+	case 'P':
+		options->pftrace = optarg;
+		break;
+	}
+	return true;
+}
+
 /* -1 to go on, else the exit status. */
 static int parse(int argc, char **argv, struct run_options *options)
 {
 	int c;
-	bool ok;
 
 	opterr = 0;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "+:hj", long_options, NULL)) != -1) {
-		ok = true;
-		switch (c) {
-		case 'h':
+		if (c == 'h') {
 			print_usage(&cmd_run);
 			return EXIT_HOLDS;
-		case 'j':
-			options->json = true;
-			break;
-		case 'd':
-			ok = parse_device(optarg, options);
-			break;
-		case 'g':
-			ok = parse_guarantee(optarg, options);
-			break;
-		case 'k':
-			ok = parse_level(optarg, options);
-			break;
-		case 'o':
-			options->output = optarg;
-			break;
-		case 'e':
-			ok = parse_exitcode(optarg, options);
-			break;
-		case ':':
+		}
+		if (c == ':')
 			return usage_error("run", "option '%s' needs a value",
 					   argv[optind - 1]);
-		default:
+		if (c == '?')
 			return usage_error("run", "unknown option '%s'",
 					   argv[optind - 1]);
-		}
-		if (!ok)
+		if (!parse_one(c, options))
 			return usage_error("run", "option '%s' does not take '%s'",
 					   option_name(c), optarg);
 	}
@@ -121,6 +130,29 @@ static int fail(const char *what, int error)
 {
 	fprintf(stderr, "uhmm run: %s: %s\n", what, strerror(error));
 	return EXIT_INTERNAL;
+}
+
+/* 0, or the exit status. */
+static int write_pages(const struct run_options *options,
+		       const struct board *board,
+		       const struct run_result *result)
+{
+	const char *names[] = { options->html, options->pftrace };
+	FILE *out;
+	int ret;
+
+	for (int i = 0; i < 2; i++) {
+		if (!names[i])
+			continue;
+		out = fopen(names[i], "we");
+		if (!out)
+			return fail(names[i], errno);
+		ret = i ? run_pftrace(out, board) :
+			  run_html(out, options, board, result);
+		if (fclose(out) || ret)
+			return fail(names[i], errno);
+	}
+	return EXIT_HOLDS;
 }
 
 /* The findings' status wins over the program's where that is asked for. */
@@ -139,6 +171,8 @@ static int finish(const struct run_options *options,
 	if (out != stderr ? fclose(out) : fflush(out))
 		return fail(options->output ? options->output : "stderr",
 			    errno);
+	if (!status)
+		status = write_pages(options, board->board, result);
 	if (status)
 		return status;
 	report_sum(board->board, &sum);
@@ -194,6 +228,8 @@ const struct command cmd_run = {
 		"  --guarantee G0|G1|G2    how changes are seen, see uhmm(1); default G1\n"
 		"  --error-exitcode=N      exit with N if anything stale was used\n"
 		"  --json                  one JSON object a line, each with \"schema\": 1\n"
+		"  --html FILE             a page: summary, processes over time, the ladder\n"
+		"  --pftrace FILE          the same over time, for ui.perfetto.dev\n"
 		"  --output FILE           the summary goes there\n",
 	.run = run_run,
 };

@@ -19,6 +19,8 @@ struct run_options {
 	bool newest;			/* --kernel-level */
 	int error_exitcode;		/* 0: not asked for */
 	const char *output;
+	const char *html;
+	const char *pftrace;
 	char **program;
 };
 
@@ -55,10 +57,22 @@ int launch(const struct run_options *options, const struct run_board *board,
 int pass_status(int status);
 
 /* run_report.c */
+/* How many places of @board were taken. */
+unsigned int report_places(const struct board *board);
+/* The most contended fault, and whose it was; NULL: there was none. */
+const struct board_ladder *report_ladder(const struct board *board,
+					 const struct board_process **ret_by);
+/* A step of it, in words. */
+void report_step(const struct board_record *record, char *buf, size_t size);
 void report_sum(const struct board *board, struct board_counts *ret_sum);
 int report_text(FILE *out, const struct run_options *options,
 		const struct board *board, const struct run_result *result);
 int report_json(FILE *out, const struct run_options *options,
 		const struct board *board, const struct run_result *result);
+
+/* run_html.c, run_pftrace.c: 0, or -1 with errno */
+int run_html(FILE *out, const struct run_options *options,
+	     const struct board *board, const struct run_result *result);
+int run_pftrace(FILE *out, const struct board *board);
 
 #endif

@@ -26,7 +26,7 @@ static const char *const event_names[BOARD_EVENTS] = {
 	[MMU_NOTIFY_EXCLUSIVE] = "exclusive",
 };
 
-static unsigned int places(const struct board *board)
+unsigned int report_places(const struct board *board)
 {
 	return board->used < BOARD_PROCESSES ? board->used : BOARD_PROCESSES;
 }
@@ -53,7 +53,7 @@ void report_sum(const struct board *board, struct board_counts *ret_sum)
 	const uint64_t *one;
 
 	memset(ret_sum, 0, sizeof(*ret_sum));
-	for (unsigned int i = 0; i < places(board); i++) {
+	for (unsigned int i = 0; i < report_places(board); i++) {
 		one = (const uint64_t *)&board->processes[i].counts;
 		for (size_t k = 0; k < sizeof(*ret_sum) / sizeof(*sum); k++)
 			if (!is_longest(&sum[k], ret_sum))
@@ -71,7 +71,7 @@ static unsigned int count_mirrored(const struct board *board, int *ret_least)
 	unsigned int n = 0;
 
 	*ret_least = UHMM_G2;
-	for (p = board->processes; p < board->processes + places(board); p++) {
+	for (p = board->processes; p < board->processes + report_places(board); p++) {
 		state = board_state(p);
 		if (state != BOARD_RUNS && state != BOARD_ENDED)
 			continue;
@@ -89,13 +89,13 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static const struct board_ladder *most_contended(const struct board *board,
-						 const struct board_process **by)
+const struct board_ladder *report_ladder(const struct board *board,
+					 const struct board_process **by)
 {
 	const struct board_ladder *best = NULL;
 	const struct board_process *p;
 
-	for (p = board->processes; p < board->processes + places(board); p++) {
+	for (p = board->processes; p < board->processes + report_places(board); p++) {
 		if (!p->ladder.n ||
 		    (best && p->ladder.retries <= best->retries))
 			continue;
@@ -107,33 +107,45 @@ static const struct board_ladder *most_contended(const struct board *board,
 
 /* -------------------------------------------------------------------- ladder */
 
-static void ladder_line(FILE *out, const struct board_record *r)
+void report_step(const struct board_record *r, char *buf, size_t size)
 {
-	char text[64];
-
-	fprintf(out, "  %8.1f  ", (double)r->at_ns / 1000);
 	switch (r->step) {
 	case BOARD_READ_BEGIN:
-		fprintf(out, "read_begin = %" PRIx64 "\n", r->seq);
-		return;
+		snprintf(buf, size, "read_begin = %" PRIx64, r->seq);
+		break;
 	case BOARD_RETRY:
-		fprintf(out, "read_retry: yes, again\n");
-		return;
+		snprintf(buf, size, "read_retry: yes, again");
+		break;
 	case BOARD_INSTALL:
-		fprintf(out, "read_retry: no; install\n");
+		snprintf(buf, size, "read_retry: no; install");
+		break;
+	default:
+		snprintf(buf, size, "%s [%" PRIx64 ", +%" PRIu64
+			 " KiB): set_seq(%" PRIx64 "), zap",
+			 r->event < BOARD_EVENTS ? event_names[r->event] : "?",
+			 r->start, (r->end - r->start) / 1024, r->seq);
+	}
+}
+
+static void ladder_line(FILE *out, const struct board_record *r)
+{
+	char text[100], *rest;
+
+	report_step(r, text, sizeof(text));
+	fprintf(out, "  %8.1f  ", (double)r->at_ns / 1000);
+	rest = strstr(text, ": set_seq");
+	if (r->step != BOARD_INVALIDATE || !rest) {
+		fprintf(out, "%s\n", text);
 		return;
 	}
-	snprintf(text, sizeof(text), "%s [%" PRIx64 ", +%" PRIu64 " KiB)",
-		 r->event < BOARD_EVENTS ? event_names[r->event] : "?",
-		 r->start, (r->end - r->start) / 1024);
-	fprintf(out, "%26s%s\n", "", text);
-	fprintf(out, "%38sset_seq(%" PRIx64 "), zap\n", "", r->seq);
+	*rest = '\0';
+	fprintf(out, "%26s%s\n%38s%s\n", "", text, "", rest + 2);
 }
 
 static void print_ladder(FILE *out, const struct board *board)
 {
 	const struct board_process *by = NULL;
-	const struct board_ladder *ladder = most_contended(board, &by);
+	const struct board_ladder *ladder = report_ladder(board, &by);
 
 	if (!ladder)
 		return;
@@ -156,7 +168,7 @@ static void print_reasons(FILE *out, const struct board *board)
 {
 	const struct board_process *p, *q;
 
-	for (p = board->processes; p < board->processes + places(board); p++) {
+	for (p = board->processes; p < board->processes + report_places(board); p++) {
 		if (!p->reason[0])
 			continue;
 		/* Each once. */
@@ -345,7 +357,7 @@ int report_json(FILE *out, const struct run_options *options,
 	int least, status = EXIT_HOLDS;
 	unsigned int n;
 
-	for (unsigned int i = 0; i < places(board) && !status; i++)
+	for (unsigned int i = 0; i < report_places(board) && !status; i++)
 		status = process_json(out, &board->processes[i]);
 	report_sum(board, &sum);
 	n = count_mirrored(board, &least);

@@ -65,6 +65,7 @@ struct board_record {
 /**
  * struct board_ladder - the fault that had to try again most often
  * @retries: how often
+ * @began_ns: of CLOCK_MONOTONIC
  * @ns: how long it took
  * @n: how many records
  * @lost: records that found no room
@@ -72,6 +73,7 @@ struct board_record {
  */
 struct board_ladder {
 	uint64_t retries;
+	uint64_t began_ns;
 	uint64_t ns;
 	uint32_t n;
 	uint32_t lost;

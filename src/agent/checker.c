@@ -75,10 +75,11 @@ static struct checker {
 	pthread_mutex_t lock;
 	struct table table;
 	struct board_ladder ladder;	/* of the fault under way */
-	uint64_t ladder_ns;
 	unsigned long ladder_start, ladder_end;
 	pthread_mutex_t look_lock;	/* one look at a time */
 	unsigned long looks;
+	uint64_t events;		/* had been when it last looked */
+	unsigned int forks;
 	unsigned long areas;
 	unsigned int nwindows;
 	struct window windows[WINDOWS];
@@ -110,9 +111,22 @@ static void ladder_begin(unsigned long start, unsigned long end)
 	checker.ladder.n = 0;
 	checker.ladder.lost = 0;
 	checker.ladder.retries = 0;
-	checker.ladder_ns = now_ns(CLOCK_MONOTONIC);
+	checker.ladder.began_ns = now_ns(CLOCK_MONOTONIC);
 	checker.ladder_start = start;
 	checker.ladder_end = end;
+}
+
+static uint32_t tid(void)
+{
+	static __thread uint32_t own __attribute__((tls_model("initial-exec")));
+	static __thread unsigned int forks
+		__attribute__((tls_model("initial-exec")));
+
+	if (!own || forks != checker.forks) {
+		own = (uint32_t)syscall(SYS_gettid);
+		forks = checker.forks;
+	}
+	return own;
 }
 
 static void ladder_add(enum board_step step, unsigned int event,
@@ -127,11 +141,11 @@ static void ladder_add(enum board_step step, unsigned int event,
 		return;
 	}
 	record = &ladder->records[ladder->n++];
-	record->at_ns = now_ns(CLOCK_MONOTONIC) - checker.ladder_ns;
+	record->at_ns = now_ns(CLOCK_MONOTONIC) - checker.ladder.began_ns;
 	record->start = start;
 	record->end = end;
 	record->seq = seq;
-	record->tid = (uint32_t)syscall(SYS_gettid);
+	record->tid = tid();
 	record->step = (uint16_t)step;
 	record->event = (uint16_t)event;
 }
@@ -142,7 +156,7 @@ static void ladder_end(void)
 	struct board_ladder *best = &checker.process->ladder;
 
 	checker.ladder_end = 0;
-	checker.ladder.ns = now_ns(CLOCK_MONOTONIC) - checker.ladder_ns;
+	checker.ladder.ns = now_ns(CLOCK_MONOTONIC) - checker.ladder.began_ns;
 	if (checker.ladder.retries > best->retries || !best->n)
 		*best = checker.ladder;
 }
@@ -399,6 +413,16 @@ static void look_at_all(void)
 			look_at_leaf(leaf->base);
 }
 
+static uint64_t count_events(void)
+{
+	uint64_t events = 0;
+
+	for (int i = 0; i < BOARD_EVENTS; i++)
+		events += __atomic_load_n(&checker.counts->events[i],
+					  __ATOMIC_RELAXED);
+	return events;
+}
+
 static void report(void)
 {
 	struct board_counts *counts = checker.counts;
@@ -422,23 +446,37 @@ void checker_look(bool wait)
 	else if (pthread_mutex_trylock(&checker.look_lock))
 		return;
 	if (checker.mm) {
+		checker.events = count_events();
 		look_at_all();
 		report();
 	}
 	pthread_mutex_unlock(&checker.look_lock);
 }
 
+void checker_look_last(void)
+{
+	bool again;
+
+	pthread_mutex_lock(&checker.look_lock);
+	again = checker.mm && checker.events != count_events();
+	pthread_mutex_unlock(&checker.look_lock);
+	if (again)
+		checker_look(true);
+}
+
 /* ---------------------------------------------------------------- its thread */
 
 static void *run(void *unused)
 {
-	struct timespec rest = { 0 };
+	struct timespec rest = { .tv_nsec = REST_MOST_NS };
 	uint64_t began, ns;
 
 	(void)unused;
 	/* The program comes first. */
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
 	for (;;) {
+		/* First too: many a program has ended by then. */
+		nanosleep(&rest, NULL);
 		began = now_ns(CLOCK_THREAD_CPUTIME_ID);
 		checker_look(true);
 		ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -447,7 +485,6 @@ static void *run(void *unused)
 		if (ns < REST_LEAST_NS)
 			ns = REST_LEAST_NS;
 		rest.tv_nsec = ns < REST_MOST_NS ? (long)ns : REST_MOST_NS;
-		nanosleep(&rest, NULL);
 	}
 	return NULL;
 }
@@ -495,5 +532,6 @@ void checker_forget(void)
 	checker.mm = NULL;
 	checker.nwindows = 0;
 	checker.ladder_end = 0;
+	checker.forks++;
 	memset(checker.windows, 0, sizeof(checker.windows));
 }

@@ -6,6 +6,7 @@ The program's status and signals pass through it, the counts are there however t
 program ended, and what cannot have an agent is refused with the reason.
 """
 
+import html.parser
 import json
 import os
 import pathlib
@@ -120,7 +121,84 @@ def check_sanitizer(folder, option):
     return None if b'a sanitizer' in done.stderr else f'{done}'
 
 
+class Drawing(html.parser.HTMLParser):
+    """What is in a page: how many of each element."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags = {}
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+
+
+def check_page(folder):
+    page = folder / 'page.html'
+    done = subprocess.run([UHMM, 'run', '--html', page, '--', 'sh', '-c',
+                           '/bin/true; /bin/true'], stdin=subprocess.DEVNULL,
+                          timeout=60, capture_output=True, check=False)
+    drawing = Drawing()
+    drawing.feed(page.read_text())
+    # One for each process: the shell runs one in its own place, perhaps.
+    if done.returncode or drawing.tags.get('rect', 0) < 2 or \
+            drawing.tags.get('svg') != 2:
+        return f'{done} {drawing.tags}'
+    return None
+
+
+def fields(data):
+    """(number, value) of each field of a message of protocol buffers."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(data):
+        key = varint()
+        if key & 7 == 0:
+            yield key >> 3, varint()
+        elif key & 7 == 2:
+            length = varint()
+            yield key >> 3, data[at:at + length]
+            at += length
+        else:
+            raise AssertionError(f'field {key}')
+
+
+def check_pftrace(folder):
+    """As many slices end as begin, on tracks that have a name."""
+    path = folder / 'trace'
+    subprocess.run([UHMM, 'run', '--pftrace', path, '--', 'sh', '-c',
+                    '/bin/true; exit 0'], stdin=subprocess.DEVNULL, timeout=60,
+                   capture_output=True, check=True)
+    named, used, kinds = set(), set(), []
+    for number, packet in fields(path.read_bytes()):
+        packet = dict(fields(packet))
+        if number != 1:
+            return f'field {number}'
+        if 60 in packet:
+            named.add(dict(fields(packet[60]))[1])
+        else:
+            event = dict(fields(packet[11]))
+            used.add(event[11])
+            kinds.append(event[9])
+    if not used or used - named or kinds.count(1) != kinds.count(2) or \
+            not kinds.count(3):
+        return f'tracks {named}, used {used}, events {kinds}'
+    return None
+
+
 CASES = {
+    'a page': check_page,
+    'a trace': check_pftrace,
     'a status passes through': check_status,
     'the counts of a program that was killed': check_killed,
     'SIGTERM is handed on': check_term,
