@@ -18,7 +18,7 @@ static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 	b->next = READ_ONCE(c->blocks);
 	/*
 	 * Ordering: (RC-HOLDERS-PUSH) pairs with (RC-HOLDERS-SEEN) in
-	 * for_each_block(): see there.
+	 * for_each_hold_block(): see there.
 	 */
 	while (!try_cmpxchg(&c->blocks, &b->next, b))
 		;
@@ -40,7 +40,7 @@ static struct hold_block *block_take(struct uhmm_rcache *c, unsigned long me)
 	struct hold_block *b;
 	unsigned long owner;
 
-	for_each_block(b, c) {
+	for_each_hold_block(b, c) {
 		owner = READ_ONCE(b->owner);
 		if (holds_free(b) < BLOCK_HOLDS / 2)
 			continue;
@@ -120,7 +120,7 @@ unsigned long holds_oldest_search(void *cache)
 	struct hold_block *b;
 
 	holds_fence();
-	for_each_block(b, c) {
+	for_each_hold_block(b, c) {
 		/*
 		 * Ordering: (RC-SEARCHES-SEEN) pairs with (RC-SEARCHED) in
 		 * search(): the nodes are read no more.
@@ -137,7 +137,7 @@ void holds_wait_searches(struct uhmm_rcache *c, unsigned long stamp)
 {
 	struct hold_block *b;
 
-	for_each_block(b, c)
+	for_each_hold_block(b, c)
 		/*
 		 * Ordering: (RC-SEARCHES-OVER) pairs with (RC-SEARCHED) in
 		 * search(): as (RC-SEARCHES-SEEN).
@@ -168,7 +168,7 @@ bool holds_have(struct uhmm_rcache *c, const struct region *r)
 	struct hold_block *b;
 	unsigned long i;
 
-	for_each_block(b, c)
+	for_each_hold_block(b, c)
 		for (i = 0; i < READ_ONCE(b->top); i++)
 			if ((READ_ONCE(b->hold[i]) & ~HOLD_TRIES) ==
 			    (unsigned long)r && hold_settled(&b->hold[i]) == r)
@@ -187,7 +187,7 @@ void holds_mark(struct uhmm_rcache *c)
 	struct region *r;
 	unsigned long i;
 
-	for_each_block(b, c) {
+	for_each_hold_block(b, c) {
 		for (i = 0; i < READ_ONCE(b->top); i++) {
 			r = hold_settled(&b->hold[i]);
 			if (r && READ_ONCE(r->state) & REGION_RETIRED)

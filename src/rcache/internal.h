@@ -113,7 +113,7 @@ struct hints {
 #define POOL_FIRST 64UL
 #define POOL_CHUNKS 32
 
-struct counters {
+struct rcache_counters {
 	unsigned long misses;
 	unsigned long registrations;
 	unsigned long failures;
@@ -184,7 +184,7 @@ struct uhmm_rcache {
 	unsigned long bytes;
 	struct region *retired;
 	unsigned long nretired;
-	struct counters counters;
+	struct rcache_counters counters;
 	struct uhmm_rcache_event *events;
 	unsigned int first_event;
 	unsigned int nevents;
@@ -285,7 +285,7 @@ void holds_mark(struct uhmm_rcache *c);
  * Ordering: (RC-HOLDERS-SEEN) pairs with (RC-HOLDERS-PUSH) in block_make(): a block
  * is seen as it was made.
  */
-#define for_each_block(b, c) \
+#define for_each_hold_block(b, c) \
 	for ((b) = smp_load_acquire(&(c)->blocks); (b); (b) = (b)->next)
 
 /* hints.c; the lock held but for the first two */

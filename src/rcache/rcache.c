@@ -436,7 +436,7 @@ int uhmm_rcache_destroy(struct uhmm_rcache *cache)
 		if (!unwatch_all(cache))
 			return 0;
 	} else if (uhmm_rcache_flush(cache, 0, 0)) {
-		for_each_block(b, cache)
+		for_each_hold_block(b, cache)
 			for (unsigned long i = 0; i < b->top; i++)
 				if (READ_ONCE(b->hold[i]))
 					return -EBUSY;

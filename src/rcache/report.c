@@ -72,7 +72,7 @@ int uhmm_rcache_get_stats(struct uhmm_rcache *cache,
 			  struct uhmm_rcache_stats *ret_stats)
 {
 	struct hold_block *b;
-	struct counters n;
+	struct rcache_counters n;
 
 	if (!cache || !ret_stats || ret_stats->size < sizeof(*ret_stats))
 		return -EINVAL;
@@ -83,7 +83,7 @@ int uhmm_rcache_get_stats(struct uhmm_rcache *cache,
 	ret_stats->retired = cache->nretired;
 	spin_unlock(&cache->index.lock);
 	ret_stats->hits = 0;
-	for_each_block(b, cache)
+	for_each_hold_block(b, cache)
 		ret_stats->hits += READ_ONCE(b->hits);
 	ret_stats->misses = n.misses;
 	ret_stats->registrations = n.registrations;

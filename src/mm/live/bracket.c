@@ -76,6 +76,10 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	    event != MMU_NOTIFY_PROTECTION_PAGE &&
 	    watch_clear(live, start, end))
 		watch_unregister(live, start, end);
+	if (unlikely(READ_ONCE(live_broken) & BROKEN_END)) {
+		live_bracket_end(b);
+		b->inside = NULL;
+	}
 	errno = saved;
 	return ret;
 }

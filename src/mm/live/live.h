@@ -130,6 +130,7 @@ extern unsigned int live_broken;
 #define BROKEN_REMOVE_END (1U << 2)	/* a removal ends as it is told of */
 #define BROKEN_REGISTER (1U << 3)	/* what appears is not registered */
 #define BROKEN_HANDED (1U << 4)		/* what is refused is forgotten */
+#define BROKEN_END (1U << 5)		/* brackets end before the change */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 
