@@ -79,6 +79,7 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	if (unlikely(READ_ONCE(live_broken) & BROKEN_END)) {
 		live_bracket_end(b);
 		b->inside = NULL;
+		sync_yield();
 	}
 	errno = saved;
 	return ret;

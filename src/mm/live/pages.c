@@ -197,22 +197,20 @@ static void walk_special(const struct walk *w)
 
 static int walk_area(const struct walk *w)
 {
-	int ret = 0;
+	int ret;
 
 	if (w->area->vma.flags & UHMM_VM_SPECIAL) {
 		walk_special(w);
 		return 0;
 	}
-	if (!(READ_ONCE(live_broken) & BROKEN_REGISTER)) {
-		ret = watch(w->live, w->area, w->addr,
-			    w->addr + w->npages * LIVE_PAGE);
-		if (ret == -EOPNOTSUPP || ret == -EBUSY || ret == -ENOSPC) {
-			walk_special(w);
-			return 0;
-		}
-		if (ret == -ESTALE)
-			return ret;
+	ret = watch(w->live, w->area, w->addr,
+		    w->addr + w->npages * LIVE_PAGE);
+	if (ret == -EOPNOTSUPP || ret == -EBUSY || ret == -ENOSPC) {
+		walk_special(w);
+		return 0;
 	}
+	if (ret == -ESTALE)
+		return ret;
 	/* -EAGAIN: whoever made it so has called back, or is about to. */
 	if (w->npages > SMALL && live_has(w->live, UHMM_LIVE_PAGEMAP_SCAN) &&
 	    !(w->live->flags & UHMM_LIVE_USE_FRAMES))
