@@ -42,10 +42,11 @@ static struct hold_block *block_take(struct uhmm_rcache *c, unsigned long me)
 
 	for_each_hold_block(b, c) {
 		owner = READ_ONCE(b->owner);
+		if (owner != me && sync_thread_alive(owner))
+			continue;
 		if (holds_free(b) < BLOCK_HOLDS / 2)
 			continue;
-		if (owner == me || (!sync_thread_alive(owner) &&
-				    try_cmpxchg(&b->owner, &owner, me)))
+		if (owner == me || try_cmpxchg(&b->owner, &owner, me))
 			return b;
 	}
 	return block_make(c, me);

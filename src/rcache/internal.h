@@ -320,6 +320,13 @@ unsigned long rcache_reap(struct uhmm_rcache *c);
 bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 		  unsigned long bytes);
 
+/*
+ * For tests, which have to see what each of these is good for: what is left
+ * out. 0 but there.
+ */
+extern unsigned int rcache_broken;
+#define BROKEN_CHECK (1U << 0)		/* what collided lives all the same */
+
 /* miss.c */
 int rcache_miss(struct uhmm_rcache *c, unsigned long start,
 		unsigned long last, unsigned int access, unsigned long *hold,

@@ -12,6 +12,8 @@
 /* And so many that the device did not let go of. */
 #define MISS_STUCK 8
 
+unsigned int rcache_broken;
+
 struct request {
 	unsigned long start;
 	unsigned long last;
@@ -174,7 +176,8 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 		err = c->ops->reg(c->device, r->start, region_bytes(r), access,
 				  &r->key);
 	spin_lock(&c->index.lock);
-	collided = mmu_interval_read_retry(&r->sub, seq);
+	collided = mmu_interval_read_retry(&r->sub, seq) &&
+		   !(READ_ONCE(rcache_broken) & BROKEN_CHECK);
 	if (err)
 		c->counters.failures += err != -EAGAIN;
 	else if (!collided)

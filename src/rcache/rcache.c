@@ -186,7 +186,8 @@ static __always_inline bool find_live(struct uhmm_rcache *c, unsigned long first
 	r = hint_find(smp_load_acquire(&c->hints), first);
 	if (unlikely(!r))
 		return false;
-	hold = &b->hold[b->cursor];
+	/* Once; who had the block before may have written it. */
+	hold = &b->hold[READ_ONCE(b->cursor)];
 	/*
 	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
 	 * sees our use of the hold sees what came before that.
