@@ -15,7 +15,7 @@
 
 #include "util.h"
 
-enum { SPACE = 64, WIDEST = 6, RECORDS = 1 << 16, THREADS = 8, OPS = 4000 };
+enum { SPACE = 64, WIDEST = 6, RECORDS = 1 << 16, THREADS = 16, OPS = 32000 };
 
 static unsigned long version[SPACE];
 
@@ -27,7 +27,7 @@ static struct note {
 } *notes;
 static int next_note, alive_notes;
 
-static int stale, reused, held_back, failing;
+static int stale, reused, held_back, failing, threads;
 static struct uhmm_rcache *cache;
 
 static __thread unsigned int seed;
@@ -38,8 +38,13 @@ static unsigned int roll(unsigned int n)
 	return (seed >> 8) % n;
 }
 
+/* The one that fails, counted down; 0: as the dice say. */
+static int fail_at;
+
 static bool unlucky(void)
 {
+	if (fail_at)
+		return !--fail_at;
 	return seed && look(&failing) && !roll(8);
 }
 
@@ -148,7 +153,7 @@ static void mix(void *arg)
 	struct uhmm_registration other = { .cache = NULL };
 
 	seed = (unsigned int)(uintptr_t)arg;
-	for (int i = 0; i < OPS; i++) {
+	for (int i = 0; i < OPS / threads; i++) {
 		if (!roll(256))
 			uhmm_rcache_flush(cache, PG(roll(SPACE)), PAGES(8));
 		else if (!roll(6))
@@ -161,7 +166,7 @@ static void mix(void *arg)
 	seed = 0;
 }
 
-static void run(unsigned int flags, unsigned long entries, bool fail)
+static void run(int n, unsigned int flags, unsigned long entries, bool fail)
 {
 	struct uhmm_rcache_options options = {
 		.size = sizeof(options), .flags = flags,
@@ -173,12 +178,13 @@ static void run(unsigned int flags, unsigned long entries, bool fail)
 	notes = calloc(RECORDS, sizeof(*notes));
 	assert_non_null(notes);
 	stale = reused = held_back = alive_notes = 0;
+	threads = n;
 	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &options,
 					    &cache), 0);
 	set(&failing, fail);
-	for (uintptr_t i = 0; i < THREADS; i++)
-		task_start(&tasks[i], mix, (void *)(i * 7919 + 1));
-	for (int i = 0; i < THREADS; i++)
+	for (int i = 0; i < n; i++)
+		task_start(&tasks[i], mix, (void *)(uintptr_t)(i * 7919 + 1));
+	for (int i = 0; i < n; i++)
 		task_join(&tasks[i]);
 	set(&failing, 0);
 	assert_int_equal(uhmm_rcache_get_stats(cache, &s), 0);
@@ -198,23 +204,79 @@ static void run(unsigned int flags, unsigned long entries, bool fail)
 
 static void nothing_stale_is_returned(void **state)
 {
-	run(0, 0, false);
+	for (int n = 2; n <= THREADS; n *= 2)
+		run(n, 0, 0, false);
 }
 
 static void nor_by_a_lazy_one(void **state)
 {
-	run(UHMM_RCACHE_LAZY, 0, false);
+	run(8, UHMM_RCACHE_LAZY, 0, false);
 }
 
 static void nor_under_a_limit(void **state)
 {
-	run(0, 24, false);
+	run(8, 0, 24, false);
 }
 
 static void nor_when_all_fails_at_times(void **state)
 {
-	run(0, 24, true);
-	run(UHMM_RCACHE_LAZY, 0, true);
+	run(8, 0, 24, true);
+	run(16, UHMM_RCACHE_LAZY, 0, true);
+}
+
+/* Hits, misses, a merge, changes, an eviction; what fails, fails. */
+static void each_once(void)
+{
+	struct uhmm_registration held[3] = { { .cache = NULL } }, other;
+
+	for (unsigned int i = 0; i < 3; i++)
+		uhmm_rcache_get(cache, PG(8 * i), PAGES(2), 1, &held[i]);
+	invalidate(PG(0), PG(1));
+	if (!uhmm_rcache_get(cache, PG(1), PAGES(8), 3, &other))
+		uhmm_rcache_put(&other);
+	for (unsigned int i = 0; i < 3; i++)
+		if (held[i].cache)
+			uhmm_rcache_put(&held[i]);
+	other.cache = NULL;
+	for (unsigned int i = 0; i < 8; i++)
+		get_one(&other);
+	if (other.cache)
+		uhmm_rcache_put(&other);
+	invalidate(PG(0), PG(SPACE));
+}
+
+static void whichever_fails_nothing_is_left_behind(void **state)
+{
+	struct uhmm_rcache_options options = {
+		.size = sizeof(options), .max_entries = 5, .queue = 2,
+	};
+	bool failed = true;
+	int n, err;
+
+	notes = calloc(RECORDS, sizeof(*notes));
+	assert_non_null(notes);
+	for (n = 1; failed; n++) {
+		stale = reused = held_back = alive_notes = 0;
+		fail_at = n;
+		seed = 1;
+		err = uhmm_rcache_create(mm, &dev_ops, NULL, &options, &cache);
+		if (!err) {
+			each_once();
+			err = uhmm_rcache_destroy(cache);
+		}
+		failed = !fail_at;
+		fail_at = 0;
+		seed = 0;
+		if (err == -EIO)
+			assert_int_equal(uhmm_rcache_destroy(cache), 0);
+		else
+			assert_true(!err || (err == -ENOMEM && failed));
+		assert_int_equal(stale + reused + held_back, 0);
+		assert_int_equal(alive_notes, 0);
+	}
+	print_message("# %d can fail\n", n - 2);
+	assert_true(n > 20);
+	free(notes);
 }
 
 int main(int argc, char **argv)
@@ -224,6 +286,7 @@ int main(int argc, char **argv)
 		CASE(nor_by_a_lazy_one),
 		CASE(nor_under_a_limit),
 		CASE(nor_when_all_fails_at_times),
+		CASE(whichever_fails_nothing_is_left_behind),
 	};
 
 	cases_begin(argc, argv);
