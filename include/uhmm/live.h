@@ -18,6 +18,17 @@
  *      seen as by G0, and counted.
  *  G2  System calls that go around libc are caught too.
  *
+ * With UHMM_LIVE_DEVICE pages of private anonymous memory can go to a device:
+ * migrate_vma_setup() and its like, make_device_exclusive(). A CPU that touches
+ * such a page waits, and a thread of the library has the driver bring it home;
+ * with UHMM_LIVE_SIGBUS he does it himself, in a handler of that signal, which
+ * is faster, but system calls that are given such memory fail with EFAULT, and
+ * no thread may block the signal. UHMM_LIVE_WHY_KERNEL says that they may fail.
+ * It moves without a copy where the kernel can do that (6.8). Not to be sent to
+ * a device: stacks of threads that call the library, what the library or a
+ * driver allocated, and memory that a driver touches in a callback. A fork()
+ * brings everything home before.
+ *
  * What no guarantee covers, as a process cannot see it: the kernel moving a
  * page to another frame (compaction, NUMA, KSM, swapping). The contents stay;
  * who uses frame numbers pins the pages, or locks them, or maps a memfd.
@@ -73,12 +84,15 @@ enum uhmm_guarantee {
 #define UHMM_LIVE_WHY_FILTER	(1U << 9)	/* raw system calls are not filtered */
 #define UHMM_LIVE_WHY_LOST	(1U << 10)	/* a descriptor was closed under us */
 #define UHMM_LIVE_WHY_PROC	(1U << 11)	/* /proc/self cannot be read */
-#define UHMM_LIVE_REASONS	12
+#define UHMM_LIVE_WHY_KERNEL	(1U << 12)	/* it does not wait for a device */
+#define UHMM_LIVE_REASONS	13
 
 /* &uhmm_live_options.flags */
 #define UHMM_LIVE_USE_FRAMES	(1U << 0)	/* @pfn is the kernel's frame */
 #define UHMM_LIVE_UNWATCHED_TOO	(1U << 1)	/* mirror also what none watches */
 #define UHMM_LIVE_CHECK		(1U << 2)	/* run the contract checker */
+#define UHMM_LIVE_DEVICE	(1U << 3)	/* pages can go to devices */
+#define UHMM_LIVE_SIGBUS	(1U << 4)	/* a touch of these is a signal */
 
 /**
  * struct uhmm_live_options - how the process is to be watched
@@ -87,13 +101,15 @@ enum uhmm_guarantee {
  *	&uhmm_pte.pfn is the number of the page in the address space;
  *	UHMM_LIVE_UNWATCHED_TOO, without which an area that cannot be watched
  *	as the guarantee asks reads as UHMM_PTE_SPECIAL, and with which it lowers
- *	the guarantee; UHMM_LIVE_CHECK, as UHMM_MM_CHECK
+ *	the guarantee; UHMM_LIVE_CHECK, as UHMM_MM_CHECK; UHMM_LIVE_DEVICE, with
+ *	which private memory can go to a device, see below, not together with
+ *	UHMM_LIVE_USE_FRAMES; UHMM_LIVE_SIGBUS with it
  * @guarantee: what is asked for
  * @without: UHMM_LIVE_UFFD and its like, to be done without, as an older kernel
  *	has to; so is what the environment lists in UHMM_LIVE_WITHOUT, by name
  *	and separated by commas, see uhmm_live_feature_name()
  * @descriptors: how many userfaultfds at most, up to 16, 0: 4; more make reads
- *	collide less with changes elsewhere
+ *	collide less with changes elsewhere; with UHMM_LIVE_DEVICE 1
  * @watches: how many pieces are watched at most, 0: a quarter of
  *	vm.max_map_count
  * @remove_signal: sent to who drops pages, to learn when that is over; 0: a free
@@ -268,6 +284,19 @@ int uhmm_live_watch(struct mm_struct *mm, unsigned long start,
  */
 bool uhmm_live_pending(struct mm_struct *mm, unsigned long start,
 		       unsigned long length);
+
+/**
+ * uhmm_live_sigbus() - a SIGBUS came: was it for a page that a device has?
+ * @addr: &siginfo_t.si_addr
+ *
+ * For programs that install a handler of their own after the address space was
+ * made, with UHMM_LIVE_SIGBUS: who did before is called where it is not. The
+ * page comes home, and the handler returns, so that it is touched again.
+ *
+ * Context: a handler of SIGBUS.
+ * Return: true if it was.
+ */
+bool uhmm_live_sigbus(const void *addr);
 
 /**
  * uhmm_live_feature_name() - what a feature is called

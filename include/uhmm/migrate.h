@@ -35,6 +35,7 @@ extern "C" {
 #define MIGRATE_VMA_SELECT_DEVICE_PRIVATE	(1UL << 1)
 #define MIGRATE_VMA_SELECT_DEVICE_COHERENT	(1UL << 2)
 #define MIGRATE_VMA_SELECT_COMPOUND		(1UL << 3)
+#define UHMM_MIGRATE_DST_GIVEN			(1UL << 16)
 
 /**
  * struct migrate_vma - a migration
@@ -48,7 +49,9 @@ extern "C" {
  * @end: first byte behind; both are cut to whole pages
  * @pgmap_owner: whoever migrates; also, which device memory is selected
  * @flags: MIGRATE_VMA_SELECT_*: pages of memory, of private or of coherent
- *	device memory; COMPOUND: huge pages need not be split
+ *	device memory; COMPOUND: huge pages need not be split;
+ *	UHMM_MIGRATE_DST_GIVEN: @dst is filled before migrate_vma_setup(), which
+ *	may put the contents there at once; then a copy of them costs nothing
  * @fault_page: the page that a CPU waits for, from &vm_fault.page; 0: none
  *
  * Of a huge page that is not split the first entry has MIGRATE_PFN_COMPOUND,

@@ -153,6 +153,9 @@ struct uhmm_pte {
  *	gone. Optional: @page_ptr is used instead.
  * @page_alloc: a page of 2^@order frames, zeroed, mapped nowhere, with one
  *	reference: where pages go when they come home. 0; -ENOMEM.
+ * @page_stand_in: a frame whose bytes are those of a device's frame
+ *	@device_pfn, so that it can be where that page goes without a copy. As
+ *	@page_alloc. Optional.
  * @page_get: make the page at @addr present as @fault does (@flags may have
  *	UHMM_FAULT_WRITE and UHMM_PAGE_LONGTERM) and take a reference, for which
  *	the page stays where it is: migration finds it busy. 0; what @fault
@@ -220,6 +223,8 @@ struct uhmm_mm_ops {
 			   size_t offset, void *buf, size_t len, bool write);
 	int (*page_alloc)(struct mm_struct *mm, unsigned int order,
 			  unsigned long *ret_pfn);
+	int (*page_stand_in)(struct mm_struct *mm, unsigned long device_pfn,
+			     unsigned long *ret_pfn);
 	int (*page_get)(struct mm_struct *mm, unsigned long addr,
 			unsigned int flags, unsigned long *ret_pfn);
 	void (*page_put)(struct mm_struct *mm, unsigned long pfn,
@@ -352,6 +357,22 @@ int uhmm_page_copy(struct mm_struct *mm, unsigned long to, unsigned long from);
  */
 int uhmm_page_alloc(struct mm_struct *mm, unsigned int order,
 		    unsigned long *ret_pfn);
+
+/**
+ * uhmm_page_stand_in() - memory for a page that comes home, without a copy
+ * @mm: the address space
+ * @device_pfn: the frame that it comes from
+ * @ret_pfn: returns a frame, as uhmm_page_alloc() does
+ *
+ * Where the bytes of device and process are the same kind of memory, it has
+ * those of @device_pfn already, and uhmm_page_copy() has nothing to do.
+ *
+ * Context: may sleep.
+ * Return: 0; -ENOMEM; -EINVAL: @ret_pfn is NULL or @device_pfn is no device's;
+ * -EOPNOTSUPP.
+ */
+int uhmm_page_stand_in(struct mm_struct *mm, unsigned long device_pfn,
+		       unsigned long *ret_pfn);
 
 /**
  * uhmm_page_get() - keep the page at an address, as the kernel's GUP does

@@ -469,6 +469,12 @@ bool device_page_is(unsigned long pfn, enum memory_type type);
 void *device_page_ptr(unsigned long pfn);
 /* It is in @mm now, or in what is forked from it. */
 void device_page_went(unsigned long pfn, struct mm_struct *mm);
+/* Its device's bytes, where there are any. */
+bool device_page_memory(unsigned long pfn, unsigned long *ret_start,
+			unsigned long *ret_end);
+/* At which address its entry is: kept for address spaces without page tables. */
+void device_page_set_where(unsigned long pfn, unsigned long addr);
+unsigned long device_page_where(unsigned long pfn);
 
 /* notifier_list.c */
 int list_start(struct slot *slot, struct mmu_notifier_range *range);

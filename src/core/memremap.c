@@ -25,12 +25,14 @@
  * struct uhmm_device_frame - a frame of device memory
  * @count: references; of a larger page in its first frame, as all but @order
  * @mm: where it went last, grabbed
+ * @where: address that its entry is at, for address spaces that ask; or 0
  * @order: of the page that it is of
  * @locked: a migration has it
  */
 struct uhmm_device_frame {
 	unsigned long count;
 	struct mm_struct *mm;
+	unsigned long where;
 	unsigned char order;
 	bool locked;
 };
@@ -446,6 +448,37 @@ void device_page_went(unsigned long pfn, struct mm_struct *mm)
 	spin_unlock(&lock);
 	if (old)
 		mmdrop(old);
+}
+
+bool device_page_memory(unsigned long pfn, unsigned long *ret_start,
+			unsigned long *ret_end)
+{
+	struct dev_pagemap *map;
+
+	spin_lock(&lock);
+	map = map_of(pfn);
+	if (map && map->memory) {
+		*ret_start = (unsigned long)map->memory;
+		*ret_end = *ret_start + (frames_of(map) << UHMM_PAGE_SHIFT);
+	}
+	spin_unlock(&lock);
+	return map && map->memory;
+}
+
+void device_page_set_where(unsigned long pfn, unsigned long addr)
+{
+	struct uhmm_device_frame *frame;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, NULL);
+	if (frame)
+		frame->where = addr;
+	spin_unlock(&lock);
+}
+
+unsigned long device_page_where(unsigned long pfn)
+{
+	return look(pfn, NULL).where;
 }
 
 bool uhmm_device_page_trylock(unsigned long pfn)

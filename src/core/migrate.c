@@ -46,7 +46,8 @@ static bool arguments_good(const struct migrate_vma *args)
 	       !(vma->flags & other) && args->start < args->end &&
 	       args->start >= vma->start && args->end <= vma->end &&
 	       args->flags & SELECT_KINDS &&
-	       !(args->flags & ~(SELECT_KINDS | MIGRATE_VMA_SELECT_COMPOUND)) &&
+	       !(args->flags & ~(SELECT_KINDS | MIGRATE_VMA_SELECT_COMPOUND |
+				 UHMM_MIGRATE_DST_GIVEN)) &&
 	       (!args->fault_page ||
 		device_page_is(args->fault_page, MEMORY_DEVICE_PRIVATE));
 }

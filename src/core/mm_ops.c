@@ -122,6 +122,8 @@ int uhmm_page_copy(struct mm_struct *mm, unsigned long to, unsigned long from)
 {
 	char *bytes = uhmm_page_ptr(mm, to);
 
+	if (bytes && bytes == uhmm_page_ptr(mm, from))
+		return 0;
 	if (bytes)
 		return uhmm_page_read(mm, from, 0, bytes, UHMM_PAGE_SIZE);
 	bytes = uhmm_page_ptr(mm, from);
@@ -138,6 +140,16 @@ int uhmm_page_alloc(struct mm_struct *mm, unsigned int order,
 	if (!mm->ops->page_alloc)
 		return -EOPNOTSUPP;
 	return mm->ops->page_alloc(mm, order, ret_pfn);
+}
+
+int uhmm_page_stand_in(struct mm_struct *mm, unsigned long device_pfn,
+		       unsigned long *ret_pfn)
+{
+	if (!ret_pfn || !uhmm_is_device_pfn(device_pfn))
+		return -EINVAL;
+	if (!mm->ops->page_stand_in)
+		return uhmm_page_alloc(mm, 0, ret_pfn);
+	return mm->ops->page_stand_in(mm, device_pfn, ret_pfn);
 }
 
 int uhmm_page_get(struct mm_struct *mm, unsigned long addr, unsigned int flags,

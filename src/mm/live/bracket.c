@@ -11,6 +11,7 @@
 
 #include <errno.h>
 
+#include "out.h"
 #include "watch.h"
 
 #define LINES 16
@@ -74,6 +75,7 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	}
 	if (!ret && event != MMU_NOTIFY_PROTECTION_VMA &&
 	    event != MMU_NOTIFY_PROTECTION_PAGE &&
+	    !(live->out && out_needs_events(live, start, end)) &&
 	    watch_clear(live, start, end))
 		watch_unregister(live, start, end);
 	if (unlikely(READ_ONCE(live_broken) & BROKEN_END)) {

@@ -33,6 +33,7 @@ static const char *const reasons[UHMM_LIVE_REASONS] = {
 	"raw system calls are not filtered",
 	"a descriptor was closed or replaced by the program",
 	"/proc/self cannot be read",
+	"the kernel does not wait for pages that a device has",
 };
 
 const char *uhmm_live_feature_name(unsigned int feature)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bracket.h"
+#include "out.h"
 #include "watch.h"
 
 #define DESCRIPTORS 4
@@ -87,16 +88,24 @@ static void live_exit(struct mm_struct *mm, void *private_data)
 		brackets_close();
 	}
 	mutex_unlock(&live_lock);
+	if (live->out && !READ_ONCE(live->ended))
+		home_all(live);
 	if (xchg(&live->ended, 1))
 		return;
+	if (live->out)
+		home_stop(live);
 	monitor_stop(live);
 	live_close(live);
 }
 
 static void live_destroy(void *private_data)
 {
-	watch_destroy(private_data);
-	free(private_data);
+	struct live *live = private_data;
+
+	watch_destroy(live);
+	if (live->out)
+		out_free(live->out);
+	free(live);
 }
 
 static const struct uhmm_mm_ops live_mm_ops = {
@@ -110,9 +119,33 @@ static const struct uhmm_mm_ops live_mm_ops = {
 	.page_access = live_access,
 };
 
+/* The same, with pages that go to devices. */
+static const struct uhmm_mm_ops live_device_mm_ops = {
+	.name = "live",
+	.exit = live_exit,
+	.destroy = live_destroy,
+	.find_vma = live_find_vma,
+	.walk = live_walk,
+	.fault = live_fault,
+	.pending = live_pending,
+	.page_ptr = live_page_ptr,
+	.page_access = live_page_access,
+	.page_alloc = live_page_alloc,
+	.page_stand_in = live_page_stand_in,
+	.page_get = live_page_get,
+	.page_put = live_page_put,
+	.migrate_collect = live_migrate_collect,
+	.migrate_unmap = live_migrate_unmap,
+	.migrate_commit = live_migrate_commit,
+	.migrate_finish = live_migrate_finish,
+	.make_exclusive = live_make_exclusive,
+	.page_unlock = live_page_unlock,
+};
+
 struct live *live_of(struct mm_struct *mm)
 {
-	return mm && mm->ops == &live_mm_ops ? mm->private_data : NULL;
+	return mm && (mm->ops == &live_mm_ops ||
+		      mm->ops == &live_device_mm_ops) ? mm->private_data : NULL;
 }
 
 /*
@@ -137,6 +170,9 @@ static void fork_child(void) __no_context_analysis
 static void fork_prepare(void) __no_context_analysis
 {
 	mutex_lock(&live_lock);
+	if (the_live && the_live->out &&
+	    !(READ_ONCE(live_broken) & BROKEN_FORK))
+		home_fork(the_live);
 	live_bracket_start(&fork_bracket, 0, ~0UL, MMU_NOTIFY_PROTECTION_PAGE,
 			   0);
 }
@@ -144,6 +180,8 @@ static void fork_prepare(void) __no_context_analysis
 static void fork_parent(void) __no_context_analysis
 {
 	live_bracket_end(&fork_bracket);
+	if (the_live && the_live->out)
+		home_fork_end(the_live);
 	mutex_unlock(&live_lock);
 }
 
@@ -168,11 +206,18 @@ static unsigned int without_of_env(void)
 static int check_options(const struct uhmm_live_options *o)
 {
 	const unsigned int flags = UHMM_LIVE_USE_FRAMES |
-				   UHMM_LIVE_UNWATCHED_TOO | UHMM_LIVE_CHECK;
+				   UHMM_LIVE_UNWATCHED_TOO | UHMM_LIVE_CHECK |
+				   UHMM_LIVE_DEVICE | UHMM_LIVE_SIGBUS;
 
 	if (o->size < sizeof(*o) || o->flags & ~flags ||
 	    o->without >> UHMM_LIVE_FEATURES || o->guarantee < UHMM_G0 ||
 	    o->guarantee > UHMM_G2 || o->descriptors > MAX_SHARDS)
+		return -EINVAL;
+	/* A frame is the number of a page there, and there is one descriptor. */
+	if (o->flags & UHMM_LIVE_DEVICE &&
+	    (o->flags & UHMM_LIVE_USE_FRAMES || o->descriptors > 1))
+		return -EINVAL;
+	if (o->flags & UHMM_LIVE_SIGBUS && !(o->flags & UHMM_LIVE_DEVICE))
 		return -EINVAL;
 	if (sysconf(_SC_PAGESIZE) != (long)LIVE_PAGE)
 		return -EOPNOTSUPP;
@@ -239,6 +284,14 @@ static int live_init(struct live *live, const struct uhmm_live_options *o)
 	return 0;
 }
 
+/* Where no page could be brought home, none goes; that is no error. */
+static void device_start(struct live *live)
+{
+	if (live->out)
+		live->out->off = !live->nshards || pool_init(live) ||
+				 home_start(live);
+}
+
 static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 	__must_hold(&live_lock)
 {
@@ -258,11 +311,19 @@ static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 	if (ret)
 		goto out_close;
 	options.private_data = live;
-	ret = mm_create(&options, &live_mm_ops, &live->mm);
+	if (o->flags & UHMM_LIVE_DEVICE) {
+		live->out = out_make();
+		ret = live->out ? 0 : -ENOMEM;
+	}
+	if (!ret)
+		ret = mm_create(&options, live->out ? &live_device_mm_ops :
+						      &live_mm_ops, &live->mm);
 	if (ret)
 		goto out_close;
 	/* Without it the guarantee is less, and says why. */
-	monitor_start(live, o->descriptors ? o->descriptors : DESCRIPTORS);
+	monitor_start(live, live->out ? 1 : o->descriptors ? o->descriptors :
+							     DESCRIPTORS);
+	device_start(live);
 	if (!forks_seen_to) {
 		/* Behind those of the core, so that ours lock first. */
 		sync_at_fork(fork_prepare, fork_parent, fork_child);
@@ -273,8 +334,7 @@ static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 	return 0;
 out_close:
 	live_close(live);
-	watch_destroy(live);
-	free(live);
+	live_destroy(live);
 	return ret;
 }
 

@@ -38,6 +38,7 @@ struct handed_on {
 #define MAX_HANDED_ON 64
 
 struct leaf;
+struct out;
 struct removal;
 
 /**
@@ -79,6 +80,7 @@ struct removal;
  * @signal: see removal.c; < 0: none
  * @last_ticket: the monitor's own, see removal.c
  * @remove_limit_ns: &uhmm_live_options.remove_limit_ms
+ * @out: pages that are away, see out.h; NULL: none ever are
  */
 struct live {
 	struct mm_struct *mm;
@@ -118,6 +120,7 @@ struct live {
 	int signal;
 	unsigned int last_ticket;
 	int64_t remove_limit_ns;
+	struct out *out;
 };
 
 /*
@@ -131,6 +134,9 @@ extern unsigned int live_broken;
 #define BROKEN_REGISTER (1U << 3)	/* what appears is not registered */
 #define BROKEN_HANDED (1U << 4)		/* what is refused is forgotten */
 #define BROKEN_END (1U << 5)		/* brackets end before the change */
+#define BROKEN_PROTECT (1U << 6)	/* pages are copied while they are written */
+#define BROKEN_REMAP (1U << 7)		/* what was away stays where it was */
+#define BROKEN_FORK (1U << 8)		/* pages stay away */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 
@@ -206,6 +212,26 @@ int live_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags);
 /* Of a frame that is the number of a page: as who may not be caught by a fault. */
 int live_access(struct mm_struct *mm, unsigned long pfn, size_t offset,
 		void *buf, size_t len, bool write);
+/* away.c */
+void *live_page_ptr(struct mm_struct *mm, unsigned long pfn);
+int live_page_access(struct mm_struct *mm, unsigned long pfn, size_t offset,
+		     void *buf, size_t len, bool write);
+int live_page_alloc(struct mm_struct *mm, unsigned int order,
+		    unsigned long *ret_pfn);
+int live_page_stand_in(struct mm_struct *mm, unsigned long device_pfn,
+		       unsigned long *ret_pfn);
+int live_page_get(struct mm_struct *mm, unsigned long addr, unsigned int flags,
+		  unsigned long *ret_pfn);
+void live_page_put(struct mm_struct *mm, unsigned long pfn, unsigned int flags);
+/* migrate.c */
+void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args);
+void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args);
+void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args);
+void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args);
+/* exclusive.c */
+int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
+			unsigned long pfn, void *owner);
+void live_page_unlock(struct mm_struct *mm, unsigned long pfn);
 /* What the kernel's walk can tell. */
 void live_pages_init(struct live *live);
 

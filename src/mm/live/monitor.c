@@ -37,6 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "out.h"
 #include "uapi.h"
 
 #define MESSAGES 16
@@ -62,6 +63,11 @@ static bool kernel_pending(struct live *live, struct shard *shard)
 		return true;
 	live_why(live, UHMM_LIVE_WHY_LOST);
 	return false;
+}
+
+bool monitor_unread(struct live *live)
+{
+	return kernel_pending(live, &live->shards[0]);
 }
 
 static bool shard_pending(struct live *live, struct shard *shard)
@@ -254,7 +260,8 @@ static void on_remap(struct live *live, struct shard *shard,
 	watch_clear(live, from, from + length);
 	watch_clear(live, to, to + length);
 	/* What is there now may be for another descriptor to watch. */
-	ioctl(shard->fd, UFFDIO_UNREGISTER, &range);
+	if (!live->out)
+		ioctl(shard->fd, UFFDIO_UNREGISTER, &range);
 	changed(live, MMU_NOTIFY_UNMAP, from, from + length);
 	changed(live, MMU_NOTIFY_UNMAP, to, to + length);
 }
@@ -283,6 +290,10 @@ static void on_message(struct live *live, struct shard *shard,
 		changed(live, MMU_NOTIFY_PROTECTION_PAGE, 0, ~0UL);
 		break;
 	case UFFD_EVENT_PAGEFAULT:
+		if (live->out) {
+			home_fault(live, m->arg.pagefault.address);
+			break;
+		}
 		/* Nothing is armed; let nobody sleep for it. */
 		page.start = m->arg.pagefault.address & ~(LIVE_PAGE - 1);
 		page.len = LIVE_PAGE;
@@ -303,6 +314,22 @@ static void shard_idle(struct live *live, struct shard *shard)
 		wake_word(&live->generation);
 }
 
+/* What becomes of pages that are away is noted before another one moves. */
+static ssize_t read_events(struct live *live, struct shard *shard,
+			   struct uffd_msg *messages, size_t most)
+{
+	ssize_t n;
+
+	if (!live->out)
+		return read(shard->fd, messages, most * sizeof(messages[0]));
+	mutex_lock(&live->out->lock);
+	n = read(shard->fd, messages, most * sizeof(messages[0]));
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof(messages[0]); i++)
+		out_event(live, &messages[i]);
+	mutex_unlock(&live->out->lock);
+	return n;
+}
+
 static void serve(struct live *live, struct shard *shard)
 {
 	bool expect = live->removes_lately;
@@ -320,10 +347,11 @@ static void serve(struct live *live, struct shard *shard)
 		live->removes_lately--;
 		removal_find(live, &victims);
 	}
-	n = read(shard->fd, messages,
-		 expect ? sizeof(messages[0]) : sizeof(messages));
+	n = read_events(live, shard, messages, expect ? 1 : MESSAGES);
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(messages[0]); i++)
 		on_message(live, shard, &messages[i], &victims);
+	if (live->out && live->out->gone)
+		out_give_back(live);
 	if (live->nremovals)
 		removal_wait(live);
 	shard_idle(live, shard);
@@ -343,7 +371,8 @@ static void leave_if_alone(struct live *live)
 	int fd;
 
 	/* Ourselves and the first thread, which stays as a zombie. */
-	if (live->handler_tid || fstat(live->task_dir, &st) || st.st_nlink != 4)
+	if (fstat(live->task_dir, &st) ||
+	    st.st_nlink != (READ_ONCE(live->handler_tid) ? 5 : 4))
 		return;
 	snprintf(path, sizeof(path), "%d/stat", getpid());
 	fd = openat(live->task_dir, path, O_RDONLY | O_CLOEXEC);
@@ -416,14 +445,21 @@ static int open_shard(struct live *live)
 			    UFFD_FEATURE_EVENT_REMOVE |
 			    UFFD_FEATURE_PAGEFAULT_FLAG_WP,
 	};
-	int fd, high;
+	int flags = O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, fd, high;
 
 	if (live_has(live, UHMM_LIVE_WP_ASYNC))
 		api.features |= UFFD_FEATURE_WP_ASYNC;
 	if (live_has(live, UHMM_LIVE_EVENT_FORK))
 		api.features |= UFFD_FEATURE_EVENT_FORK;
-	fd = (int)syscall(SYS_userfaultfd,
-			  O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	if (live->flags & UHMM_LIVE_SIGBUS)
+		api.features |= UFFD_FEATURE_SIGBUS;
+	/* What is away the kernel may need too, for a system call. */
+	if (live->out && live_has(live, UHMM_LIVE_UFFD_KERNEL))
+		flags &= ~UFFD_USER_MODE_ONLY;
+	if (live->out && (flags & UFFD_USER_MODE_ONLY ||
+			  live->flags & UHMM_LIVE_SIGBUS))
+		live_why(live, UHMM_LIVE_WHY_KERNEL);
+	fd = (int)syscall(SYS_userfaultfd, flags);
 	if (fd < 0)
 		return -errno;
 	if (ioctl(fd, UFFDIO_API, &api)) {

@@ -18,12 +18,16 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <uhmm/memremap.h>
+
+#include "out.h"
 #include "uapi.h"
 #include "watch.h"
 
 #define SMALL 16UL
 #define BATCH 128UL
 #define HUGE_ORDER 9
+#define TRIES 8
 
 /* What one walk over one area needs. */
 struct walk {
@@ -222,6 +226,43 @@ static int walk_area(const struct walk *w)
 	return ret;
 }
 
+/* What an entry says of a page that is away. */
+static void set_away(unsigned long entry, struct uhmm_pte *pte)
+{
+	pte->order = 0;
+	pte->write = entry & OUT_WRITE;
+	switch (out_state(entry)) {
+	case OUT_MOVING:
+		pte->state = UHMM_PTE_MIGRATION;
+		break;
+	case OUT_DEVICE:
+		pte->state = UHMM_PTE_DEVICE_PRIVATE;
+		pte->pfn = out_what(entry);
+		pte->owner = uhmm_device_page_owner(pte->pfn);
+		break;
+	case OUT_TAKEN:
+	case OUT_EXCLUSIVE:
+		pte->state = UHMM_PTE_DEVICE_EXCLUSIVE;
+		pte->write = true;
+		break;
+	default:
+		break;
+	}
+}
+
+static void walk_away(const struct walk *w)
+{
+	unsigned long addr, end = w->addr + w->npages * LIVE_PAGE;
+	struct out *out = w->live->out;
+
+	mutex_lock(&out->lock);
+	for (addr = out_next(out, w->addr, end); addr < end;
+	     addr = out_next(out, addr + LIVE_PAGE, end))
+		set_away(out_get(out, addr),
+			 &w->ptes[(addr - w->addr) / LIVE_PAGE]);
+	mutex_unlock(&out->lock);
+}
+
 int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
 	      struct uhmm_pte *ptes)
 {
@@ -249,6 +290,8 @@ int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
 			continue;
 		if (ret)
 			break;
+		if (live->out)
+			walk_away(&w);
 		done += w.npages;
 	}
 	*npages = done;
@@ -285,11 +328,25 @@ static int fault_error(struct live *live, unsigned long addr, int error)
 	}
 }
 
+/* The kernel may not be let wait for a page that is away: it comes before. */
+static int populate(struct live *live, unsigned long addr, int how)
+{
+	int ret, tries = 0;
+
+	do {
+		ret = live->out ? home_touch(live, addr, HOME_WAIT |
+							 HOME_LOCKED) : 0;
+		if (ret && ret != -ENXIO)
+			return ret;
+		if (!madvise((void *)addr, LIVE_PAGE, how))
+			return 0;
+	} while (live->out && errno == EFAULT && ++tries < TRIES);
+	return fault_error(live, addr, errno);
+}
+
 int live_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags)
 {
 	struct live *live = live_of(mm);
-	int how = flags & UHMM_FAULT_WRITE ? MADV_POPULATE_WRITE :
-					     MADV_POPULATE_READ;
 
 	if (READ_ONCE(live->ended))
 		return -ESRCH;
@@ -297,9 +354,9 @@ int live_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags)
 	if (flags & UHMM_FAULT_NOWAIT &&
 	    (flags & UHMM_FAULT_WRITE || !is_present(live, addr)))
 		return -EAGAIN;
-	if (!madvise((void *)addr, LIVE_PAGE, how))
-		return 0;
-	return fault_error(live, addr, errno);
+	return populate(live, addr, flags & UHMM_FAULT_WRITE ?
+					    MADV_POPULATE_WRITE :
+					    MADV_POPULATE_READ);
 }
 
 int live_access(struct mm_struct *mm, unsigned long pfn, size_t offset,

@@ -29,6 +29,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "out.h"
 #include "uapi.h"
 
 #define TOP_BITS 48
@@ -223,14 +224,17 @@ static unsigned long count_pieces(struct live *live)
 
 /* ------------------------------------------------------------- registering */
 
-static int uffd_register(struct shard *shard, unsigned long start,
-			 unsigned long end)
+static int uffd_register(struct live *live, struct shard *shard,
+			 unsigned long start, unsigned long end)
 {
 	struct uffdio_register reg = {
 		.range = { start, end - start },
 		.mode = UFFDIO_REGISTER_MODE_WP,
 	};
 
+	/* Of two kinds there: it asks whether they are, too. */
+	if (live->out)
+		return out_register(live, start, end);
 	return ioctl(shard->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
@@ -239,8 +243,8 @@ static int uffd_register(struct shard *shard, unsigned long start,
  * nothing can be read: the kernel looks for the area first, and changes nothing.
  * It wants the length in numbers at the source too, where there is less room.
  */
-static bool is_registered(struct live *live, struct shard *shard,
-			  unsigned long start, unsigned long end)
+bool watch_is_registered(struct live *live, struct shard *shard,
+			 unsigned long start, unsigned long end)
 {
 	struct uffdio_copy copy = {
 		.src = (uintptr_t)live->nowhere,
@@ -302,13 +306,14 @@ static int register_piece(struct live *live, unsigned long start,
 	if (!claim(live, start, end))
 		return -ENOMEM;
 	WRITE_ONCE(shard->watches, shard->watches + 1);
-	ret = uffd_register(shard, start, end);
+	ret = uffd_register(live, shard, start, end);
 	if (ret == -EBUSY) {
 		/* It may have been moved here, and its event be on its way. */
 		monitor_settle(live, SETTLE_NS);
-		ret = uffd_register(shard, start, end);
+		ret = uffd_register(live, shard, start, end);
 	}
-	if (!ret && !is_registered(live, shard, start, end))
+	if (!ret && !live->out &&
+	    !watch_is_registered(live, shard, start, end))
 		ret = -ESTALE;
 	if (ret) {
 		watch_clear(live, start, end);

@@ -32,6 +32,9 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 	  unsigned long end);
 /* Note that it is watched no more. True: some of it was. Takes no lock. */
 bool watch_clear(struct live *live, unsigned long start, unsigned long end);
+/* Is [start, end) one area, and registered? May sleep for the monitor. */
+bool watch_is_registered(struct live *live, struct shard *shard,
+			 unsigned long start, unsigned long end);
 /* Have the kernel tell no more of it. Takes no lock. */
 void watch_unregister(struct live *live, unsigned long start,
 		      unsigned long end);
@@ -48,6 +51,8 @@ void hand_on(struct live *live, unsigned long start, unsigned long end,
 void monitor_sleep(struct live *live, unsigned int generation);
 /* Until nothing is on its way, or the time is over. */
 void monitor_settle(struct live *live, int64_t timeout_ns);
+/* Has the only descriptor an event that is not read? */
+bool monitor_unread(struct live *live);
 bool live_pending(struct mm_struct *mm, unsigned long start,
 		  unsigned long last, bool wait);
 

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * A CPU touches a page that is away.
+ *
+ * Who touched it sleeps in the kernel; the monitor reads that, and hands it to
+ * a thread that may call drivers, which the monitor may not. Or, if the user
+ * wants it so, he gets a SIGBUS, and brings the page home himself, in the
+ * handler. That is faster, but the kernel's own accesses then fail.
+ */
+#include "out.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <uhmm/memremap.h>
+
+#include "uapi.h"
+#include "watch.h"
+
+/* ----------------------------------------------------------------- one page */
+
+/* It is at @pfn of a device. 0: look at the entry again. */
+static int bring(struct live *live, unsigned long addr, unsigned long pfn,
+		 unsigned int how)
+{
+	struct uhmm_vma vma;
+	int ret;
+
+	if (!(how & HOME_LOCKED))
+		mmap_read_lock(live->mm);
+	ret = uhmm_mm_find_vma(live->mm, addr, &vma);
+	if (!ret && vma.start <= addr)
+		ret = uhmm_migrate_to_ram(&vma, addr, pfn, 0);
+	else
+		ret = -ENXIO;
+	if (!(how & HOME_LOCKED))
+		mmap_read_unlock(live->mm);
+	if (!ret)
+		live_count(live, home_touched);
+	return ret;
+}
+
+/* There is no entry for it. 1: look again, when events are read. */
+static int never_made(struct live *live, unsigned long addr)
+{
+	int ret;
+
+	if (!out_all_missing(live->out, addr, addr + LIVE_PAGE))
+		return monitor_unread(live) ? 1 : -ENXIO;
+	ret = move_zeroes(live, addr);
+	if (ret == -EAGAIN)
+		return 1;
+	return ret && ret != -EEXIST ? -ENXIO : 0;
+}
+
+int home_touch(struct live *live, unsigned long addr, unsigned int how)
+{
+	struct out *out = live->out;
+	unsigned long entry;
+	unsigned int seen;
+	bool came = false;
+	int ret;
+
+	for (;;) {
+		mutex_lock(&out->lock);
+		entry = out_get(out, addr);
+		seen = READ_ONCE(out->changes);
+		switch (out_state(entry)) {
+		case OUT_MOVING:
+		case OUT_TAKEN:
+			if (!(how & HOME_WAIT))
+				out_set(out, addr, entry | OUT_WAITED);
+			mutex_unlock(&out->lock);
+			if (!(how & HOME_WAIT))
+				return -EAGAIN;
+			out_wait(out, seen);
+			came = true;
+			break;
+		case OUT_DEVICE:
+			mutex_unlock(&out->lock);
+			ret = bring(live, addr, out_what(entry), how);
+			if (ret)
+				return ret;
+			came = true;
+			break;
+		case OUT_EXCLUSIVE:
+			mutex_unlock(&out->lock);
+			exclusive_revoke(live, addr);
+			came = true;
+			break;
+		default:
+			ret = came ? 0 : never_made(live, addr);
+			mutex_unlock(&out->lock);
+			if (ret <= 0)
+				return ret;
+			move_settle(live);
+			break;
+		}
+	}
+}
+
+/* The driver has lost it: who touches it is to get a SIGBUS. */
+static void lose(struct live *live, unsigned long addr)
+{
+	struct uffdio_poison poison = { .range = { addr, LIVE_PAGE } };
+
+	if (ioctl(live->shards[0].fd, UFFDIO_POISON, &poison))
+		kill(getpid(), SIGBUS);
+}
+
+/* ------------------------------------------------------------- in a thread */
+
+void home_fault(struct live *live, unsigned long addr)
+{
+	struct out *out = live->out;
+	bool full, wake;
+
+	addr &= ~(LIVE_PAGE - 1);
+	mutex_lock(&out->lock);
+	full = out->head - out->tail == FAULT_QUEUE || !out->handled;
+	if (!full) {
+		out->queue[out->head % FAULT_QUEUE] = addr;
+		WRITE_ONCE(out->head, out->head + 1);
+	}
+	wake = out->sleeping;
+	mutex_unlock(&out->lock);
+	if (full)
+		/* Let him touch it again. */
+		move_wake(live, addr, addr + LIVE_PAGE);
+	else if (wake)
+		wake_word(&out->head);
+}
+
+/* The next one; false: it is over. */
+static bool next_fault(struct out *out, unsigned long *ret_addr)
+{
+	unsigned int head;
+
+	mutex_lock(&out->lock);
+	while (out->head == out->tail && !out->stop) {
+		head = out->head;
+		out->sleeping = 1;
+		mutex_unlock(&out->lock);
+		wait_word(&out->head, head, -1);
+		mutex_lock(&out->lock);
+		out->sleeping = 0;
+	}
+	*ret_addr = out->queue[out->tail % FAULT_QUEUE];
+	if (!out->stop)
+		out->tail++;
+	mutex_unlock(&out->lock);
+	return !out->stop;
+}
+
+static void handler(void *arg)
+{
+	struct live *live = arg;
+	unsigned long addr;
+	int ret;
+
+	WRITE_ONCE(live->handler_tid, (int)syscall(SYS_gettid));
+	while (next_fault(live->out, &addr)) {
+		ret = home_touch(live, addr, 0);
+		if (ret == -EAGAIN)
+			continue;
+		if (ret == -EFAULT)
+			lose(live, addr);
+		move_wake(live, addr, addr + LIVE_PAGE);
+	}
+}
+
+/* ------------------------------------------------------------ by a signal */
+
+static struct live *of_signals;
+static struct sigaction old_action;
+
+static void chain(int sig, siginfo_t *info, void *context)
+{
+	if (old_action.sa_flags & SA_SIGINFO) {
+		old_action.sa_sigaction(sig, info, context);
+	} else if (old_action.sa_handler == SIG_DFL ||
+		   old_action.sa_handler == SIG_IGN) {
+		/* As if there were no handler: it comes again. */
+		sigaction(sig, &old_action, NULL);
+	} else {
+		old_action.sa_handler(sig);
+	}
+}
+
+bool uhmm_live_sigbus(const void *addr)
+{
+	struct live *live = READ_ONCE(of_signals);
+	int saved = errno, ret;
+
+	if (!live || READ_ONCE(live->ended))
+		return false;
+	ret = home_touch(live, (unsigned long)addr & ~(LIVE_PAGE - 1),
+			 HOME_WAIT);
+	errno = saved;
+	return !ret;
+}
+
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	if (info->si_code != BUS_ADRERR || !uhmm_live_sigbus(info->si_addr))
+		chain(sig, info, context);
+}
+
+/* ------------------------------------------------------------- life of it */
+
+int home_start(struct live *live)
+{
+	struct sigaction action = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART,
+	};
+	struct out *out = live->out;
+	int ret;
+
+	if (live->flags & UHMM_LIVE_SIGBUS) {
+		of_signals = live;
+		sigaction(SIGBUS, &action, &old_action);
+		if (old_action.sa_sigaction == on_sigbus)
+			old_action = (struct sigaction){
+				.sa_handler = SIG_DFL };
+		return 0;
+	}
+	ret = sync_thread_start(&out->handler, handler, live);
+	out->handled = !ret;
+	return ret;
+}
+
+void home_stop(struct live *live)
+{
+	struct out *out = live->out;
+	struct sigaction now;
+
+	if (of_signals == live) {
+		of_signals = NULL;
+		if (!sigaction(SIGBUS, NULL, &now) &&
+		    now.sa_sigaction == on_sigbus)
+			sigaction(SIGBUS, &old_action, NULL);
+	}
+	if (!out->handled)
+		return;
+	mutex_lock(&out->lock);
+	out->handled = false;
+	out->stop = 1;
+	WRITE_ONCE(out->head, out->head + 1);
+	mutex_unlock(&out->lock);
+	wake_word(&out->head);
+	sync_thread_join(&out->handler);
+}
+
+/* ------------------------------------------------------------- all of them */
+
+static bool is_away(unsigned long entry)
+{
+	return out_state(entry) >= OUT_MOVING &&
+	       out_state(entry) <= OUT_EXCLUSIVE;
+}
+
+void home_all(struct live *live)
+{
+	struct out *out = live->out;
+	unsigned long addr, entry;
+
+	for (addr = 0; addr < ~0UL;) {
+		mutex_lock(&out->lock);
+		addr = out_next(out, addr, ~0UL);
+		entry = out_get(out, addr);
+		mutex_unlock(&out->lock);
+		if (addr == ~0UL || !is_away(entry) ||
+		    home_touch(live, addr, HOME_WAIT))
+			addr += addr < ~0UL ? LIVE_PAGE : 0;
+	}
+}
+
+void home_fork(struct live *live)
+{
+	mutex_lock(&live->out->lock);
+	live->out->forking = true;
+	mutex_unlock(&live->out->lock);
+	home_all(live);
+}
+
+void home_fork_end(struct live *live)
+{
+	mutex_lock(&live->out->lock);
+	live->out->forking = false;
+	mutex_unlock(&live->out->lock);
+}

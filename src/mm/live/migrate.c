@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Pages that go to a device and come home: the live half of core's migrate.c.
+ *
+ * What is collected is moved into the pool at once, or, if the caller has said
+ * where it goes and that is memory of this process, to there. So its contents
+ * stand still, and its frame is the number of the page where it is now. Its
+ * place is empty, and who touches it waits. In the end the entry says where
+ * the page is, or the page is moved back.
+ *
+ * What cannot be moved (the kernel is older than 6.8, or the area is not
+ * writable) is taken away with its page tables by mremap(), which leaves the
+ * area empty and registered as it was.
+ */
+#include "out.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <uhmm/memremap.h>
+#include <uhmm/migrate.h>
+
+#include "patch.h"
+#include "uapi.h"
+#include "watch.h"
+
+#define TRIES 64
+
+/* Pages that are being collected. */
+struct collect {
+	struct live *live;
+	struct out *out;
+	struct migrate_vma *args;
+	unsigned int tries;
+	bool registered;
+};
+
+static unsigned long index_of(const struct migrate_vma *args,
+			      unsigned long addr)
+{
+	return (addr - args->start) >> LIVE_PAGE_SHIFT;
+}
+
+static unsigned long writable(const struct uhmm_vma *vma)
+{
+	return vma->flags & UHMM_VM_WRITE ? OUT_WRITE : 0;
+}
+
+/* The page at @addr is at @to now. */
+static void went(struct collect *c, unsigned long addr, unsigned long to)
+{
+	unsigned long pfn = to >> LIVE_PAGE_SHIFT;
+	unsigned long write = writable(c->args->vma);
+
+	out_set(c->out, addr, out_entry(OUT_MOVING, pfn, write));
+	out_set(c->out, to, out_entry(OUT_HOLDS, addr >> LIVE_PAGE_SHIFT, 0));
+	c->args->src[index_of(c->args, addr)] =
+		migrate_pfn(pfn) | MIGRATE_PFN_MIGRATE |
+		(write ? MIGRATE_PFN_WRITE : 0);
+}
+
+/* ---------------------------------------------------------- where they go to */
+
+/* Bytes of the device frame that the caller wants the page at @addr to have. */
+static unsigned long given(const struct collect *c, unsigned long addr)
+{
+	const struct migrate_vma *args = c->args;
+	unsigned long pfn;
+
+	if (!(args->flags & UHMM_MIGRATE_DST_GIVEN) ||
+	    !live_has(c->live, UHMM_LIVE_MOVE))
+		return 0;
+	pfn = uhmm_migrate_pfn_of(args->dst[index_of(args, addr)]);
+	return uhmm_is_device_pfn(pfn) ? (unsigned long)device_page_ptr(pfn) :
+					 0;
+}
+
+/* For pages from @addr on, of which *@n becomes how many. 0: nowhere. */
+static unsigned long target(struct collect *c, unsigned long addr,
+			    unsigned long *n)
+{
+	unsigned long to = given(c, addr), i;
+
+	if (!to)
+		return pool_get(c->live, n);
+	for (i = 1; i < *n; i++)
+		if (given(c, addr + i * LIVE_PAGE) != to + i * LIVE_PAGE)
+			break;
+	*n = i;
+	return out_prepare(c->out, to, to + i * LIVE_PAGE) ? to : 0;
+}
+
+static void untarget(struct collect *c, unsigned long to, unsigned long n,
+		     bool clean)
+{
+	for (; n && pool_has(c->out, to); n--, to += LIVE_PAGE) {
+		if (clean)
+			pool_clean(c->out, to);
+		pool_put(c->live, to);
+	}
+}
+
+/* How many pages from @addr on are in their places. */
+static unsigned long in_place(struct collect *c, unsigned long addr,
+			      unsigned long end)
+{
+	return (out_next(c->out, addr, end) - addr) >> LIVE_PAGE_SHIFT;
+}
+
+/* ----------------------------------------------------------------- by mremap */
+
+/* Known to lose what is written between the two. */
+static bool broken_carry(struct live *live, unsigned long addr,
+			 unsigned long to, unsigned long n)
+{
+	unsigned long args[6] = { addr, n * LIVE_PAGE, MADV_DONTNEED };
+
+	for (unsigned long at = 0; at < n * LIVE_PAGE; at += LIVE_PAGE)
+		if (away_present(live, addr + at))
+			memcpy((void *)(to + at), (void *)(addr + at),
+			       LIVE_PAGE);
+	return !live_raw_syscall(SYS_madvise, args);
+}
+
+/*
+ * With the page tables. The lock is given back meanwhile, as there is an event
+ * to be read; so the entries are made before. Returns whether they went.
+ */
+static bool carry(struct collect *c, unsigned long addr, unsigned long to,
+		  unsigned long n)
+	__must_hold(&c->out->lock)
+{
+	unsigned long args[6] = { addr, n * LIVE_PAGE, n * LIVE_PAGE,
+				  MREMAP_MAYMOVE | MREMAP_FIXED |
+					  LIVE_MREMAP_DONTUNMAP,
+				  to, 0 };
+	unsigned long i;
+	bool ok;
+
+	for (i = 0; i < n; i++)
+		went(c, addr + i * LIVE_PAGE, to + i * LIVE_PAGE);
+	mutex_unlock(&c->out->lock);
+	if (READ_ONCE(live_broken) & BROKEN_PROTECT)
+		ok = broken_carry(c->live, addr, to, n);
+	else
+		ok = (unsigned long)live_raw_syscall(SYS_mremap, args) == to;
+	mutex_lock(&c->out->lock);
+	for (i = 0; i < n; i++, addr += LIVE_PAGE, to += LIVE_PAGE) {
+		if (ok && away_present(c->live, to))
+			continue;
+		/* There was none, or it has not gone. */
+		c->args->src[index_of(c->args, addr)] =
+			ok ? MIGRATE_PFN_MIGRATE : 0;
+		out_set(c->out, away_place(c->out, to >> LIVE_PAGE_SHIFT), 0);
+		pool_put(c->live, to);
+	}
+	out_changed(c->out);
+	move_wake(c->live, c->args->start, c->args->end);
+	return ok;
+}
+
+/* -------------------------------------------------------------- system pages */
+
+/* Something is in the way of the page at @addr: true: it may be gone now. */
+static bool get_ready(struct collect *c, unsigned long addr, long why)
+	__must_hold(&c->out->lock)
+{
+	if (++c->tries > TRIES)
+		return false;
+	mutex_unlock(&c->out->lock);
+	/* A page that a fork has left shared gets to be one's own. */
+	if (why == -EBUSY)
+		madvise((void *)addr, LIVE_PAGE, MADV_POPULATE_WRITE);
+	else
+		move_settle(c->live);
+	mutex_lock(&c->out->lock);
+	return true;
+}
+
+/* Memory of a device that pages were not moved to before. */
+static bool register_target(struct collect *c, unsigned long to)
+{
+	unsigned long start, end, pfn;
+
+	if (c->registered || pool_has(c->out, to))
+		return false;
+	c->registered = true;
+	pfn = uhmm_migrate_pfn_of(c->args->dst[0]);
+	return device_page_memory(pfn, &start, &end) && start <= to &&
+	       to < end && !move_register_device(c->live, start, end);
+}
+
+/* Some of the @n pages at @addr; returns how many are done with. */
+static unsigned long collect_some(struct collect *c, unsigned long addr,
+				  unsigned long n)
+	__must_hold(&c->out->lock)
+{
+	unsigned long to = target(c, addr, &n), i, done;
+	long moved;
+
+	if (!to)
+		return n;
+	moved = READ_ONCE(live_broken) & BROKEN_PROTECT ? -EINVAL :
+		move_pages(c->live, to, addr, n * LIVE_PAGE);
+	done = moved > 0 ? (unsigned long)moved / LIVE_PAGE : 0;
+	for (i = 0; i < done; i++)
+		went(c, addr + i * LIVE_PAGE, to + i * LIVE_PAGE);
+	if (moved == -EINVAL) {
+		if (register_target(c, to))
+			return 0;
+		if (!pool_has(c->out, to))
+			to = pool_get(c->live, &n);
+		if (to)
+			carry(c, addr, to, n);
+		return n ? n : 1;
+	}
+	untarget(c, to + done * LIVE_PAGE, n - done, true);
+	if (moved == -ENOENT) {
+		c->args->src[index_of(c->args, addr)] = MIGRATE_PFN_MIGRATE;
+		return 1;
+	}
+	if (moved < 0 && !get_ready(c, addr, moved))
+		return 1;
+	return done;
+}
+
+static void collect_system(struct collect *c)
+	__must_hold(&c->out->lock)
+{
+	struct migrate_vma *args = c->args;
+	unsigned long addr, next, n;
+	int ret;
+
+	for (addr = args->start; addr < args->end; addr = next) {
+		next = (addr | ((UHMM_PAGE_SIZE << UHMM_PMD_ORDER) - 1)) + 1;
+		if (next > args->end)
+			next = args->end;
+		while ((ret = move_register(c->live, addr, next)) == -EAGAIN)
+			if (!get_ready(c, addr, ret))
+				break;
+		if (ret)
+			continue;
+		while (addr < next) {
+			n = in_place(c, addr, next);
+			addr += n ? collect_some(c, addr, n) * LIVE_PAGE :
+				    LIVE_PAGE;
+		}
+	}
+}
+
+/* -------------------------------------------------------------- device pages */
+
+static void collect_device(struct collect *c)
+{
+	struct migrate_vma *args = c->args;
+	unsigned long addr, entry, pfn;
+
+	for (addr = out_next(c->out, args->start, args->end); addr < args->end;
+	     addr = out_next(c->out, addr + LIVE_PAGE, args->end)) {
+		entry = out_get(c->out, addr);
+		pfn = out_what(entry);
+		if (out_state(entry) != OUT_DEVICE ||
+		    uhmm_device_page_owner(pfn) != args->pgmap_owner)
+			continue;
+		if (pfn != args->fault_page && !uhmm_device_page_trylock(pfn))
+			continue;
+		uhmm_device_page_get(pfn);
+		out_set(c->out, addr, out_entry(OUT_MOVING, pfn,
+						entry & OUT_WRITE));
+		args->src[index_of(args, addr)] =
+			migrate_pfn(pfn) | MIGRATE_PFN_MIGRATE |
+			(entry & OUT_WRITE ? MIGRATE_PFN_WRITE : 0);
+	}
+}
+
+void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
+{
+	struct live *live = live_of(mm);
+	struct collect c = { .live = live, .out = live->out, .args = args };
+
+	if (READ_ONCE(live->ended) || !(args->vma->flags & UHMM_VM_ANON) ||
+	    args->vma->flags & UHMM_VM_SHARED)
+		return;
+	mutex_lock(&c.out->lock);
+	if (args->flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE)
+		collect_device(&c);
+	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM && !c.out->forking &&
+	    !c.out->off)
+		collect_system(&c);
+	mutex_unlock(&c.out->lock);
+}
+
+/* ------------------------------------------------------- by frame, not address */
+
+void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args)
+{
+	struct live *live = live_of(mm);
+	unsigned long pfn, addr, entry;
+
+	/* By address all is done: nobody else has entries, or references. */
+	if (args->vma)
+		return;
+	pfn = uhmm_migrate_pfn_of(args->src[0]);
+	mutex_lock(&live->out->lock);
+	addr = device_page_where(pfn);
+	entry = addr ? out_get(live->out, addr) : 0;
+	if (out_state(entry) == OUT_DEVICE && out_what(entry) == pfn)
+		out_set(live->out, addr, out_entry(OUT_MOVING, pfn,
+						   entry & OUT_WRITE));
+	else
+		args->src[0] = 0;
+	mutex_unlock(&live->out->lock);
+	if (args->src[0])
+		return;
+	uhmm_device_page_unlock(pfn);
+	uhmm_device_page_put(pfn);
+}
+
+/* -------------------------------------------------------------------- commit */
+
+/* Is there still nothing at @addr, where a page is to be put? */
+static bool still_none(struct live *live, unsigned long addr)
+{
+	return !out_get(live->out, addr) &&
+	       out_all_missing(live->out, addr, addr + LIVE_PAGE) &&
+	       !away_present(live, addr) &&
+	       !monitor_unread(live);
+}
+
+void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
+{
+	struct live *live = live_of(mm);
+	unsigned long i, addr, to, ok;
+
+	mutex_lock(&live->out->lock);
+	for (i = 0; i < args->npages; i++) {
+		if (!(args->src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		to = uhmm_migrate_pfn_of(args->dst[i]);
+		addr = args->start + (i << LIVE_PAGE_SHIFT);
+		if (args->src[i] & MIGRATE_PFN_VALID)
+			ok = !uhmm_is_device_pfn(to) ||
+			     device_page_is(to, MEMORY_DEVICE_PRIVATE);
+		else
+			ok = device_page_is(to, MEMORY_DEVICE_PRIVATE) &&
+			     still_none(live, addr) &&
+			     away_to_device(live, addr, to,
+					    writable(args->vma));
+		if (!ok)
+			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
+	}
+	mutex_unlock(&live->out->lock);
+}
+
+/* -------------------------------------------------------------------- finish */
+
+/* 0; -EAGAIN: an event has to be read first. */
+static int finish_one(struct live *live, unsigned long src, unsigned long to,
+		      unsigned long *ret_addr, bool *ret_waited)
+{
+	unsigned long from = uhmm_migrate_pfn_of(src);
+	unsigned long addr = away_place(live->out, from);
+	unsigned long write = src & MIGRATE_PFN_WRITE ? OUT_WRITE : 0;
+
+	*ret_addr = addr;
+	*ret_waited = addr && out_get(live->out, addr) & OUT_WAITED;
+	if (!(src & MIGRATE_PFN_MIGRATE) || !to)
+		to = from;
+	if (!addr)
+		return 0;
+	if (!uhmm_is_device_pfn(to))
+		return away_home(live, addr, to << LIVE_PAGE_SHIFT);
+	if (to == from)
+		out_set(live->out, addr, out_entry(OUT_DEVICE, to, write));
+	else
+		away_to_device(live, addr, to, write);
+	return 0;
+}
+
+/* The source is given back. @moved: an entry no longer leads to it. */
+static void finish_source(struct live *live, unsigned long src,
+			  unsigned long fault_page, bool moved)
+	__must_hold(&live->out->lock)
+{
+	unsigned long pfn = uhmm_migrate_pfn_of(src), entry;
+
+	if (!uhmm_is_device_pfn(pfn)) {
+		entry = pfn << LIVE_PAGE_SHIFT;
+		if (pool_has(live->out, entry))
+			pool_put(live, entry);
+		else
+			out_set(live->out, entry, 0);
+		return;
+	}
+	if (pfn != fault_page)
+		uhmm_device_page_unlock(pfn);
+	mutex_unlock(&live->out->lock);
+	uhmm_device_page_put(pfn);
+	if (moved)
+		uhmm_device_page_put(pfn);
+	mutex_lock(&live->out->lock);
+}
+
+static void finish(struct live *live, struct migrate_vma *args,
+		   unsigned long i)
+	__must_hold(&live->out->lock)
+{
+	unsigned long addr, to = uhmm_migrate_pfn_of(args->dst[i]);
+	unsigned long src = args->src[i];
+	bool moved = src & MIGRATE_PFN_MIGRATE && to, waited;
+
+	while (finish_one(live, src, to, &addr, &waited) == -EAGAIN) {
+		mutex_unlock(&live->out->lock);
+		move_settle(live);
+		mutex_lock(&live->out->lock);
+	}
+	if (moved && uhmm_is_device_pfn(to))
+		live_count(live, to_device);
+	if (uhmm_is_device_pfn(uhmm_migrate_pfn_of(src)) && moved)
+		live_count(live, home);
+	if (waited)
+		move_wake(live, addr, addr + LIVE_PAGE);
+	finish_source(live, src, args->fault_page, moved || !addr);
+}
+
+void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
+{
+	struct live *live = live_of(mm);
+
+	mutex_lock(&live->out->lock);
+	for (unsigned long i = 0; i < args->npages; i++)
+		if (args->src[i] & MIGRATE_PFN_VALID)
+			finish(live, args, i);
+	out_changed(live->out);
+	mutex_unlock(&live->out->lock);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The table of places whose pages are away: three levels, which only grow, of
+ * memory straight from the kernel.
+ */
+#include "out.h"
+
+#include <string.h>
+
+#define TOP_BITS 48
+#define TOP_SHIFT 30
+#define LEAF_SHIFT 21
+#define NTOPS (1UL << (TOP_BITS - TOP_SHIFT))
+#define NMIDS (1UL << (TOP_SHIFT - LEAF_SHIFT))
+#define LEAF_PAGES (1UL << (LEAF_SHIFT - LIVE_PAGE_SHIFT))
+#define LEAF_BYTES (1UL << LEAF_SHIFT)
+
+/**
+ * struct out_leaf - 2 MiB of addresses
+ * @entries: one for each page
+ * @missing: a bit for each: it is registered for missing pages
+ * @n: how many of @entries are not 0
+ */
+struct out_leaf {
+	unsigned long entries[LEAF_PAGES];
+	unsigned long missing[LEAF_PAGES / 64];
+	unsigned long n;
+};
+
+struct out *out_make(void)
+{
+	struct out *out = sync_alloc_pages(sizeof(*out));
+
+	if (!out)
+		return NULL;
+	out->tops = sync_alloc_pages(NTOPS * sizeof(out->tops[0]));
+	if (!out->tops) {
+		sync_free_pages(out, sizeof(*out));
+		return NULL;
+	}
+	mutex_init(&out->lock);
+	return out;
+}
+
+void out_free(struct out *out)
+{
+	struct out_leaf **mids;
+
+	for (unsigned long i = 0; i < NTOPS; i++) {
+		mids = out->tops[i];
+		for (unsigned long k = 0; mids && k < NMIDS; k++)
+			if (mids[k])
+				sync_free_pages(mids[k], sizeof(*mids[k]));
+		if (mids)
+			sync_free_pages(mids, NMIDS * sizeof(mids[0]));
+	}
+	sync_free_pages(out->tops, NTOPS * sizeof(out->tops[0]));
+	if (out->pool)
+		sync_free_pages(out->pool, POOL_PAGES * LIVE_PAGE);
+	sync_free_pages(out, sizeof(*out));
+}
+
+static struct out_leaf *leaf_of(struct out *out, unsigned long addr)
+{
+	struct out_leaf **mids = addr >> TOP_BITS ? NULL :
+						    out->tops[addr >> TOP_SHIFT];
+
+	return mids ? mids[addr >> LEAF_SHIFT & (NMIDS - 1)] : NULL;
+}
+
+bool out_prepare(struct out *out, unsigned long start, unsigned long end)
+{
+	struct out_leaf ***top, **mid;
+
+	if (end > 1UL << TOP_BITS)
+		return false;
+	for (; start < end; start = (start | (LEAF_BYTES - 1)) + 1) {
+		top = &out->tops[start >> TOP_SHIFT];
+		if (!*top)
+			*top = sync_alloc_pages(NMIDS * sizeof(**top));
+		if (!*top)
+			return false;
+		mid = &(*top)[start >> LEAF_SHIFT & (NMIDS - 1)];
+		if (!*mid)
+			*mid = sync_alloc_pages(sizeof(**mid));
+		if (!*mid)
+			return false;
+	}
+	return true;
+}
+
+static unsigned long page_in_leaf(unsigned long addr)
+{
+	return addr >> LIVE_PAGE_SHIFT & (LEAF_PAGES - 1);
+}
+
+unsigned long out_get(struct out *out, unsigned long addr)
+{
+	struct out_leaf *leaf = leaf_of(out, addr);
+
+	return leaf ? leaf->entries[page_in_leaf(addr)] : 0;
+}
+
+void out_set(struct out *out, unsigned long addr, unsigned long entry)
+{
+	struct out_leaf *leaf = leaf_of(out, addr);
+	unsigned long *at;
+
+	if (!leaf)
+		return;
+	at = &leaf->entries[page_in_leaf(addr)];
+	leaf->n += (unsigned long)!!entry - (unsigned long)!!*at;
+	*at = entry;
+}
+
+/* Where the leaf of @addr ends, or all that a missing level covers. */
+static unsigned long leaf_end(struct out *out, unsigned long addr)
+{
+	unsigned long size = LEAF_BYTES;
+
+	if (addr >> TOP_BITS)
+		return ~0UL;
+	if (!out->tops[addr >> TOP_SHIFT])
+		size = 1UL << TOP_SHIFT;
+	return (addr | (size - 1)) + 1;
+}
+
+unsigned long out_next(struct out *out, unsigned long addr, unsigned long end)
+{
+	struct out_leaf *leaf;
+	unsigned long next;
+
+	for (; addr < end; addr = next) {
+		leaf = leaf_of(out, addr);
+		next = leaf_end(out, addr);
+		if (!leaf || !leaf->n)
+			continue;
+		for (; addr < next && addr < end; addr += LIVE_PAGE)
+			if (leaf->entries[page_in_leaf(addr)])
+				return addr;
+	}
+	return end;
+}
+
+/* ------------------------------------------------------------ missing pages */
+
+static bool is_missing(const struct out_leaf *leaf, unsigned long addr)
+{
+	unsigned long i = page_in_leaf(addr);
+
+	return leaf && leaf->missing[i / 64] & 1UL << i % 64;
+}
+
+bool out_all_missing(struct out *out, unsigned long start, unsigned long end)
+{
+	for (; start < end; start += LIVE_PAGE)
+		if (!is_missing(leaf_of(out, start), start))
+			return false;
+	return true;
+}
+
+bool out_any_missing(struct out *out, unsigned long start, unsigned long end)
+{
+	struct out_leaf *leaf;
+	unsigned long next;
+
+	for (; start < end; start = next) {
+		leaf = leaf_of(out, start);
+		next = leaf_end(out, start);
+		for (; leaf && start < next && start < end; start += LIVE_PAGE)
+			if (is_missing(leaf, start))
+				return true;
+	}
+	return false;
+}
+
+void out_set_missing(struct out *out, unsigned long start, unsigned long end,
+		     bool missing)
+{
+	struct out_leaf *leaf;
+	unsigned long next, i;
+
+	for (; start < end; start = next) {
+		leaf = leaf_of(out, start);
+		next = leaf_end(out, start);
+		for (; leaf && start < next && start < end;
+		     start += LIVE_PAGE) {
+			i = page_in_leaf(start);
+			leaf->missing[i / 64] &= ~(1UL << i % 64);
+			if (missing)
+				leaf->missing[i / 64] |= 1UL << i % 64;
+		}
+	}
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+void out_changed(struct out *out)
+{
+	fetch_add(&out->changes, 1);
+	if (READ_ONCE(out->sleepers))
+		wake_word(&out->changes);
+}
+
+void out_wait(struct out *out, unsigned int seen)
+{
+	/* With an end: who changes things may have looked before we count. */
+	fetch_add(&out->sleepers, 1);
+	wait_word(&out->changes, seen, INT64_C(1000000));
+	fetch_sub(&out->sleepers, 1);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Pages that are not in their place, because a device has them.
+ *
+ * A page that goes is taken out of the page tables of the process and kept
+ * elsewhere: on its way in the pool, which is memory of the library's own, then
+ * in the device's memory. Its place is registered for missing pages, so that
+ * whoever touches it waits until it has come home.
+ *
+ * A table has an entry for each such place, under a lock under which also
+ * pages are moved and events are read. What the kernel tells of is thereby
+ * noted before another page moves, and before that it refuses to move any:
+ * moves find EAGAIN while an event waits to be read. So a page never comes to
+ * where its place was. The lock is a leaf: under it no callback is called, no
+ * memory of the program's is touched, and nothing is done that an event is
+ * sent for, whose reader would have to wait.
+ */
+#ifndef LIVE_OUT_H
+#define LIVE_OUT_H
+
+#include "live.h"
+
+#include <linux/userfaultfd.h>
+
+/**
+ * enum out_state - what an entry says
+ * @OUT_NONE: the page is in its place, or was never made
+ * @OUT_MOVING: in the hands of a migration; its frame as collected
+ * @OUT_DEVICE: in private memory of a device; the frame
+ * @OUT_TAKEN: exclusive, and nobody may have it back yet; frame in the pool
+ * @OUT_EXCLUSIVE: exclusive until touched; frame in the pool
+ * @OUT_PINNED: in its place, to stay there; how many say so
+ * @OUT_GONE: has lost its place; the device's frame, to be given back
+ * @OUT_HOLDS: of a page of the pool, or of device memory that stands for one:
+ *	the number of the page that is to hold it; 0: that is gone, or none
+ */
+enum out_state {
+	OUT_NONE = 0,
+	OUT_MOVING,
+	OUT_DEVICE,
+	OUT_TAKEN,
+	OUT_EXCLUSIVE,
+	OUT_PINNED,
+	OUT_GONE,
+	OUT_HOLDS
+};
+
+#define OUT_STATE 7UL
+#define OUT_WRITE 8UL
+#define OUT_WAITED 16UL	/* somebody is to be woken when it ends */
+#define OUT_SHIFT 5
+
+static inline unsigned long out_entry(enum out_state state, unsigned long what,
+				      unsigned long write)
+{
+	return what << OUT_SHIFT | write | (unsigned long)state;
+}
+
+static inline enum out_state out_state(unsigned long entry)
+{
+	return (enum out_state)(entry & OUT_STATE);
+}
+
+static inline unsigned long out_what(unsigned long entry)
+{
+	return entry >> OUT_SHIFT;
+}
+
+#define POOL_PAGES 4096UL
+#define POOL_WORDS (POOL_PAGES / 64)
+#define FAULT_QUEUE 256U
+
+struct out_leaf;
+
+/**
+ * struct out - what a live address space knows of pages that are away
+ * @lock: for all of it but what is said to be the monitor's
+ * @tops: the table
+ * @changes: counts what others wait for; slept on
+ * @sleepers: how many do
+ * @forking: nothing goes out
+ * @off: nothing ever does, as nobody would bring it home
+ * @pool: POOL_PAGES pages
+ * @used: which of them are
+ * @dirty: which have to be emptied before they are used
+ * @ndirty: how many
+ * @next: where to look first for free ones
+ * @gone: entries are OUT_GONE
+ * @queue: addresses that were touched; the monitor's end and the handler's
+ * @head: how many were queued; slept on
+ * @tail: how many were taken
+ * @sleeping: the handler sleeps on @head
+ * @stop: the handler is to end
+ * @handler: the thread that brings pages home
+ * @handled: it runs
+ */
+struct out {
+	struct mutex lock;
+	struct out_leaf ***tops;
+	unsigned int changes;
+	unsigned int sleepers;
+	bool forking;
+	bool off;
+	bool gone;
+	char *pool;
+	unsigned long used[POOL_WORDS];
+	unsigned long dirty[POOL_WORDS];
+	unsigned long ndirty;
+	unsigned long next;
+	unsigned long queue[FAULT_QUEUE];
+	unsigned int head;
+	unsigned int tail;
+	unsigned int sleeping;
+	unsigned int stop;
+	struct sync_thread handler;
+	bool handled;
+};
+
+/* ---------------------------------------------------------------- the table
+ * out.c; under the lock.
+ */
+struct out *out_make(void);
+void out_free(struct out *out);
+/* Have room for entries of [start, end). False: no memory. */
+bool out_prepare(struct out *out, unsigned long start, unsigned long end);
+unsigned long out_get(struct out *out, unsigned long addr);
+/* After out_prepare(), or where there was an entry. */
+void out_set(struct out *out, unsigned long addr, unsigned long entry);
+/* The first address from @addr on that has an entry; @end: none. */
+unsigned long out_next(struct out *out, unsigned long addr, unsigned long end);
+/* Which pages are registered for missing ones. */
+bool out_all_missing(struct out *out, unsigned long start, unsigned long end);
+bool out_any_missing(struct out *out, unsigned long start, unsigned long end);
+void out_set_missing(struct out *out, unsigned long start, unsigned long end,
+		     bool missing);
+/* Somebody may have waited for what is different now. */
+void out_changed(struct out *out);
+/* Without the lock: until something has changed since @seen. */
+void out_wait(struct out *out, unsigned int seen);
+
+/* --------------------------------------------------------------- the events
+ * out_events.c
+ */
+/* Under the lock, as soon as it is read. */
+void out_event(struct live *live, const struct uffd_msg *m);
+/* The monitor, without the lock: give back what has gone. */
+void out_give_back(struct live *live);
+/*
+ * Register [start, end) so that changes are told of; without the lock. Places
+ * of pages that are away stay registered for missing ones. 0; -errno; -ESTALE:
+ * not all of it is.
+ */
+int out_register(struct live *live, unsigned long start, unsigned long end);
+/* Is the kernel's own word needed for what happens here? Then let it tell. */
+bool out_needs_events(struct live *live, unsigned long start,
+		      unsigned long end);
+
+/* ---------------------------------------------------------------- the moves
+ * move.c; under the lock, which some give back for a while.
+ */
+int pool_init(struct live *live);
+/* Up to *@n pages in a row; 0: none. */
+unsigned long pool_get(struct live *live, unsigned long *n);
+void pool_put(struct live *live, unsigned long addr);
+bool pool_has(const struct out *out, unsigned long addr);
+/* It has been moved out of: it need not be emptied. */
+void pool_clean(struct out *out, unsigned long addr);
+/*
+ * Move up to @length bytes, as they are, from registered memory or to it.
+ * Returns how many were, or an error: -EAGAIN, -EBUSY, -ENOENT a hole, -EINVAL.
+ */
+long move_pages(struct live *live, unsigned long to, unsigned long from,
+		unsigned long length);
+/*
+ * The bytes at @from become the page at @addr. 0; -EAGAIN: an event is to be
+ * read first; -EEXIST, -ENOENT: there is no place for it.
+ */
+int move_home(struct live *live, unsigned long addr, unsigned long from);
+/* There is a page of zeroes at @addr. As move_home(). */
+int move_zeroes(struct live *live, unsigned long addr);
+void move_wake(struct live *live, unsigned long start, unsigned long end);
+/* Register for missing pages. 0; -EAGAIN: an event is to be read first. */
+int move_register(struct live *live, unsigned long start, unsigned long end);
+/* Memory of a device, that pages can be moved to. */
+int move_register_device(struct live *live, unsigned long start,
+			 unsigned long end);
+/* Let the monitor read what it has to; without the lock. */
+void move_settle(struct live *live);
+
+/* ----------------------------------------------------------------- entries
+ * away.c; under the lock.
+ */
+/* Where the page is to be that is held by this frame; 0: nowhere any more. */
+unsigned long away_place(struct out *out, unsigned long pfn);
+/* The page at @addr is in a device's memory. */
+bool away_to_device(struct live *live, unsigned long addr, unsigned long pfn,
+		    unsigned long write);
+/* It is at @from, and comes home; 0; -EAGAIN: an event has to be read first. */
+int away_home(struct live *live, unsigned long addr, unsigned long from);
+/* Whether the process has a page there. */
+bool away_present(struct live *live, unsigned long addr);
+
+/* ----------------------------------------------------------------- touches
+ * home.c
+ */
+int home_start(struct live *live);
+void home_stop(struct live *live);
+/* The monitor: @addr was touched. */
+void home_fault(struct live *live, unsigned long addr);
+/*
+ * What a touch of @addr has to wait for is done, or was found to be under way:
+ * then, with HOME_WAIT, that is waited for. 0; -EFAULT: the page is lost;
+ * -ENOMEM; -EAGAIN: under way; -ENXIO: it is not ours to say what is there.
+ */
+#define HOME_WAIT (1U << 0)
+#define HOME_LOCKED (1U << 1)		/* mmap_lock is held */
+int home_touch(struct live *live, unsigned long addr, unsigned int how);
+/* Give the page at @addr back to the CPUs, if it is exclusive; no lock held. */
+void exclusive_revoke(struct live *live, unsigned long addr);
+/* All of them, and none goes out until home_fork_end(). */
+void home_fork(struct live *live);
+void home_fork_end(struct live *live);
+/* All of them. */
+void home_all(struct live *live);
+
+#endif

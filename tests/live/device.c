@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+#include "device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <uhmm/mmu_notifier.h>
+
+#define PAGE UHMM_PAGE_SIZE
+
+/* -------------------------------------------------------------------- memory */
+
+static unsigned long page_take(struct device *device)
+{
+	unsigned long pfn = 0;
+
+	pthread_mutex_lock(&device->lock);
+	if (device->nfree)
+		pfn = device->free[--device->nfree];
+	pthread_mutex_unlock(&device->lock);
+	if (pfn && zone_device_page_init(pfn, 0))
+		abort();
+	return pfn;
+}
+
+static void page_free(struct dev_pagemap *pgmap, unsigned long pfn,
+		      unsigned int order)
+{
+	struct device *device = (struct device *)pgmap;
+
+	pthread_mutex_lock(&device->lock);
+	device->free[device->nfree++] = pfn;
+	pthread_mutex_unlock(&device->lock);
+}
+
+/* ---------------------------------------------------------------------- home */
+
+static unsigned long home_for(struct device *device, struct mm_struct *mm,
+			      unsigned long from)
+{
+	unsigned long to;
+	int ret = device->no_copy ? uhmm_page_stand_in(mm, from, &to) :
+				    uhmm_page_alloc(mm, 0, &to);
+
+	return ret ? 0 : to;
+}
+
+static long bring_home(struct device *device, struct migrate_vma *args)
+{
+	struct mm_struct *mm = args->vma->mm;
+	unsigned long i, from, to;
+	long n = 0;
+	int ret = migrate_vma_setup(args);
+
+	if (ret)
+		return ret;
+	for (i = 0; i < args->npages; i++) {
+		from = uhmm_migrate_pfn_of(args->src[i]);
+		if (!from || !(args->src[i] & MIGRATE_PFN_MIGRATE))
+			continue;
+		to = home_for(device, mm, from);
+		if (!to)
+			continue;
+		uhmm_page_copy(mm, to, from);
+		args->dst[i] = migrate_pfn(to);
+	}
+	if (device->between)
+		device->between(device);
+	migrate_vma_pages(args);
+	for (i = 0; i < args->npages; i++)
+		n += args->src[i] & MIGRATE_PFN_MIGRATE && args->dst[i];
+	migrate_vma_finalize(args);
+	return n;
+}
+
+static vm_fault_t to_ram(struct vm_fault *vmf)
+{
+	struct device *device = uhmm_device_page_owner(vmf->page);
+	unsigned long src = 0, dst = 0;
+	struct migrate_vma args = {
+		.vma = vmf->vma,
+		.src = &src,
+		.dst = &dst,
+		.start = vmf->address,
+		.end = vmf->address + PAGE,
+		.pgmap_owner = device,
+		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+		.fault_page = vmf->page,
+	};
+
+	if (device->lost)
+		return VM_FAULT_SIGBUS;
+	bring_home(device, &args);
+	return 0;
+}
+
+static const struct dev_pagemap_ops device_ops = {
+	.folio_free = page_free,
+	.migrate_to_ram = to_ram,
+};
+
+int device_make(struct device *device, unsigned long npages, bool no_copy)
+{
+	unsigned long i, first;
+	void *memory;
+	int ret;
+
+	memset(device, 0, sizeof(*device));
+	pthread_mutex_init(&device->lock, NULL);
+	memory = mmap(NULL, npages * PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	device->free = calloc(npages, sizeof(*device->free));
+	if (memory == MAP_FAILED || !device->free)
+		return -ENOMEM;
+	madvise(memory, npages * PAGE, MADV_NOHUGEPAGE);
+	device->npages = npages;
+	device->no_copy = no_copy;
+	device->pgmap = (struct dev_pagemap){
+		.type = MEMORY_DEVICE_PRIVATE,
+		.owner = device,
+		.ops = &device_ops,
+		.nr_range = 1,
+		.range.end = npages * PAGE - 1,
+		.memory = memory,
+	};
+	ret = uhmm_ptr_err(memremap_pages(&device->pgmap, 0));
+	if (ret)
+		return ret;
+	first = device->pgmap.range.start >> UHMM_PAGE_SHIFT;
+	/* The lowest are taken first, and in order. */
+	for (i = 0; i < npages; i++)
+		device->free[i] = first + npages - 1 - i;
+	device->nfree = npages;
+	return 0;
+}
+
+void device_destroy(struct device *device)
+{
+	memunmap_pages(&device->pgmap);
+	munmap(device->pgmap.memory, device->npages * PAGE);
+	free(device->free);
+	pthread_mutex_destroy(&device->lock);
+}
+
+/* ------------------------------------------------------------------- batches */
+
+/* One batch; everything in one area. */
+struct batch {
+	struct migrate_vma args;
+	struct uhmm_vma vma;
+	unsigned long src[DEVICE_BATCH];
+	unsigned long dst[DEVICE_BATCH];
+};
+
+static int batch_begin(struct device *device, struct batch *batch,
+		       struct mm_struct *mm, void *start, unsigned long npages)
+{
+	unsigned long addr = (unsigned long)start;
+	int ret = uhmm_mm_find_vma(mm, addr, &batch->vma);
+
+	if (ret || batch->vma.start > addr)
+		return ret ? ret : -EFAULT;
+	memset(batch->dst, 0, npages * sizeof(batch->dst[0]));
+	batch->args = (struct migrate_vma){
+		.vma = &batch->vma,
+		.src = batch->src,
+		.dst = batch->dst,
+		.start = addr,
+		.end = addr + npages * PAGE,
+		.pgmap_owner = device,
+	};
+	if (batch->args.end > batch->vma.end)
+		batch->args.end = batch->vma.end;
+	return 0;
+}
+
+static void fill_one(struct device *device, struct batch *batch,
+		     unsigned long i)
+{
+	struct mm_struct *mm = batch->vma.mm;
+	unsigned long from = uhmm_migrate_pfn_of(batch->src[i]), to;
+
+	if (!(batch->src[i] & MIGRATE_PFN_MIGRATE))
+		return;
+	to = uhmm_migrate_pfn_of(batch->dst[i]);
+	if (!to)
+		to = page_take(device);
+	if (!to)
+		return;
+	batch->dst[i] = migrate_pfn(to);
+	if (from)
+		uhmm_page_copy(mm, to, from);
+	else
+		memset(uhmm_page_ptr(mm, to), 0, PAGE);
+}
+
+static long take(struct device *device, struct batch *batch)
+{
+	struct migrate_vma *args = &batch->args;
+	unsigned long i, n;
+	long went = 0;
+	int ret;
+
+	args->flags = MIGRATE_VMA_SELECT_SYSTEM;
+	n = (args->end - args->start) / PAGE;
+	if (device->no_copy) {
+		args->flags |= UHMM_MIGRATE_DST_GIVEN;
+		for (i = 0; i < n; i++)
+			args->dst[i] = migrate_pfn(page_take(device));
+	}
+	ret = migrate_vma_setup(args);
+	if (ret)
+		return ret;
+	for (i = 0; i < args->npages; i++)
+		fill_one(device, batch, i);
+	if (device->between)
+		device->between(device);
+	migrate_vma_pages(args);
+	for (i = 0; i < args->npages; i++)
+		went += args->src[i] & MIGRATE_PFN_MIGRATE && args->dst[i];
+	migrate_vma_finalize(args);
+	return went;
+}
+
+long device_take(struct device *device, struct mm_struct *mm, void *start,
+		 unsigned long npages)
+{
+	struct batch batch;
+	long ret;
+
+	mmap_read_lock(mm);
+	ret = batch_begin(device, &batch, mm, start, npages);
+	if (!ret)
+		ret = take(device, &batch);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+long device_take_all(struct device *device, struct mm_struct *mm, void *start,
+		     unsigned long npages)
+{
+	unsigned long at, n;
+	long sum = 0, ret;
+
+	for (at = 0; at < npages; at += n) {
+		n = npages - at < DEVICE_BATCH ? npages - at : DEVICE_BATCH;
+		ret = device_take(device, mm, (char *)start + at * PAGE, n);
+		if (ret < 0)
+			return ret;
+		sum += ret;
+	}
+	return sum;
+}
+
+long device_return(struct device *device, struct mm_struct *mm, void *start,
+		   unsigned long npages)
+{
+	struct batch batch;
+	long ret;
+
+	mmap_read_lock(mm);
+	ret = batch_begin(device, &batch, mm, start, npages);
+	batch.args.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+	if (!ret)
+		ret = bring_home(device, &batch.args);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+char *device_bytes(struct mm_struct *mm, const void *addr)
+{
+	struct uhmm_pte pte;
+	size_t one = 1;
+	int ret;
+
+	mmap_read_lock(mm);
+	ret = uhmm_mm_walk(mm, (unsigned long)addr, &one, &pte);
+	mmap_read_unlock(mm);
+	if (ret || pte.state != UHMM_PTE_DEVICE_PRIVATE)
+		return NULL;
+	return uhmm_page_ptr(mm, pte.pfn);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * A device with private memory of a fixed number of pages, for tests and
+ * benchmarks of the live address space: no page table of its own, only pages
+ * that go there and come home.
+ */
+#ifndef TESTS_LIVE_DEVICE_H
+#define TESTS_LIVE_DEVICE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <uhmm/memremap.h>
+#include <uhmm/migrate.h>
+#include <uhmm/mm.h>
+
+#define DEVICE_BATCH 512
+
+/**
+ * struct device - the device
+ * @pgmap: its memory
+ * @lock: for @free, @nfree
+ * @npages: how many pages it has
+ * @free: which are free
+ * @nfree: how many
+ * @no_copy: frames are given to migrate_vma_setup(), and stand in for memory
+ * @lost: migrate_to_ram() fails
+ * @between: called between setup and the end of each migration; NULL: nothing
+ */
+struct device {
+	struct dev_pagemap pgmap;
+	pthread_mutex_t lock;
+	unsigned long npages;
+	unsigned long *free;
+	unsigned long nfree;
+	bool no_copy;
+	bool lost;
+	void (*between)(struct device *device);
+};
+
+/* 0 or -errno. */
+int device_make(struct device *device, unsigned long npages, bool no_copy);
+/* All pages have come home. */
+void device_destroy(struct device *device);
+/* Up to DEVICE_BATCH pages go; returns how many did, or -errno. */
+long device_take(struct device *device, struct mm_struct *mm, void *start,
+		 unsigned long npages);
+/* The same for many. */
+long device_take_all(struct device *device, struct mm_struct *mm, void *start,
+		     unsigned long npages);
+/* Back again, as a driver does that wants its memory. */
+long device_return(struct device *device, struct mm_struct *mm, void *start,
+		   unsigned long npages);
+/* The bytes of the page that is away at @addr; NULL: it is not. */
+char *device_bytes(struct mm_struct *mm, const void *addr);
+
+#endif
