@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The live process: what a change costs who makes it, what a page costs that
+ * goes to a device and comes home, what a read costs.
+ *
+ * What is compared takes turns, one operation each, so that who disturbs one
+ * disturbs the other. All threads are on one core. What a hand-off from one to
+ * another costs is printed beside: the kernel tells of changes and of touches
+ * by waking one.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <uhmm/hmm.h>
+#include <uhmm/live.h>
+#include <uhmm/mm.h>
+
+#include "../tests/live/device.h"
+#include "bench.h"
+#include "mm/live/calls.h"
+#include "mm/live/live.h"
+#include "mm/live/out.h"
+#include "mm/live/patch.h"
+#include "mm/live/uapi.h"
+
+#define PAGE UHMM_PAGE_SIZE
+#define SAMPLES 3000
+#define MANY 512UL
+#define BATCH_PAGES 16UL
+#define GIB (1024.0 * 1024 * 1024)
+
+static struct mm_struct *mm;
+static double samples[4][SAMPLES];
+
+static void must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "bench: %s failed\n", what);
+	abort();
+}
+
+static void begin(unsigned int flags)
+{
+	struct uhmm_live_options o = { .size = sizeof(o), .flags = flags };
+
+	must(!uhmm_mm_create_live(&o, &mm), "uhmm_mm_create_live");
+}
+
+static void end(void)
+{
+	mmput(mm);
+}
+
+static char *map(unsigned long npages)
+{
+	char *p = mmap(NULL, npages * PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must(p != MAP_FAILED, "mmap");
+	madvise(p, npages * PAGE, MADV_NOHUGEPAGE);
+	for (unsigned long i = 0; i < npages; i++)
+		p[i * PAGE] = 1;
+	return p;
+}
+
+static double show(struct bench *b, const char *section, const char *test,
+		   unsigned long n, const char *unit, double *values,
+		   unsigned int count)
+{
+	struct figure figure = {
+		.section = section, .test = test, .who = "uhmm", .n = n,
+		.unit = unit, .value = bench_quartiles(values, count),
+	};
+
+	bench_figure(b, &figure);
+	return figure.value.count ? figure.value.median : -1;
+}
+
+static void target(struct bench *b, const char *id, const char *what,
+		   double value, double wanted, const char *unit)
+{
+	struct target t = {
+		.id = id, .what = what, .value = value, .wanted = wanted,
+		.at_most = true, .unit = unit,
+	};
+
+	bench_target(b, &t);
+}
+
+/* --------------------------------------------------------------- hand-off */
+
+static unsigned int ball;
+
+static void *other_side(void *unused)
+{
+	for (unsigned int n = 1; n < 2 * SAMPLES; n += 2) {
+		while (READ_ONCE(ball) != n)
+			wait_word(&ball, n - 1, -1);
+		WRITE_ONCE(ball, n + 1);
+		wake_word(&ball);
+	}
+	return NULL;
+}
+
+/* From one thread to another that sleeps, in ns. */
+static double hand_off(struct bench *b)
+{
+	pthread_t thread;
+	int64_t t;
+
+	ball = 0;
+	must(!pthread_create(&thread, NULL, other_side, NULL), "a thread");
+	for (unsigned int n = 0; n < SAMPLES; n++) {
+		t = bench_now();
+		WRITE_ONCE(ball, 2 * n + 1);
+		wake_word(&ball);
+		while (READ_ONCE(ball) != 2 * n + 2)
+			wait_word(&ball, 2 * n + 1, -1);
+		samples[0][n] = (double)(bench_now() - t) / 2;
+	}
+	pthread_join(thread, NULL);
+	return show(b, "The machine", "hand-off by a futex", 0, "ns",
+		    samples[0], SAMPLES);
+}
+
+/* What every question to the kernel costs, whatever it is. */
+static void system_call(struct bench *b)
+{
+	enum { EACH = 100 };
+	int64_t t;
+
+	for (unsigned int n = 0; n < SAMPLES / 10; n++) {
+		t = bench_now();
+		for (int i = 0; i < EACH; i++)
+			syscall(SYS_getppid);
+		samples[0][n] = (double)(bench_now() - t) / EACH;
+	}
+	show(b, "The machine", "a system call", 0, "ns", samples[0],
+	     SAMPLES / 10);
+}
+
+/* The monitor on the caller's core, and nobody to be interrupted on another. */
+static void stay_here(void)
+{
+	cpu_set_t set;
+	int cpu = sched_getcpu();
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu < 0 ? 0 : cpu, &set);
+	must(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+}
+
+/* ----------------------------------------------------------------- munmap */
+
+enum { BARE, G1_NOTHING, G1_REGISTERED, G0_REGISTERED };
+
+static const char *const munmap_name[] = {
+	"bare", "G1, nothing registered", "G1, registered", "G0, registered",
+};
+
+static double munmap_once(int kind)
+{
+	unsigned long args[6] = { 0, PAGE };
+	int64_t t;
+
+	args[0] = (unsigned long)map(1);
+	if (kind >= G1_REGISTERED)
+		must(!uhmm_live_watch(mm, args[0], PAGE), "uhmm_live_watch");
+	t = bench_now();
+	/* The first is what libc does, the second what its patched code does. */
+	if (kind == BARE || kind == G0_REGISTERED)
+		live_raw_syscall(SYS_munmap, args);
+	else
+		live_patched_call(SYS_munmap, args);
+	return (double)(bench_now() - t);
+}
+
+static void munmaps(struct bench *b)
+{
+	double median[4];
+	unsigned int n = 0;
+
+	begin(0);
+	for (; n < SAMPLES && !bench_over(b); n++)
+		for (int k = BARE; k <= G0_REGISTERED; k++)
+			samples[k][n] = munmap_once(k);
+	for (int k = BARE; k <= G0_REGISTERED; k++)
+		median[k] = show(b, "munmap() of 4 KiB", munmap_name[k], 0,
+				 "ns", samples[k], n);
+	end();
+	target(b, "V1", "munmap of 4 KiB at G1, nothing registered, over bare",
+	       median[G1_NOTHING] / median[BARE], 1.1, "x");
+	target(b, "V2", "munmap of 4 KiB at G1, registered, over bare",
+	       median[G1_REGISTERED] / median[BARE], 1.7, "x");
+	target(b, "V3", "munmap of 4 KiB at G0, registered, over bare",
+	       median[G0_REGISTERED] / median[BARE], 3, "x");
+}
+
+/* ------------------------------------------------------------------- reads */
+
+static bool nothing(struct mmu_interval_notifier *sub,
+		    const struct mmu_notifier_range *range,
+		    unsigned long cur_seq)
+{
+	mmu_interval_set_seq(sub, cur_seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops nothing_ops = {
+	.invalidate = nothing,
+};
+
+static void retries(struct bench *b)
+{
+	enum { EACH = 100 };
+	struct mmu_interval_notifier sub;
+	char *p;
+	unsigned long seq;
+	unsigned int n = 0;
+	int64_t t;
+
+	begin(0);
+	p = map(1);
+	must(!uhmm_live_watch(mm, (unsigned long)p, PAGE), "watch");
+	must(!mmu_interval_notifier_insert(&sub, mm, (unsigned long)p, PAGE,
+					   &nothing_ops), "insert");
+	for (; n < SAMPLES / 10 && !bench_over(b); n++) {
+		seq = mmu_interval_read_begin(&sub);
+		t = bench_now();
+		for (int i = 0; i < EACH; i++)
+			(void)mmu_interval_read_retry(&sub, seq);
+		samples[0][n] = (double)(bench_now() - t) / EACH;
+	}
+	target(b, "V4", "mmu_interval_read_retry() at G0",
+	       show(b, "A read", "mmu_interval_read_retry() at G0", 0, "ns",
+		    samples[0], n), 200, "ns");
+	mmu_interval_notifier_remove(&sub);
+	munmap(p, PAGE);
+	end();
+}
+
+static int64_t scan(const char *p)
+{
+	struct live *live = live_of(mm);
+	struct page_region regions[16];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = (unsigned long)p,
+		.end = (unsigned long)p + MANY * PAGE,
+		.vec = (unsigned long)regions,
+		.vec_len = 16,
+		.category_anyof_mask = live->scan_mask,
+		.return_mask = live->scan_mask,
+	};
+	int64_t t = bench_now();
+
+	must(ioctl(live->pagemap, PAGEMAP_SCAN, &arg) >= 0, "PAGEMAP_SCAN");
+	return bench_now() - t;
+}
+
+static void range_faults(struct bench *b)
+{
+	static unsigned long pfns[MANY];
+	struct mmu_interval_notifier sub;
+	struct hmm_range range = { .notifier = &sub, .hmm_pfns = pfns,
+				   .default_flags = HMM_PFN_REQ_FAULT };
+	double median[2];
+	unsigned int n = 0;
+	char *p;
+	int64_t t;
+
+	begin(0);
+	if (!live_has(live_of(mm), UHMM_LIVE_PAGEMAP_SCAN)) {
+		bench_missing(b, "PAGEMAP_SCAN", "the kernel has none (6.7)");
+		target(b, "V5", "hmm_range_fault() over PAGEMAP_SCAN", -1, 1.3,
+		       "x");
+		end();
+		return;
+	}
+	p = map(MANY);
+	range.start = (unsigned long)p;
+	range.end = range.start + MANY * PAGE;
+	must(!mmu_interval_notifier_insert(&sub, mm, range.start, MANY * PAGE,
+					   &nothing_ops), "insert");
+	for (; n < SAMPLES && !bench_over(b); n++) {
+		range.notifier_seq = mmu_interval_read_begin(&sub);
+		mmap_read_lock(mm);
+		t = bench_now();
+		must(!hmm_range_fault(&range), "hmm_range_fault");
+		samples[0][n] = (double)(bench_now() - t) / MANY;
+		mmap_read_unlock(mm);
+		samples[1][n] = (double)scan(p) / MANY;
+	}
+	median[0] = show(b, "A read", "hmm_range_fault() of present pages, each",
+			 MANY, "ns", samples[0], n);
+	median[1] = show(b, "A read", "PAGEMAP_SCAN of the same, each", MANY,
+			 "ns", samples[1], n);
+	target(b, "V5", "hmm_range_fault() over PAGEMAP_SCAN",
+	       median[0] / median[1], 1.3, "x");
+	mmu_interval_notifier_remove(&sub);
+	munmap(p, MANY * PAGE);
+	end();
+}
+
+/* ------------------------------------------------------------------ a device */
+
+static double page_home(struct bench *b, const char *name, unsigned int flags)
+{
+	struct device device;
+	double median;
+	unsigned int n = 0;
+	char *p;
+	int64_t t;
+
+	begin(UHMM_LIVE_DEVICE | flags);
+	must(!device_make(&device, 64, true), "a device");
+	p = map(1);
+	for (; n < SAMPLES && !bench_over(b); n++) {
+		must(device_take(&device, mm, p, 1) == 1, "a migration");
+		t = bench_now();
+		(void)*(volatile char *)p;
+		samples[0][n] = (double)(bench_now() - t);
+	}
+	median = show(b, "A page of a device", name, 0, "ns", samples[0], n);
+	munmap(p, PAGE);
+	device_destroy(&device);
+	end();
+	return median;
+}
+
+/* As many in one call, of the kernel alone. */
+static double bare_move(char *p)
+{
+	struct live *live = live_of(mm);
+	unsigned long to, n = BATCH_PAGES;
+	int64_t t;
+
+	mutex_lock(&live->out->lock);
+	to = pool_get(live, &n);
+	must(to && n == BATCH_PAGES, "the pool");
+	t = bench_now();
+	must(move_pages(live, to, (unsigned long)p, n * PAGE) ==
+	     (long)(n * PAGE), "UFFDIO_MOVE");
+	t = bench_now() - t;
+	must(move_pages(live, (unsigned long)p, to, n * PAGE) ==
+	     (long)(n * PAGE), "UFFDIO_MOVE");
+	for (unsigned long i = 0; i < n; i++) {
+		pool_clean(live->out, to + i * PAGE);
+		pool_put(live, to + i * PAGE);
+	}
+	mutex_unlock(&live->out->lock);
+	return (double)t;
+}
+
+static void to_device(struct bench *b)
+{
+	const double bytes = BATCH_PAGES * PAGE;
+	struct device device;
+	unsigned int n = 0;
+	double median[2];
+	char *p;
+	int64_t t;
+
+	begin(UHMM_LIVE_DEVICE);
+	must(!device_make(&device, 64, true), "a device");
+	p = map(BATCH_PAGES);
+	for (; n < SAMPLES && !bench_over(b); n++) {
+		t = bench_now();
+		must(device_take(&device, mm, p, BATCH_PAGES) == BATCH_PAGES,
+		     "a migration");
+		samples[0][n] = bytes / GIB /
+				((double)(bench_now() - t) / 1e9);
+		must(device_return(&device, mm, p, BATCH_PAGES) == BATCH_PAGES,
+		     "a migration home");
+		samples[1][n] = live_has(live_of(mm), UHMM_LIVE_MOVE) ?
+				bytes / GIB / (bare_move(p) / 1e9) : 0;
+	}
+	median[0] = show(b, "To a device, 64 KiB at a time", "migrate_vma",
+			 BATCH_PAGES, "GiB/s", samples[0], n);
+	median[1] = show(b, "To a device, 64 KiB at a time", "UFFDIO_MOVE alone",
+			 BATCH_PAGES, "GiB/s", samples[1], n);
+	if (!median[1])
+		bench_missing(b, "UFFDIO_MOVE", "the kernel has none (6.8)");
+	bench_target_within(b, &(struct target){
+		.id = "V8", .what = "to the device, 64 KiB at a time",
+		.value = median[0], .wanted = 20, .unit = "GiB/s" },
+		median[1]);
+	munmap(p, BATCH_PAGES * PAGE);
+	device_destroy(&device);
+	end();
+}
+
+int main(int argc, char **argv)
+{
+	struct uhmm_live_info info = { .size = sizeof(info) };
+	struct bench b;
+
+	bench_init(&b, "live", argc, argv);
+	stay_here();
+	begin(0);
+	must(!uhmm_live_get_info(mm, &info), "uhmm_live_get_info");
+	end();
+	hand_off(&b);
+	system_call(&b);
+	if (info.features & UHMM_LIVE_UFFD) {
+		munmaps(&b);
+		retries(&b);
+		range_faults(&b);
+		target(&b, "V6", "a page brought home by a thread",
+		       page_home(&b, "brought home by a thread", 0), 7000,
+		       "ns");
+		target(&b, "V7", "a page brought home by SIGBUS",
+		       page_home(&b, "brought home by SIGBUS",
+				 UHMM_LIVE_SIGBUS), 4000, "ns");
+		to_device(&b);
+	} else {
+		bench_missing(&b, "everything", "userfaultfd is refused");
+	}
+	bench_missing(&b, "UCX, libfabric",
+		      "they bring no page home, and ask for none");
+	return bench_finish(&b);
+}
