@@ -10,15 +10,13 @@
 #define SCENARIOS_DEVICE_H
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 
 #include <uhmm/explore.h>
 
 #include "designs/design.h"
-
-enum { PAGE = 4096, HERE = 0x10000, ELSEWHERE = 0x20000 };
+#include "threads.h"
 
 static const struct uhmm_design *design;
 static struct design_mm *mm;
@@ -112,22 +110,6 @@ static inline void *unmap(void *page)
 	remap((unsigned long)page);
 	return NULL;
 }
-
-/* Run @n functions at once, to their end. */
-static inline void together(unsigned int n, void *(*const fn[])(void *))
-{
-	pthread_t thread[UHMM_EXPLORE_THREADS];
-	unsigned long i;
-
-	for (i = 0; i < n; i++)
-		pthread_create(&thread[i], NULL, fn[i], (void *)(i + 2));
-	for (i = 0; i < n; i++)
-		pthread_join(thread[i], NULL);
-}
-
-#define TOGETHER(...) \
-	together(sizeof((void *(*[])(void *)){ __VA_ARGS__ }) / sizeof(void *), \
-		 (void *(*const[])(void *)){ __VA_ARGS__ })
 
 /* A scenario for one of the designs: NAME_DESIGN runs FN(&uhmm_as_DESIGN). */
 #define SCENARIO_OF(...) SCENARIO_OF_(__VA_ARGS__)

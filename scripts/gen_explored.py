@@ -11,8 +11,10 @@ import pathlib
 import re
 import sys
 
+from gen_ordering import KINDS
 from lint_ordering import COMMENT, blank_comments, comments
 
+PRIMITIVE = re.compile('|'.join(rf'\b{word}\b' for word, _ in KINDS))
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -38,9 +40,12 @@ def labels_of(path):
         if not match:
             continue
         end = last
-        while end < len(code) - 1 and \
-                not re.search(r'[;{]\s*\\?$', code[end]):
+        while end < len(code) - 1 and not (
+                re.search(r'[;{]\s*\\?$', code[end]) and
+                PRIMITIVE.search('\n'.join(code[last:end + 1]))):
             end += 1
+        if re.match(r'\s*else\b', code[end + 1]):
+            end += 2
         yield match[1], last + 1, end + 1
 
 

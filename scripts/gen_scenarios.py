@@ -16,7 +16,8 @@ PAGE = ROOT / 'docs/scenarios.md'
 DESIGNS = ('uhmm', 'classic', 'active_list', 'valid_flag', 'valid_bool')
 NAMES = re.compile(r'\bUHMM_SCENARIO\((?!NAME)(\w+),|'
                    r'\bSCENARIO_OF\((\w+), \w+, (\w+),|'
-                   r'\bSCENARIOS\(\w+, \w+, \w+, \w+, \w+,\s+(\w+),')
+                   r'\bSCENARIOS\(\w+, \w+, \w+, \w+, \w+,\s+(\w+),|'
+                   r'\bORDERED(?:_RUN)?\((?!NAME)(\w+),')
 
 HEAD = '''<!-- SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause -->
 <!-- Made by scripts/gen_scenarios.py from runs; do not edit. -->
@@ -31,8 +32,10 @@ all there are, `uhmm explore NAME` says so. [explore.md](explore.md) has how, an
 
 def names_of(text):
     """The scenarios that a file has."""
-    for one, design, of_design, of_all in NAMES.findall(text):
-        if one:
+    for one, design, of_design, of_all, ordered in NAMES.findall(text):
+        if ordered:
+            yield f'ordered_{ordered}'
+        elif one:
             yield one
         elif design:
             yield f'{of_design}_{design}'

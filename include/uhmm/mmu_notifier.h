@@ -408,13 +408,8 @@ mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)
 {
 	unsigned long seq;
 
-	/*
-	 * Ordering: (READ-SEQ) pairs with (SET-SEQ) in mmu_interval_set_seq()
-	 * and (TAG-STAMP) in call_other(): else page tables could be read as
-	 * they were before the invalidation whose number is returned, and the
-	 * retry would not notice.
-	 */
-	seq = __atomic_load_n(&interval_sub->invalidate_seq, __ATOMIC_ACQUIRE);
+	/* What it is the number of is waited for behind a fence, or was. */
+	seq = __atomic_load_n(&interval_sub->invalidate_seq, __ATOMIC_RELAXED);
 	/*
 	 * Ordering: (READ-VERIFIED) pairs with (VERIFY) in verify(): who looked
 	 * at the slots for this number saw those invalidations end, and so
@@ -473,14 +468,8 @@ static inline void
 mmu_interval_set_seq(struct mmu_interval_notifier *interval_sub,
 		     unsigned long cur_seq)
 {
-	/*
-	 * Ordering: (SET-SEQ) pairs with (READ-SEQ) in
-	 * mmu_interval_read_begin() and (READ-SEQ-TIMED) in
-	 * uhmm_interval_read_begin_timeout() and (READ-SEQ-LATE) in
-	 * read_begin_wait(): see there.
-	 */
 	__atomic_store_n(&interval_sub->invalidate_seq, cur_seq,
-			 __ATOMIC_RELEASE);
+			 __ATOMIC_RELAXED);
 }
 
 /**
@@ -579,9 +568,10 @@ uhmm_interval_tag_valid(const struct mmu_interval_notifier *interval_sub,
 			unsigned long tag)
 {
 	/*
-	 * Ordering: (TAG-CHECK) pairs with (TAG-STAMP) in call_other(): a check
-	 * that sees the new number sees what led to it. The top bit of what
-	 * read_begin returns is for read_retry alone.
+	 * Ordering: (TAG-CHECK) pairs with (ANNOUNCE-FENCE) in slot_announce()
+	 * and (TAG-STAMP) in call_other(): a check that sees the new number sees
+	 * what led to it. The top bit of what read_begin returns is for
+	 * read_retry alone.
 	 */
 	return __atomic_load_n(&interval_sub->invalidate_seq,
 			       __ATOMIC_ACQUIRE) == (tag & ~(1UL << 63));

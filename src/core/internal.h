@@ -238,13 +238,17 @@ int slot_mm_init(struct mm_struct *mm);
 void slot_mm_destroy(struct mm_struct *mm);
 void slot_fork_child(struct mm_struct *mm, unsigned long old_number);
 
-/*
- * Ordering: (BLOCKS-SEEN) pairs with (BLOCKS-PUSH) in block_make(): a block
- * is seen as it was made.
- */
+static inline struct thread_block *block_first(const struct mm_struct *mm)
+{
+	/*
+	 * Ordering: (BLOCKS-SEEN) pairs with (BLOCKS-PUSH) in block_make(): a
+	 * block is seen as it was made.
+	 */
+	return smp_load_acquire(&mm->blocks);
+}
+
 #define for_each_block(block, mm) \
-	for ((block) = smp_load_acquire(&(mm)->blocks); (block);             \
-	     (block) = (block)->next)
+	for ((block) = block_first(mm); (block); (block) = (block)->next)
 #define for_each_slot(slot, block, mm) \
 	for_each_block(block, mm) \
 		for ((slot) = (block)->slots; \
@@ -354,8 +358,9 @@ static inline unsigned long slot_announce(struct mm_struct *mm,
 	 * and (READ-FENCE) in read_begin_wait() and (OLDEST-FENCE) in
 	 * slot_oldest_reader() and (LIST-ADD-FENCE) in list_add() and
 	 * (RELEASE-FENCE) in wait_called() and (RESERVE-FENCE) in
-	 * known_to_all(): of an announcement and a publication one side at
-	 * least sees the other's.
+	 * known_to_all() and (TAG-CHECK) in uhmm_interval_tag_valid(): of an
+	 * announcement and a publication one side at least sees the other's.
+	 * Whoever sees our number behind a fence sees the announcement.
 	 */
 	smp_mb();
 	return id;
@@ -366,21 +371,16 @@ static inline void slot_leave_index(struct slot *slot, unsigned long word)
 {
 	/*
 	 * Ordering: (SEARCH-LEAVE) pairs with (SEARCH-OLD) in
-	 * slot_oldest_reader() and (SEARCH-SEEN) in slot_settle() and
-	 * (SEARCH-AGAIN) in slot_wait_search(): our
-	 * loads are done before the nodes, or the subscription, are reused.
+	 * slot_oldest_reader() and (SLOT-SEEN) in slot_covers(): our loads are
+	 * done before the nodes, or the subscription, are reused.
 	 */
 	smp_store_release(&slot->word, word);
 }
 
-/* See slot_wait_search(). Most slots are free. */
+/* See slot_wait_search(). Most slots are free. slot_covers() behind it orders. */
 static inline void slot_settle(const struct slot *slot)
 {
-	/*
-	 * Ordering: (SEARCH-SEEN) pairs with (SEARCH-LEAVE) in
-	 * slot_leave_index(): what is removed is not looked at any more.
-	 */
-	unsigned long word = smp_load_acquire(&slot->word);
+	unsigned long word = READ_ONCE(slot->word);
 
 	if (unlikely(word & SLOT_SEARCH))
 		slot_wait_search(slot, word);
@@ -437,7 +437,8 @@ static inline unsigned long slot_covers(const struct slot *slot,
 {
 	/*
 	 * Ordering: (SLOT-SEEN) pairs with (SLOT-ANNOUNCE) in slot_announce()
-	 * and (SLOT-STATE) in slot_set(): see there.
+	 * and (SLOT-STATE) in slot_set() and (SEARCH-LEAVE) in
+	 * slot_leave_index(): see there.
 	 */
 	unsigned long word = smp_load_acquire(&slot->word);
 	bool overlaps;

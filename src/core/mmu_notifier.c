@@ -29,8 +29,9 @@
  *     ANNOUNCE-FENCE and its partners. Either the start finds the subscription,
  *     or the other side finds the slot.
  *  O2 A read that returns number W has waited for every invalidation that
- *     called the subscription before W was stored: SET-SEQ, READ-SEQ; their
- *     slots are visible with W.
+ *     called the subscription before W was stored: between what it announces
+ *     and W it passed ANNOUNCE-FENCE, and the read passes READ-FENCE between W
+ *     and the slots.
  *  O3 What such an invalidation did to the page tables is seen: SLOT-STATE,
  *     SLOT-WAITED, VERIFY, READ-VERIFIED.
  *  O4 An invalidation that called nobody yet when the read looked calls later,
@@ -113,10 +114,8 @@ static bool call_other(struct caller *c,
 	if (ops == &tagged_ops) {
 		/*
 		 * Ordering: (TAG-STAMP) pairs with (TAG-CHECK) in
-		 * uhmm_interval_tag_valid() and (READ-SEQ) in
-		 * mmu_interval_read_begin() and (READ-SEQ-TIMED) in
-		 * uhmm_interval_read_begin_timeout() and (READ-SEQ-LATE) in
-		 * read_begin_wait(): see there.
+		 * uhmm_interval_tag_valid(): see there. ANNOUNCE-FENCE would do,
+		 * but ThreadSanitizer knows no fences.
 		 */
 		smp_store_release(&sub->invalidate_seq, c->id);
 		return true;
@@ -167,8 +166,9 @@ static inline void cursor_to(struct slot *slot, unsigned long start,
 	 */
 	smp_store_release(&slot->cursor_order, order);
 	/*
-	 * Ordering: (CURSOR) pairs with (CURSOR-SEEN) in sub_passed(): what is
-	 * behind the cursor has been called.
+	 * Ordering: (CURSOR) pairs with (CURSOR-SEEN) in sub_passed() and
+	 * (SEARCH-MOVED) in slot_wait_search(): what is behind the cursor has
+	 * been called, and the search that found it is over.
 	 */
 	smp_store_release(&slot->cursor, start);
 	slot_changed(slot);
@@ -273,7 +273,11 @@ static int call_all(struct caller *c, struct index_walk *walk,
 	 */
 	smp_store_release(&c->slot->finishing, 0);
 	WRITE_ONCE(c->slot->cursor_order, 0);
-	WRITE_ONCE(c->slot->cursor, 0);
+	/*
+	 * Ordering: (CURSOR-RESET) pairs with (SEARCH-MOVED) in
+	 * slot_wait_search(): the searches are over.
+	 */
+	smp_store_release(&c->slot->cursor, 0);
 	return ret;
 }
 

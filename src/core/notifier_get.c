@@ -77,15 +77,17 @@ void mmu_notifier_put(struct mmu_notifier *subscription)
 	if (last) {
 		subscription->pending = mm->putting;
 		WRITE_ONCE(mm->putting, subscription);
-		if (subscription->state & MN_LISTED)
+		if (subscription->state & MN_LISTED) {
 			subscription->version = list_cut(mm, subscription);
-		else
+		} else {
 			subscription->version = mm->list_version;
-		/*
-		 * Ordering: (PUT-FENCE) pairs with (SLOT-STATE) in slot_set():
-		 * a walk that ends behind this sees what is to be freed.
-		 */
-		smp_mb_others();
+			/*
+			 * Ordering: (PUT-FENCE) pairs with (SLOT-STATE) in
+			 * slot_set(): a walk that ends behind this sees what is
+			 * to be freed. list_cut() has one too.
+			 */
+			smp_mb_others();
+		}
 	}
 	spin_unlock(&mm->list_lock);
 	if (last)

@@ -24,8 +24,7 @@ static struct mmu_notifier *walk_to(struct list_walk *w,
 	struct slot *slot = w->slot;
 
 	while (subscription && subscription->seq > w->newest)
-		/* Ordering: (LIST-SKIP) pairs with (LIST-CUT) in list_cut(): as (LIST-NEXT). */
-		subscription = smp_load_acquire(&subscription->next);
+		subscription = READ_ONCE(subscription->next);
 	/*
 	 * Ordering: (LIST-PASS) pairs with (LIST-PASSED) in walk_over(): those
 	 * before it are looked at no more.
@@ -54,8 +53,8 @@ struct mmu_notifier *list_walk_begin(struct list_walk *w,
 	slot_set(slot, slot->word | SLOT_LISTED);
 	/*
 	 * Ordering: (WALK-FENCE) pairs with (LIST-CUT-FENCE) in list_cut() and
-	 * (LIST-VERSION) in list_cut(): who is cut off without seeing us is not
-	 * found by us.
+	 * (LIST-VERSION) in list_cut() and (LIST-SEQ) in list_add(): who is cut
+	 * off without seeing us is not found by us, whose number we know is.
 	 */
 	smp_mb();
 	/* Ordering: (LIST-HEAD) pairs with (LIST-ADD) in list_add(): it is seen as it was made. */
@@ -64,11 +63,8 @@ struct mmu_notifier *list_walk_begin(struct list_walk *w,
 
 struct mmu_notifier *list_walk_next(struct list_walk *w)
 {
-	/*
-	 * Ordering: (LIST-NEXT) pairs with (LIST-CUT) in list_cut(): what
-	 * comes next is seen as it was made.
-	 */
-	return walk_to(w, smp_load_acquire(&w->at->next));
+	/* What comes next was made before what we stand on, and is seen with it. */
+	return walk_to(w, READ_ONCE(w->at->next));
 }
 
 void list_walk_end(struct list_walk *w)
@@ -165,7 +161,7 @@ static void list_add(struct mm_struct *mm, struct mmu_notifier *subscription)
 	/* Ordering: (LIST-ADD) pairs with (LIST-HEAD) in list_walk_begin(): see there. */
 	smp_store_release(&mm->list, subscription);
 	/*
-	 * Ordering: (LIST-SEQ) pairs with (LIST-NEWEST) in list_start(): who
+	 * Ordering: (LIST-SEQ) pairs with (WALK-FENCE) in list_walk_begin(): who
 	 * knows its number finds it.
 	 */
 	smp_store_release(&mm->list_seq, subscription->seq);
@@ -186,11 +182,7 @@ unsigned long list_cut(struct mm_struct *mm,
 
 	while (*at != subscription)
 		at = &(*at)->next;
-	/*
-	 * Ordering: (LIST-CUT) pairs with (LIST-NEXT) in list_walk_next() and
-	 * (LIST-SKIP) in walk_to(): who comes next was made long ago.
-	 */
-	smp_store_release(at, subscription->next);
+	WRITE_ONCE(*at, subscription->next);
 	subscription->state &= ~MN_LISTED;
 	/*
 	 * Ordering: (LIST-VERSION) pairs with (WALK-FENCE) in
@@ -279,11 +271,7 @@ int list_start(struct slot *slot, struct mmu_notifier_range *range)
 	struct list_walk walk;
 	int ret = 0;
 
-	/*
-	 * Ordering: (LIST-NEWEST) pairs with (LIST-SEQ) in list_add(): see
-	 * there.
-	 */
-	range->listed = smp_load_acquire(&mm->list_seq);
+	range->listed = READ_ONCE(mm->list_seq);
 	for_each_listed(subscription, &walk, mm, slot, range->listed) {
 		if (subscription->ops->invalidate_range_start &&
 		    call_start(subscription, range) &&

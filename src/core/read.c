@@ -33,10 +33,10 @@ static bool not_called_yet(const struct slot *slot, unsigned long word,
 	if (!r->known || !(word & SLOT_STALLED))
 		return false;
 	/*
-	 * Ordering: (STALL-SEEN) pairs with (STALL) in stall(): the cursor is
-	 * the one of this standstill.
+	 * If we were called, READ-FENCE shows us that the standstill before that
+	 * is over, and the word of a later one comes with its cursor.
 	 */
-	stalls = smp_load_acquire(&slot->stalls);
+	stalls = READ_ONCE(slot->stalls);
 	start = READ_ONCE(slot->cursor);
 	order = READ_ONCE(slot->cursor_order);
 	/*
@@ -138,18 +138,13 @@ static int read_begin_wait(struct mmu_interval_notifier *sub,
 	bool asks = sub->mm->ops->pending;
 	int ret;
 
-	if (asks && change_pending(sub, true)) {
-		/*
-		 * Ordering: (READ-SEQ-LATE) pairs with (SET-SEQ) in
-		 * mmu_interval_set_seq() and (TAG-STAMP) in call_other(): as in
-		 * mmu_interval_read_begin().
-		 */
-		*seq = smp_load_acquire(&sub->invalidate_seq);
-	}
+	if (asks && change_pending(sub, true))
+		*seq = READ_ONCE(sub->invalidate_seq);
 	/*
 	 * Ordering: (READ-FENCE) pairs with (ANNOUNCE-FENCE) in
-	 * slot_announce(): a start that did not find the subscription, new as
-	 * it was, is seen in its slot, by whichever thread reads it first.
+	 * slot_announce() and (STALL-OVER) in unstall(): a start that did not
+	 * find the subscription, new as it was, is seen in its slot, by
+	 * whichever thread reads it first; so is one whose number we have read.
 	 */
 	smp_mb();
 	ret = wait_for_open(sub, verified_known(verified), patience);
@@ -184,11 +179,7 @@ int uhmm_interval_read_begin_timeout(struct mmu_interval_notifier *interval_sub,
 	if (!interval_sub || !ret_seq)
 		return -EINVAL;
 	checked = mm_checked(interval_sub->mm);
-	/*
-	 * Ordering: (READ-SEQ-TIMED) pairs with (SET-SEQ) in
-	 * mmu_interval_set_seq() and (TAG-STAMP) in call_other(): as in mmu_interval_read_begin().
-	 */
-	seq = smp_load_acquire(&interval_sub->invalidate_seq);
+	seq = READ_ONCE(interval_sub->invalidate_seq);
 	if (checked &&
 	    !check_read_begin(interval_sub, timeout_ns < 0, CHECK_FROM))
 		return -EDEADLK;

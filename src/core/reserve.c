@@ -205,23 +205,20 @@ void reserve_result(struct mmu_interval_notifier *sub, bool collided)
 
 static void stall(struct slot *slot)
 {
-	/*
-	 * Ordering: (STALL) pairs with (STALL-SEEN) in not_called_yet(): the
-	 * cursor stands where we are.
-	 */
-	smp_store_release(&slot->stalls, slot->stalls + 1);
+	WRITE_ONCE(slot->stalls, slot->stalls + 1);
 	slot_set(slot, slot->word | SLOT_STALLED);
 }
 
 static void unstall(struct slot *slot)
 {
 	slot_set(slot, slot->word & ~SLOT_STALLED);
+	WRITE_ONCE(slot->stalls, slot->stalls + 1);
 	/*
-	 * Ordering: (STALL-OVER) pairs with (STALL-RECHECK) in
-	 * not_called_yet(): the cursor moves, and callbacks are made, after
-	 * this.
+	 * Ordering: (STALL-OVER) pairs with (READ-FENCE) in read_begin_wait()
+	 * and (STALL-RECHECK) in not_called_yet(): who reads our number, or a
+	 * cursor of later, sees that we stand still no more.
 	 */
-	xchg(&slot->stalls, slot->stalls + 1);
+	smp_mb();
 }
 
 /* The reservers had their time. */

@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-#define CHUNK_BYTES 16384UL
+#define CHUNK_BYTES SYNC_SIZE(16384UL, 4096UL)
 #define RETRY_NS 1000000
 
 struct block_chunk {
@@ -34,7 +34,6 @@ static struct block_chunk *chunk_add(struct mm_struct *mm)
 	if (!chunk)
 		return NULL;
 	chunk->next = READ_ONCE(mm->chunks);
-	/* Ordering: (CHUNK-PUSH) pairs with (CHUNK-SEEN) in block_make(): see there. */
 	while (!try_cmpxchg(&mm->chunks, &chunk->next, chunk))
 		;
 	return chunk;
@@ -44,11 +43,8 @@ static struct block_chunk *chunk_add(struct mm_struct *mm)
 static struct thread_block *block_make(struct mm_struct *mm,
 				       unsigned long owner)
 {
-	/*
-	 * Ordering: (CHUNK-SEEN) pairs with (CHUNK-PUSH) in chunk_add(): a
-	 * chunk is seen as it was made.
-	 */
-	struct block_chunk *chunk = smp_load_acquire(&mm->chunks);
+	/* Fresh from the kernel it is all zero, for whoever sees it. */
+	struct block_chunk *chunk = READ_ONCE(mm->chunks);
 	struct thread_block *block;
 	unsigned long i;
 
@@ -67,7 +63,7 @@ static struct thread_block *block_make(struct mm_struct *mm,
 	block->nslots = 1;
 	block->next = READ_ONCE(mm->blocks);
 	/*
-	 * Ordering: (BLOCKS-PUSH) pairs with (BLOCKS-SEEN) in for_each_block():
+	 * Ordering: (BLOCKS-PUSH) pairs with (BLOCKS-SEEN) in block_first():
 	 * try_cmpxchg() publishes the block as it was made.
 	 */
 	while (!try_cmpxchg(&mm->blocks, &block->next, block))
@@ -369,12 +365,14 @@ void slot_wait_search(const struct slot *slot, unsigned long word)
 {
 	unsigned long cursor = READ_ONCE(slot->cursor);
 
-	/*
-	 * Ordering: (SEARCH-AGAIN) pairs with (SEARCH-LEAVE) in
-	 * slot_leave_index(): as (SEARCH-SEEN).
-	 */
-	for (unsigned int i = 0; smp_load_acquire(&slot->word) == word; i++) {
-		if (READ_ONCE(slot->cursor) != cursor)
+	for (unsigned int i = 0; READ_ONCE(slot->word) == word; i++) {
+		/*
+		 * Ordering: (SEARCH-MOVED) pairs with (CURSOR) in cursor_to()
+		 * and (CURSOR-RESET) in call_all(): else the word could still
+		 * be read as it was while the search was under way, and be
+		 * taken for that of a later one.
+		 */
+		if (smp_load_acquire(&slot->cursor) != cursor)
 			return;
 		if ((i + 1) % SYNC_SPINS)
 			cpu_relax();

@@ -40,6 +40,7 @@ void explore_cond_wake(void *cond, bool all, const void *pc);
 
 /* All other threads pass a full fence, one after the other. */
 void explore_membarrier(const void *pc);
+void explore_fence(const void *pc);
 void explore_yield(const void *pc);
 void explore_sleep(int64_t ns, const void *pc);
 int64_t explore_now(void);

@@ -378,6 +378,8 @@ void explore_membarrier(const void *pc)
 {
 	struct op *op;
 
+	if (x.weaken && weaken_at(pc))
+		return;
 	__tsan_atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (alone() || x.solo || x.model == UHMM_MODEL_SC)
 		return;
@@ -398,6 +400,12 @@ void explore_membarrier(const void *pc)
 		record_row(TRACE_MEMBARRIER, NULL, pc)->value = i;
 	}
 	__tsan_atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void explore_fence(const void *pc)
+{
+	if (!x.weaken || !weaken_at(pc))
+		__tsan_atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void explore_yield(const void *pc)
@@ -437,9 +445,14 @@ unsigned int explore_self(void)
 	return x.inside ? x.self : 0;
 }
 
+/* Who learns that it has ended sees, as the kernel does it, all it has done. */
 bool explore_thread_ended(unsigned int thread)
 {
-	return thread >= x.nthreads || x.threads[thread].ended;
+	if (thread >= x.nthreads)
+		return true;
+	if (x.threads[thread].ended)
+		memory_joined(thread);
+	return x.threads[thread].ended;
 }
 
 void explore_at_exit(void (*fn)(void))

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * @file is without folders, @path with them; "" and 0: not known. Strings live
@@ -29,6 +30,20 @@ void names_place(const void *pc, struct names_place *ret_place);
  * @addr is in no variable, and @buf is empty.
  */
 bool names_object(const void *addr, char *buf, size_t size);
+
+/* A piece of code, from @from on and before @to, and the line that it is of. */
+struct names_code {
+	uintptr_t from, to;
+	const char *path;
+	unsigned int line;
+};
+
+/*
+ * Call @fn for all code of the loaded file that @in is in, what is inlined being
+ * of the line where it was written. False: that is not known.
+ */
+bool names_code(const void *in,
+		void (*fn)(const struct names_code *code, void *arg), void *arg);
 
 /* names_dwarf.c or names_nodwarf.c: false if they do not know. */
 bool names_dwarf_place(const void *pc, struct names_place *ret_place);

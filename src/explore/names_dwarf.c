@@ -106,6 +106,49 @@ bool names_dwarf_place(const void *pc, struct names_place *ret_place)
 	return true;
 }
 
+static void code_of_unit(Dwarf_Die *unit, Dwarf_Addr bias,
+			 void (*fn)(const struct names_code *code, void *arg),
+			 void *arg)
+{
+	struct names_code code = { 0 };
+	Dwarf_Lines *lines;
+	Dwarf_Line *line;
+	Dwarf_Addr addr;
+	size_t n, i;
+	int number;
+	bool end;
+
+	if (dwarf_getsrclines(unit, &lines, &n))
+		return;
+	for (i = 0; i < n; i++) {
+		line = dwarf_onesrcline(lines, i);
+		if (dwarf_lineaddr(line, &addr) || dwarf_lineno(line, &number) ||
+		    dwarf_lineendsequence(line, &end))
+			continue;
+		code.to = addr + bias;
+		if (code.path && code.to > code.from)
+			fn(&code, arg);
+		code.from = code.to;
+		code.line = (unsigned int)number;
+		code.path = end ? NULL : dwarf_linesrc(line, NULL, NULL);
+	}
+}
+
+bool names_code(const void *in,
+		void (*fn)(const struct names_code *code, void *arg), void *arg)
+{
+	Dwfl_Module *module = module_at((uintptr_t)in);
+	Dwarf_Die *unit = NULL;
+	bool found = false;
+	Dwarf_Addr bias;
+
+	while (module && (unit = dwfl_module_nextcu(module, unit, &bias))) {
+		code_of_unit(unit, bias, fn, arg);
+		found = true;
+	}
+	return found;
+}
+
 /* ---------------------------------------------------------------- variables */
 
 /* Its type with names, const and volatile taken off. */

@@ -11,3 +11,9 @@ bool names_dwarf_object(const void *addr, char *buf, size_t size)
 {
 	return false;
 }
+
+bool names_code(const void *in,
+		void (*fn)(const struct names_code *code, void *arg), void *arg)
+{
+	return false;
+}

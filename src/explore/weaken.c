@@ -4,7 +4,7 @@
  * that they are in, made relaxed.
  */
 #include <errno.h>
-#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -12,18 +12,18 @@
 
 #define MAX_TABLES 8
 #define MAX_WEAK 64
-#define CACHED 1024
+#define MAX_SPANS 2048
 
 static const struct explore_label *tables[MAX_TABLES];
 static unsigned int ntables;
 static const struct explore_label *weak[MAX_WEAK];
 static unsigned int nweak;
 
-/* What was found out about places in the code. */
-static struct {
-	const void *pc;
-	bool weak;
-} cache[CACHED];
+/* The code of what is weak, inlined as it is in many places; by address. */
+static struct span {
+	uintptr_t from, to;
+} spans[MAX_SPANS];
+static unsigned int nspans;
 
 void explore_register_labels(const struct explore_label *labels)
 {
@@ -60,30 +60,6 @@ static bool take(const char *label, size_t length)
 	return found;
 }
 
-int weaken_parse(const char *labels)
-{
-	struct names_place place;
-	const char *end;
-
-	nweak = 0;
-	memset(cache, 0, sizeof(cache));
-	x.weaken = labels && *labels;
-	if (!x.weaken)
-		return 0;
-	names_place((const char *)(uintptr_t)x.scenario->run + 1, &place);
-	if (!place.line)
-		return explore_fail(-EOPNOTSUPP, "there is no debug information, "
-				    "by which labels are found");
-	for (; *labels; labels = *end ? end + 1 : end) {
-		end = strchrnul(labels, ',');
-		if (!take(labels, (size_t)(end - labels)))
-			return explore_fail(-EINVAL, "no ordering comment has "
-					    "the label %.*s",
-					    (int)(end - labels), labels);
-	}
-	return 0;
-}
-
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -91,44 +67,64 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-struct question {
-	const void *pc;
-	struct names_place place;
-};
-
-static void *look_up(void *arg)
+static void add_code(const struct names_code *code, void *arg)
 {
-	struct question *question = arg;
+	const char *file = base_name(code->path);
 
-	names_place(question->pc, &question->place);
-	return NULL;
+	for (unsigned int i = 0; i < nweak && nspans < MAX_SPANS; i++)
+		if ((int)code->line >= weak[i]->first &&
+		    (int)code->line <= weak[i]->last &&
+		    !strcmp(base_name(weak[i]->file), file)) {
+			spans[nspans++] = (struct span){ code->from, code->to };
+			return;
+		}
 }
 
-/* libdw takes more stack than what is explored has: it gets one of its own. */
-static struct names_place place_of(const void *pc)
+static int compare(const void *a, const void *b)
 {
-	struct question question = { .pc = pc };
-	pthread_t thread;
+	const struct span *x = a, *y = b;
 
-	if (!pthread_create(&thread, NULL, look_up, &question))
-		pthread_join(thread, NULL);
-	return question.place;
+	return x->from < y->from ? -1 : x->from > y->from;
 }
 
+int weaken_parse(const char *labels)
+{
+	const char *end;
+
+	nweak = nspans = 0;
+	x.weaken = labels && *labels;
+	if (!x.weaken)
+		return 0;
+	for (; *labels; labels = *end ? end + 1 : end) {
+		end = strchrnul(labels, ',');
+		if (!take(labels, (size_t)(end - labels)))
+			return explore_fail(-EINVAL, "no ordering comment has "
+					    "the label %.*s",
+					    (int)(end - labels), labels);
+	}
+	if (!names_code((const void *)(uintptr_t)x.scenario->run, add_code,
+			NULL))
+		return explore_fail(-EOPNOTSUPP, "there is no debug information, "
+				    "by which labels are found");
+	if (!nspans)
+		return explore_fail(-EOPNOTSUPP, "the scenario has no code of "
+				    "what is to be weakened");
+	qsort(spans, nspans, sizeof(spans[0]), compare);
+	return 0;
+}
+
+/* @pc is a return address. */
 bool weaken_at(const void *pc)
 {
-	size_t slot = mix((uintptr_t)pc) % CACHED;
-	struct names_place place;
+	uintptr_t addr = (uintptr_t)pc - 1;
+	unsigned int low = 0, high = nspans, mid;
 
-	if (cache[slot].pc == pc)
-		return cache[slot].weak;
-	cache[slot].pc = pc;
-	cache[slot].weak = false;
-	place = place_of(pc);
-	for (unsigned int i = 0; place.file && i < nweak; i++)
-		if (!strcmp(base_name(weak[i]->file), base_name(place.file)) &&
-		    (int)place.line >= weak[i]->first &&
-		    (int)place.line <= weak[i]->last)
-			cache[slot].weak = true;
-	return cache[slot].weak;
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (spans[mid].to <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < nspans && spans[low].from <= addr;
 }

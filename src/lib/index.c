@@ -10,7 +10,7 @@
 
 #define CHUNK_MIN 4096UL
 #define CHUNK_MAX (1UL << 21)
-#define RETIRE_BATCH 32
+#define RETIRE_BATCH SYNC_SIZE(32, 2)
 
 struct key {
 	unsigned long start, order;
@@ -132,7 +132,8 @@ static void retire(struct interval_index *ix, struct index_node *node)
 {
 	node->next = ix->retired;
 	ix->retired = node;
-	if (++ix->nretired >= RETIRE_BATCH && !(ix->nretired % 16))
+	if (++ix->nretired >= RETIRE_BATCH &&
+	    !(ix->nretired % (RETIRE_BATCH / 2)))
 		reclaim(ix);
 }
 
@@ -194,10 +195,9 @@ static void inner_add_from(struct index_inner *inner,
 static void bump(struct interval_index *ix) __must_hold(&ix->lock)
 {
 	/*
-	 * Ordering: (IX-VERSION) pairs with (IX-FINGER) in index_find() and
-	 * (IX-NOTHING) in index_nothing(): a finger that is still good was made
-	 * after the bounds rose and the nodes were replaced, or belongs to a
-	 * search that we will wait for.
+	 * Ordering: (IX-VERSION) pairs with (IX-FINGER) in index_find(): a
+	 * finger that is still good was made after the bounds rose and the nodes
+	 * were replaced, or belongs to a search that we will wait for.
 	 */
 	smp_store_release(&ix->version, ix->version + 1);
 }
@@ -385,9 +385,8 @@ static inline void leaf_add(struct index_node *leaf,
 	 */
 	smp_store_release(&leaf->perm, perm_insert(perm, pos));
 	/*
-	 * Ordering: (IX-ADDED) pairs with (IX-TAG) in index_find() and
-	 * (IX-NO-NEWS) in index_nothing() and (IX-TAG-SEEN) in walk_tree() and
-	 * (IX-BEFORE) in leaf_hits(): who reads the new tag finds the entry.
+	 * Ordering: (IX-ADDED) pairs with (IX-BEFORE) in leaf_hits(): who reads
+	 * the new tag finds the entry.
 	 */
 	smp_store_release(&leaf->tag, leaf->tag + INDEX_ADDED);
 }

@@ -32,7 +32,7 @@
 #include "../sync/sync.h"
 
 #define INDEX_FANOUT 15
-#define INDEX_BATCH 128
+#define INDEX_BATCH SYNC_SIZE(128, 16)
 #define INDEX_MAX_HEIGHT 24
 
 /**
@@ -277,12 +277,11 @@ static inline bool index_nothing(const struct interval_index *ix,
 {
 	const struct index_node *leaf = finger->leaf;
 
-	/* Ordering: (IX-NOTHING) pairs with (IX-VERSION) in bump(): as (IX-FINGER). */
-	if (unlikely(finger->version != smp_load_acquire(&ix->version) ||
+	/* What is read here again was acquired when the finger was made. */
+	if (unlikely(finger->version != READ_ONCE(ix->version) ||
 		     !finger_covers(finger, start, last)))
 		return false;
-	/* Ordering: (IX-NO-NEWS) pairs with (IX-ADDED) in leaf_add(): as (IX-TAG). */
-	return !leaf || smp_load_acquire(&leaf->tag) == finger->tag;
+	return !leaf || READ_ONCE(leaf->tag) == finger->tag;
 }
 
 /**
@@ -316,11 +315,10 @@ static inline unsigned int index_find(const struct interval_index *ix,
 		if (!finger->leaf)
 			return 0;
 		/*
-		 * Ordering: (IX-TAG) pairs with (IX-ADDED) in leaf_add(): an
-		 * old tag read behind our fence means that what was added
-		 * since is not in force yet.
+		 * An old tag read behind our fence means that what was added
+		 * since is not in force yet. IX-BEFORE acquires it.
 		 */
-		walk->tag = smp_load_acquire(&finger->leaf->tag);
+		walk->tag = READ_ONCE(finger->leaf->tag);
 		n = ix->search->leaf(finger->leaf, start, last, out);
 		if (n)
 			return n;
@@ -363,12 +361,13 @@ static inline unsigned int perm_position(unsigned long perm, unsigned int slot)
 	       4;
 }
 
-/*
- * The lines that are looked at last: all of a node are missed together, since
- * the comparison, which comes next, loads the others at once.
- */
+/* All lines of a node at once: they are missed together. */
 static inline void index_prefetch(const struct index_node *node)
 {
+	__builtin_prefetch(&node->lo[0]);
+	__builtin_prefetch(&node->lo[8]);
+	__builtin_prefetch(&node->hi[0]);
+	__builtin_prefetch(&node->hi[8]);
 	__builtin_prefetch(&node->at[0]);
 	__builtin_prefetch(&node->at[8]);
 }

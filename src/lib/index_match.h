@@ -10,7 +10,6 @@
 
 #include "index.h"
 
-/* Of what index_match() returns; its other bits mean nothing. */
 #define INDEX_LANES ((1U << INDEX_FANOUT) - 1)
 
 #ifdef INDEX_SEARCH_AVX512
@@ -22,12 +21,12 @@ static inline unsigned int index_match(const struct index_node *node,
 {
 	const __m512i s = _mm512_set1_epi64((long long)start);
 	const __m512i e = _mm512_set1_epi64((long long)last);
-	__mmask8 a = _mm512_cmpge_epu64_mask(e, _mm512_load_si512(node->lo));
-	__mmask8 b = _mm512_cmpge_epu64_mask(e, _mm512_load_si512(node->lo + 8));
+	__mmask8 a = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), e);
+	__mmask8 b = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), e);
 
-	a = _mm512_mask_cmple_epu64_mask(a, s, _mm512_load_si512(node->hi));
-	b = _mm512_mask_cmple_epu64_mask(b, s, _mm512_load_si512(node->hi + 8));
-	return _mm512_kunpackb(b, a);
+	a = _mm512_mask_cmpge_epu64_mask(a, _mm512_load_si512(node->hi), s);
+	b = _mm512_mask_cmpge_epu64_mask(b, _mm512_load_si512(node->hi + 8), s);
+	return _mm512_kunpackb(b, a) & INDEX_LANES;
 }
 
 static inline unsigned int index_rank(const struct index_node *node,
@@ -73,7 +72,7 @@ static inline unsigned int index_match(const struct index_node *node,
 	for (unsigned int i = 0; i < 4; i++)
 		out |= (greater4(load4(node->lo + 4 * i), e) |
 			greater4(s, load4(node->hi + 4 * i))) << 4 * i;
-	return ~out;
+	return ~out & INDEX_LANES;
 }
 
 static inline unsigned int index_rank(const struct index_node *node,

@@ -55,6 +55,7 @@ leaf_hits(const struct index_node *leaf, unsigned long start,
 {
 	/*
 	 * Ordering: (IX-BEFORE) pairs with (IX-ADDED) in leaf_add(): what was
+	 * added before, also before our caller read the tag, is found; what was
 	 * added since shows when it is read again.
 	 */
 	unsigned long tag = smp_load_acquire(&leaf->tag);
@@ -64,7 +65,7 @@ leaf_hits(const struct index_node *leaf, unsigned long start,
 	 * are seen as they were filled.
 	 */
 	unsigned long perm = smp_load_acquire(&leaf->perm);
-	unsigned int mask = index_match(leaf, start, last) & INDEX_LANES;
+	unsigned int mask = index_match(leaf, start, last);
 	unsigned int i, first = n, count = perm_count(perm);
 	unsigned long left = perm;
 
@@ -113,7 +114,7 @@ struct pending {
 
 /* Stop before child @i of @node, where there may be no more room. */
 static void walk_pause(struct index_walk *walk, const struct index_node *node,
-		       unsigned long i)
+		       unsigned int i)
 {
 	walk->start = node->lo[i];
 	walk->order = container_of(node, struct index_inner, node)->order[i];
@@ -133,9 +134,8 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 	const struct index_node *node = smp_load_acquire(&ix->root);
 	const struct index_walk from = *walk;
 	struct pending stack[INDEX_MAX_HEIGHT];
-	unsigned int mask, depth = 0, n = 0;
+	unsigned int i, mask, depth = 0, n = 0;
 	unsigned int level = node_level(node);
-	unsigned long i;
 	const struct index_node *leaf = NULL;
 
 	walk->single = true;
@@ -147,7 +147,7 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 				mask &= ~0U << child_of(node, &from);
 			if (!mask)
 				goto up;
-			i = (unsigned long)__builtin_ctz(mask);
+			i = (unsigned int)__builtin_ctz(mask);
 			mask &= mask - 1;
 			level--;
 			if (mask) {
@@ -164,11 +164,7 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 			index_prefetch(node);
 		}
 		leaf = node;
-		/*
-		 * Ordering: (IX-TAG-SEEN) pairs with (IX-ADDED) in leaf_add():
-		 * what was added before is found now.
-		 */
-		walk->tag = smp_load_acquire(&leaf->tag);
+		walk->tag = READ_ONCE(leaf->tag);
 		n = leaf_hits(leaf, start, last, resume ? &from : NULL, out, n);
 up:
 		if (!depth)
@@ -176,7 +172,7 @@ up:
 		node = stack[depth - 1].node;
 		mask = stack[depth - 1].mask;
 		level = stack[depth - 1].level;
-		i = (unsigned long)__builtin_ctz(mask);
+		i = (unsigned int)__builtin_ctz(mask);
 		if (unlikely(n > INDEX_BATCH - INDEX_FANOUT)) {
 			walk_pause(walk, node, i);
 			return n;

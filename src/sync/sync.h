@@ -102,10 +102,13 @@ static inline void spin_lock_init(spinlock_t *lock)
  * goes to sleep is nothing to be explored: once.
  */
 #define SYNC_SPINS 1
+/* What is done each so many times is done often there. */
+#define SYNC_SIZE(native, explored) (explored)
 void spin_lock(spinlock_t *lock) __acquires(lock);
 void spin_unlock(spinlock_t *lock) __releases(lock);
 #else
 #define SYNC_SPINS 100
+#define SYNC_SIZE(native, explored) (native)
 void spin_lock_slow(spinlock_t *lock);
 void spin_unlock_wake(spinlock_t *lock);
 

@@ -67,6 +67,8 @@ FENCES = Group(
     Mutant('RESERVE-FENCE', 'a reservation may look at the slots too early',
            [(RESERVE, '\tsmp_mb();\n\tfor_each_slot', '\tfor_each_slot')],
            why_not=LOCKED),
+    Mutant('STALL-OVER', 'callbacks may be made before it stands still no more',
+           [(RESERVE, '\tsmp_mb();\n}', '}')], why_not=LOCKED),
     Mutant('SLOT-CHANGED', 'a sleeper may be looked for before the change',
            [(INTERNAL, '\t\tsmp_mb();\n\t}\n\tif (unlikely(READ_ONCE(',
              '\t}\n\tif (unlikely(READ_ONCE(')],

@@ -6,9 +6,9 @@ from detectors import INDEX, NOTIFIER, READ, SEARCH, SLOT, SUB
 DECLARE = 'void pause_here(const char *point);\n'
 
 IN_SEARCH = '#include "index_match.h"\n'
-IN_INDEX = '#define RETIRE_BATCH 32\n'
+IN_INDEX = '#define RETIRE_BATCH SYNC_SIZE(32, 2)\n'
 IN_READ = '#include UHMM_PROBES_H\n'
-IN_SLOT = '#define CHUNK_BYTES 16384UL\n'
+IN_SLOT = '#define CHUNK_BYTES SYNC_SIZE(16384UL, 4096UL)\n'
 IN_SUB = '#include "reserve.h"\n'
 
 

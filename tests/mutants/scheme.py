@@ -180,10 +180,10 @@ INDEXED = Group('The index', '', [
            [(INDEX, 'leaf->tag + INDEX_ADDED', 'leaf->tag')],
            [unit('index')], quick=True),
     Mutant('tag read late', 'a finger takes the tag after it has searched',
-           [(SEARCH, '\t\twalk->tag = smp_load_acquire(&leaf->tag);\n', ''),
+           [(SEARCH, '\t\twalk->tag = READ_ONCE(leaf->tag);\n', ''),
             (SEARCH, 'resume ? &from : NULL, out, n);\n',
              'resume ? &from : NULL, out, n);\n'
-             '\t\twalk->tag = smp_load_acquire(&leaf->tag);\n')],
+             '\t\twalk->tag = READ_ONCE(leaf->tag);\n')],
            [interleave('tag')], AFTER_THE_LANES),
     Mutant('tag raised early', 'the tag of a leaf rises before the entry is '
            'there',

@@ -17,9 +17,13 @@ void cpu_relax(void)
 {
 }
 
+/* Where a scenario says that there is no membarrier it is a fence. */
 void smp_mb_others(void)
 {
-	explore_membarrier(PC);
+	if (sync_asymmetric)
+		explore_membarrier(PC);
+	else
+		explore_fence(PC);
 }
 
 void sync_register_membarrier(void)
