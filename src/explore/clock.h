@@ -17,9 +17,10 @@ typedef int16_t words8 __attribute__((vector_size(16)));
 
 static inline words8 words8_max(words8 a, words8 b)
 {
-	words8 greater = a > b;
-
-	return (a & greater) | (b & ~greater);
+	/* Compilers know one instruction for it if it is written so. */
+	for (unsigned int i = 0; i < 8; i++)
+		a[i] = a[i] > b[i] ? a[i] : b[i];
+	return a;
 }
 
 /* How many steps of each actor come before. */

@@ -323,7 +323,7 @@ void op_point(void)
 {
 	int t;
 
-	if (unlikely(x.stateful)) {
+	if (unlikely(x.stateful || x.depth >= x.keep_at)) {
 		x.stopped_at = STOPPED_STEP;
 		go_main();
 		return;
@@ -379,7 +379,8 @@ void thread_start(unsigned int number)
 	char *stack = stack_of(number);
 
 	/* What was there in another execution must not make states differ. */
-	memset(stack + STACK_BYTES - 4096, 0, 4096);
+	if (x.stateful)
+		memset(stack + STACK_BYTES - 4096, 0, 4096);
 	t->sp = stack_begin(stack, STACK_BYTES, first_frame,
 			    (void *)(uintptr_t)number);
 	tls_fresh(number);
@@ -428,6 +429,7 @@ static void *run_scenario(void *arg)
 static void forget(void)
 {
 	x.execution++;
+	x.epoch++;
 	x.self = 0;
 	x.last = -1;
 	x.depth = 0;
@@ -445,6 +447,7 @@ int execution_setup(void)
 {
 	struct thread *t = &x.threads[0];
 
+	checkpoints_drop();
 	memset(x.threads, 0, sizeof(x.threads));
 	forget();
 	x.nthreads = 1;
@@ -488,6 +491,7 @@ void execution_begin(void)
 	x.concurrent = false;
 	x.solo = true;
 	x.inside = true;
+	checkpoints_begin();
 	x.nodes[0].sleep = 0;
 	x.nodes[0].preemptions = 0;
 	if (x.engine == EXPLORE_PCT)
@@ -505,8 +509,19 @@ void resume(unsigned int thread)
 
 enum end execution_run(void)
 {
-	execution_begin();
-	resume(0);
+	int t = 0;
+
+	if (checkpoint_put())
+		t = execution_pick();
+	else
+		execution_begin();
+	while (t >= 0) {
+		resume((unsigned int)t);
+		if (!x.inside)
+			break;
+		checkpoint_take();
+		t = execution_pick();
+	}
 	x.inside = false;
 	if (x.engine == EXPLORE_DPOR && !x.force && x.end != END_BLOCKED &&
 	    x.end != END_RESTART)

@@ -59,6 +59,8 @@ struct explore_progress {
  * @final_states: count distinct final states and traces, for the self-proof
  * @check_every: every so many executions one is run twice, to see whether it
  *	comes out the same; 0: 997
+ * @keep_every: depth-first, the program is kept every so many steps, for later
+ *	executions to go on from there; 0: 10
  * @weaken: labels of barriers to weaken, separated by ","; NULL: none
  * @progress: called now and then; NULL: not
  * @progress_arg: for it
@@ -82,6 +84,7 @@ struct explore_options {
 	bool no_race;
 	bool final_states;
 	unsigned int check_every;
+	unsigned int keep_every;
 	const char *weaken;
 	void (*progress)(const struct explore_progress *progress, void *arg);
 	void *progress_arg;

@@ -28,6 +28,9 @@
 #include "explore.h"
 #include "hooks.h"
 
+/* Nobody else sees what follows: no detour for it. */
+#pragma GCC visibility push(hidden)
+
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -184,10 +187,11 @@ enum {
 };
 
 /*
- * What was done to an object in this execution, if @execution is that. That
- * of an object is where it is in all executions.
+ * What was done to an object in this execution, if @execution is that. From
+ * @addr on: what it is in all executions, and what is for c11.
  */
 struct object {
+	uint64_t epoch;
 	uint32_t execution;
 	uint32_t version;
 	int32_t last_write;		/* event, -1: none */
@@ -196,9 +200,9 @@ struct object {
 	int32_t last_read[MAX_ACTORS];
 	union clock write_clock, read_clock;
 	union clock hb;			/* what an acquire gets */
-	union view view;		/* likewise, of locks and queues */
 	void *addr;
 	bool tried;			/* in all executions: by trylock */
+	union view view;		/* as hb, of locks and queues */
 };
 
 /* ---------------------------------------------------------------- decisions */
@@ -253,6 +257,9 @@ struct explorer {
 	bool record;		/* for a trace */
 	bool ended_early;	/* stopped in the middle of a step */
 	uint32_t execution;
+	uint64_t epoch;		/* another one behind each checkpoint */
+	bool kept;		/* there is a checkpoint */
+	unsigned int keep_at;	/* depth of the next one */
 	unsigned int self;	/* who runs */
 	int last;		/* actor of the last step, -1: none */
 	unsigned int nthreads;
@@ -289,6 +296,7 @@ struct explorer {
 	struct thread threads[MAX_THREADS];
 	struct event events[MAX_STEPS];
 	struct node nodes[MAX_STEPS + 1];
+	union clock flush_clock[MAX_THREADS];
 	struct object objects[MAX_OBJECTS];
 	unsigned int nobjects;
 };
@@ -425,6 +433,23 @@ const char *snapshot_put(const struct snapshot *s, unsigned int moved);
 void snapshot_free(struct snapshot *s);
 unsigned int moved_since(unsigned int depth);
 
+/* Threads, of actors. */
+static inline unsigned int actors_of(unsigned int actors)
+{
+	return (actors | actors >> MAX_THREADS) & ((1U << MAX_THREADS) - 1);
+}
+
+/* -------------------------------------------------------------- checkpoint.c */
+
+struct cell;
+
+void checkpoints_begin(void);
+void checkpoints_drop(void);
+void checkpoint_take(void);
+bool checkpoint_put(void);
+void undo_object(struct object *object);
+void undo_cell(struct cell *cell);
+
 /* -------------------------------------------------------------------- heap.c */
 
 struct heap {
@@ -470,8 +495,7 @@ static inline struct object *object_now(uint16_t number)
 {
 	struct object *object = &x.objects[number];
 
-	return likely(object->execution == x.execution) ? object :
-							  object_fresh(number);
+	return likely(object->epoch == x.epoch) ? object : object_fresh(number);
 }
 
 /* ------------------------------------------------------------------ engine.c */
@@ -547,7 +571,9 @@ void locks_reset(void);
 void locks_at_end(void);
 /* posix.c */
 void keys_end(void);
+void keys_forget(void);
 void *keys_state(size_t *ret_size);
+size_t keys_bytes(const void *copy);
 /* Nobody can go on: say why. */
 void classify_stuck(void);
 
@@ -555,8 +581,17 @@ void classify_stuck(void);
 
 void record_begin(void);
 void record_flush(unsigned int thread);
-struct trace_event *record_row(enum trace_kind kind, const void *addr,
-			       const void *pc);
+struct trace_event *record_row_add(enum trace_kind kind, const void *addr,
+				   const void *pc);
+extern struct trace_event record_nowhere;
+
+static inline struct trace_event *record_row(enum trace_kind kind,
+					     const void *addr, const void *pc)
+{
+	return unlikely(x.record) ? record_row_add(kind, addr, pc) :
+				    &record_nowhere;
+}
+
 int record_at(void);
 void record_read(int from, bool old);
 void record_note(const char *text, const void *pc);
@@ -591,5 +626,7 @@ bool out_of_time(void);
 
 int prefix_parse(const char *text);
 void prefix_print(void);
+
+#pragma GCC visibility pop
 
 #endif

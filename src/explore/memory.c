@@ -492,13 +492,15 @@ void memory_membarrier(unsigned int thread)
 void memory_acquire_object(const struct object *object)
 {
 	clock_join(&self()->hb, &object->hb);
-	view_join(&self()->view, &object->view);
+	if (x.model == UHMM_MODEL_C11)
+		view_join(&self()->view, &object->view);
 }
 
 void memory_release_object(struct object *object)
 {
 	clock_join(&object->hb, &self()->hb);
-	view_join(&object->view, &self()->view);
+	if (x.model == UHMM_MODEL_C11)
+		view_join(&object->view, &self()->view);
 }
 
 void memory_thread(unsigned int parent, unsigned int child)

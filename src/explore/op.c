@@ -39,9 +39,15 @@ struct object *object_fresh(uint16_t number)
 	void *addr = object->addr;
 	bool tried = object->tried;
 
+	if (x.kept)
+		undo_object(object);
+	object->epoch = x.epoch;
+	if (object->execution == x.execution)
+		return object;
 	memset(object, 0, sizeof(*object));
 	object->addr = addr;
 	object->tried = tried;
+	object->epoch = x.epoch;
 	object->execution = x.execution;
 	object->last_write = -1;
 	object->location = -1;
@@ -63,7 +69,7 @@ uint16_t object_of(const void *addr, unsigned int size)
 			      "%p is used, which is not memory of the scenario",
 			      addr);
 	word = offset / 8;
-	if (unlikely(offset % size))
+	if (unlikely(offset & (size - 1)))
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, self()->op.pc,
 			      "an atomic access that is not aligned");
 	if (size == 8 && unlikely(!region->wide[word])) {
@@ -193,7 +199,7 @@ static bool thread_enabled(const struct thread *t)
 	const struct op *op = &t->op;
 	const struct thread *other;
 
-	if (!t->used || t->ended)
+	if (t->ended)
 		return false;
 	if (t->twin && t->nsteps == 1 && x.threads[t->twin - 1].nsteps < 2 &&
 	    !x.threads[t->twin - 1].ended)
@@ -231,19 +237,29 @@ bool op_enabled(unsigned int actor)
 
 unsigned int ops_enabled(void)
 {
+	/* All others always are. */
+	const unsigned int conditional = 1U << OP_LOCK | 1U << OP_READ_LOCK |
+		1U << OP_SLEEP | 1U << OP_JOIN | 1U << OP_MEMBARRIER |
+		1U << OP_ROOM | 1U << OP_YIELD;
 	unsigned int mask = 0;
 
 	for (unsigned int i = 0; i < x.nthreads; i++) {
-		mask |= (unsigned int)thread_enabled(&x.threads[i]) << i;
-		if (x.threads[i].nbuffered)
+		const struct thread *t = &x.threads[i];
+
+		if (t->nbuffered)
 			mask |= 1U << (i + MAX_THREADS);
+		if (t->ended || (t->op.kind == OP_LOCK && !lock_is(&t->op, ~0U)))
+			continue;
+		if ((t->twin && t->nsteps == 1) || t->nbuffered ||
+		    conditional >> t->op.kind & 1)
+			mask |= (unsigned int)thread_enabled(t) << i;
+		else
+			mask |= 1U << i;
 	}
 	return mask;
 }
 
 /* ------------------------------------------------------------- their order */
-
-static union clock flush_clock[MAX_THREADS];
 
 static void join_touched(union clock *clock, const struct touch *touch,
 			 unsigned int n)
@@ -299,7 +315,7 @@ static void flush_commit(unsigned int thread)
 	const struct buffered *first = &x.threads[thread].buffered[0];
 	unsigned int actor = thread + MAX_THREADS;
 	struct touch touch[2] = { { first->object, true } };
-	union clock *clock = &flush_clock[thread];
+	union clock *clock = &x.flush_clock[thread];
 	unsigned int n = 1;
 
 	if (unlikely(x.membarriers))
@@ -319,7 +335,7 @@ void op_clock(unsigned int actor, union clock *ret_clock)
 	const struct op *op = &t->op;
 
 	if (actor >= MAX_THREADS) {
-		*ret_clock = flush_clock[actor - MAX_THREADS];
+		*ret_clock = x.flush_clock[actor - MAX_THREADS];
 		clock_join(ret_clock, &t->buffered[0].clock);
 		return;
 	}
@@ -328,12 +344,12 @@ void op_clock(unsigned int actor, union clock *ret_clock)
 		clock_join(ret_clock, &t->wake_clock);
 	if (op->kind == OP_JOIN) {
 		clock_join(ret_clock, &x.threads[op->value].clock);
-		clock_join(ret_clock, &flush_clock[op->value]);
+		clock_join(ret_clock, &x.flush_clock[op->value]);
 	}
 	if (x.model == UHMM_MODEL_TSO && op_drains(op))
-		clock_join(ret_clock, &flush_clock[actor]);
+		clock_join(ret_clock, &x.flush_clock[actor]);
 	if (op->kind == OP_MEMBARRIER)
-		clock_join(ret_clock, &flush_clock[op->value]);
+		clock_join(ret_clock, &x.flush_clock[op->value]);
 	if (t->twin && t->nsteps == 1)
 		clock_join(ret_clock, &x.threads[t->twin - 1].first_clock);
 }
@@ -395,7 +411,7 @@ void op_commit_silent(const struct op *op)
 
 void ops_begin(void)
 {
-	memset(flush_clock, 0, sizeof(flush_clock));
+	memset(x.flush_clock, 0, sizeof(x.flush_clock));
 }
 
 /* The thread goes round if this does not change until it yields. */

@@ -202,10 +202,24 @@ static struct keys {
 	void *value[MAX_THREADS][MAX_KEYS];
 } keys;
 
+void keys_forget(void)
+{
+	memset(&keys, 0, sizeof(keys));
+}
+
 void *keys_state(size_t *ret_size)
 {
-	*ret_size = keys.n ? sizeof(keys) : sizeof(keys.n);
+	*ret_size = keys_bytes(&keys);
 	return &keys;
+}
+
+/* Of a copy of what keys_state() returned: most programs have no keys. */
+size_t keys_bytes(const void *copy)
+{
+	unsigned int n;
+
+	memcpy(&n, copy, sizeof(n));
+	return n ? sizeof(keys) : sizeof(n);
 }
 
 int W(pthread_key_create)(pthread_key_t *key, void (*fn)(void *))
@@ -214,6 +228,8 @@ int W(pthread_key_create)(pthread_key_t *key, void (*fn)(void *))
 		return pthread_key_create(key, fn);
 	if (keys.n == MAX_KEYS)
 		return EAGAIN;
+	for (unsigned int i = 0; i < MAX_THREADS; i++)
+		keys.value[i][keys.n] = NULL;
 	keys.fn[keys.n] = fn;
 	*key = keys.n++;
 	return 0;

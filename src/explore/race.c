@@ -20,10 +20,17 @@ static bool ordered(unsigned int thread, int16_t time)
 }
 
 /* Someone whose accesses in @times are not ordered before us; -1: nobody. */
-static int unordered(const int16_t *times)
+static int unordered(const union times *times)
 {
+	union {
+		words8 v;
+		uint64_t half[2];
+	} later = { times->v > self()->hb.v[0] };
+
+	if (likely(!(later.half[0] | later.half[1])))
+		return -1;
 	for (unsigned int i = 0; i < x.nthreads; i++)
-		if (unlikely(!ordered(i, times[i])))
+		if (!ordered(i, times->at[i]))
 			return (int)i;
 	return -1;
 }
@@ -43,9 +50,13 @@ static void report(const struct cell *cell, int other, bool write, bool theirs,
 
 static struct cell *cell_now(struct cell *cell)
 {
-	if (unlikely(cell->execution != x.execution)) {
+	if (likely(cell->epoch == x.epoch))
+		return cell;
+	if (x.kept)
+		undo_cell(cell);
+	if (cell->execution != x.execution)
 		*cell = (struct cell){ .execution = x.execution };
-	}
+	cell->epoch = x.epoch;
 	return cell;
 }
 
@@ -62,25 +73,26 @@ static void check_cell(struct cell *cell, bool write, bool atomic, void *addr,
 	if (unlikely(!ordered(cell->writer, cell->write_time)))
 		report(cell, cell->writer, write, true, addr, pc);
 	if (!atomic) {
-		other = unordered(cell->atomic_write);
+		other = unordered(&cell->atomic_write);
 		if (unlikely(other >= 0))
 			report(cell, other, write, true, addr, pc);
 	}
 	if (write) {
-		other = unordered(cell->read);
+		other = unordered(&cell->read);
 		if (unlikely(other >= 0))
 			report(cell, other, write, false, addr, pc);
 	}
 	if (write && !atomic) {
-		other = unordered(cell->atomic_read);
+		other = unordered(&cell->atomic_read);
 		if (unlikely(other >= 0))
 			report(cell, other, write, false, addr, pc);
 		cell->writer = (uint8_t)x.self;
 		cell->write_time = now;
 	} else if (atomic) {
-		(write ? cell->atomic_write : cell->atomic_read)[x.self] = now;
+		(write ? &cell->atomic_write : &cell->atomic_read)->at[x.self] =
+			now;
 	} else {
-		cell->read[x.self] = now;
+		cell->read.at[x.self] = now;
 	}
 }
 
@@ -96,6 +108,7 @@ static void split(struct region *region, size_t offset)
 	do {
 		from--;
 	} while (from % 8 && !(*borders >> from % 8 & 1));
+	checkpoints_drop();
 	region->cells[offset] = region->cells[from];
 	*borders |= (uint8_t)(1U << bit);
 }

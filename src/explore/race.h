@@ -9,13 +9,15 @@
  * piece that begins at a byte, if it is a border. All zero: none.
  */
 struct cell {
+	uint64_t epoch;
 	uint32_t execution;
 	int16_t write_time;
 	uint8_t writer;
 	uint8_t unused;
-	int16_t read[MAX_THREADS];
-	int16_t atomic_read[MAX_THREADS];
-	int16_t atomic_write[MAX_THREADS];
+	union times {
+		words8 v;
+		int16_t at[MAX_THREADS];
+	} read, atomic_read, atomic_write;
 };
 
 #endif

@@ -14,6 +14,7 @@
 #define MAX_NAMES 256
 
 void (*explore_at_row)(unsigned int row);
+struct trace_event record_nowhere;
 
 static struct {
 	struct trace_event *rows;
@@ -147,14 +148,13 @@ static bool is_write(enum trace_kind kind)
 static struct trace_event *row_add(unsigned int thread, enum trace_kind kind,
 				   const void *addr, const void *pc)
 {
-	static struct trace_event nowhere;
 	struct trace_event *row;
 	size_t offset, slot;
 	const struct region *region;
 	char name[64];
 
 	if (!x.record || r.n == MAX_ROWS || !r.rows || !r.pcs)
-		return &nowhere;
+		return &record_nowhere;
 	if (explore_at_row)
 		explore_at_row(r.n);
 	row = &r.rows[r.n];
@@ -186,8 +186,8 @@ static struct trace_event *row_add(unsigned int thread, enum trace_kind kind,
 	return row;
 }
 
-struct trace_event *record_row(enum trace_kind kind, const void *addr,
-			       const void *pc)
+struct trace_event *record_row_add(enum trace_kind kind, const void *addr,
+				   const void *pc)
 {
 	return row_add(x.self, kind, addr, pc);
 }

@@ -162,10 +162,12 @@ static void final_add(void)
 /* The same decisions again; 0, or -EINVAL: they cannot be made. */
 int run_forced(const struct trace_step *steps, unsigned int n, bool record)
 {
+	checkpoints_drop();
 	x.force = steps;
 	x.forced = n;
 	x.record = record;
 	execution_run();
+	checkpoints_drop();
 	x.force = NULL;
 	x.record = false;
 	if (x.end == END_DIVERGED || x.end == END_RESTART || x.depth < n)
@@ -273,6 +275,7 @@ static bool begins_anew(const struct explore_phase *phase)
 
 static void search_begin(void)
 {
+	checkpoints_drop();
 	x.replay_to = NOTHING_STANDS;
 	x.bound_cut = false;
 	memset(&x.nodes[0], 0, sizeof(x.nodes[0]));
@@ -539,6 +542,7 @@ static int begin(struct uhmm_scenario *scenario,
 	objects_forget();
 	names_forget();
 	locks_forget();
+	keys_forget();
 	ret = world_open(scenario);
 	if (!ret)
 		ret = weaken_parse(options->weaken);

@@ -140,8 +140,8 @@ unsigned int moved_since(unsigned int depth)
 	unsigned int moved = 0;
 
 	for (; depth < x.depth; depth++)
-		moved |= 1U << x.nodes[depth].chosen % MAX_THREADS;
-	return moved;
+		moved |= 1U << x.nodes[depth].chosen;
+	return actors_of(moved);
 }
 
 void snapshot_free(struct snapshot *s)

@@ -61,7 +61,7 @@ static const char *put_objects(const char *at, unsigned int n)
 	if (x.model != UHMM_MODEL_SC) {
 		memcpy(x.objects, at, n * sizeof(x.objects[0]));
 		for (unsigned int i = n; i < x.nobjects; i++)
-			x.objects[i].execution = 0;
+			x.objects[i].execution = x.objects[i].epoch = 0;
 		memory_restore(at + n * sizeof(x.objects[0]));
 		return at + n * sizeof(x.objects[0]) + memory_save(NULL);
 	}

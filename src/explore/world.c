@@ -307,12 +307,12 @@ static void lines_forget(struct region *region, size_t size)
 	w.nlines = 0;
 }
 
-static bool lines_verify(struct region *region)
+static bool lines_verify(struct region *region, size_t size)
 {
 	bool same = true;
 
-	for (size_t at = 0; at < region->tracked; at += LINE_BYTES) {
-		size_t left = region->tracked - at;
+	for (size_t at = 0; at < size; at += LINE_BYTES) {
+		size_t left = size - at;
 
 		if (region->written[at / LINE_BYTES] ||
 		    !memcmp(region->base + at, region->kept + at,
@@ -327,9 +327,10 @@ static bool lines_verify(struct region *region)
 /* False: something was written that no hook saw, and is known from now on. */
 bool world_verify(void)
 {
-	bool data = lines_verify(&regions[REGION_DATA]);
+	bool data = lines_verify(&regions[REGION_DATA],
+				 regions[REGION_DATA].size);
 
-	return lines_verify(&regions[REGION_HEAP]) && data;
+	return lines_verify(&regions[REGION_HEAP], heap_state()->used) && data;
 }
 
 /* ------------------------------------------------- keep it, and put it back */
@@ -369,7 +370,7 @@ void world_restore(void)
 	x.threads[0].sp = w.sp;
 	x.now = w.now;
 	keys = keys_state(&size);
-	memcpy(keys, w.keys, size);
+	memcpy(keys, w.keys, keys_bytes(w.keys));
 }
 
 /* Thread-local storage belongs to @from, and then to @to. */
@@ -457,7 +458,7 @@ void world_load(const char *from)
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		from = get(w.tls_of[i], from, w.tls_size);
 	keys = keys_state(&ignored);
-	get(keys, from, ignored);
+	get(keys, from, keys_bytes(from));
 	memcpy(w.tls, w.tls_of[x.self], w.tls_size);
 }
 

@@ -181,6 +181,40 @@ static void engines_agree(void **state)
 			}
 }
 
+/* Where executions begin: at their beginning, or behind what they share. */
+static void checkpoints_change_nothing(void **state)
+{
+	static const char *const names[] = {
+		"race", "race_relaxed", "rwlock_race", "uaf", "lock_order",
+		"held_wait", "lost_wakeup", "sleeps", "assertion", "choice",
+		"trylock_fails", "good2", "valid_bool", "tls_not", "keys_not",
+	};
+	static const unsigned int every[] = { 100000, 1, 2, 7, 0 };
+	struct explore_report first = { 0 }, report;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		for (int e = 0; e < 10; e++) {
+			report = explore(names[i], (struct explore_options){
+				.engine = e < 5 ? EXPLORE_DPOR :
+						  EXPLORE_PREEMPTIONS,
+				.bound = 2,
+				.executions = 3000,
+				.keep_every = every[e % 5],
+				.final_states = true,
+				.go_on = true,
+				.no_shrink = true,
+			});
+			if (e % 5 == 0)
+				first = report;
+			assert_int_equal(report.executions, first.executions);
+			assert_int_equal(report.violations, first.violations);
+			assert_int_equal(report.events, first.events);
+			assert_int_equal(report.traces, first.traces);
+			assert_int_equal(report.finals_hash, first.finals_hash);
+			explore_report_free(&report);
+		}
+}
+
 static void replay_is_the_same(void **state)
 {
 	struct explore_options options = { 0 };
@@ -251,6 +285,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bugs_are_named),
 		cmocka_unit_test(what_is_no_bug),
 		cmocka_unit_test(engines_agree),
+		cmocka_unit_test(checkpoints_change_nothing),
 		cmocka_unit_test(replay_is_the_same),
 		cmocka_unit_test(parts_add_up),
 	};

@@ -21,6 +21,7 @@
 
 #define MOST_EXECUTIONS 4000
 #define SPLIT_DEPTH 4
+#define NEVER_KEPT 1000
 
 static struct program *program;
 static unsigned long first, programs = 100;
@@ -120,6 +121,7 @@ static struct explore_report in_parts(enum uhmm_model model)
 	struct explore_options options = {
 		.engine = EXPLORE_DPOR,
 		.model = EXPLORE_MODEL(model),
+		.keep_every = 1,
 		.split = SPLIT_DEPTH,
 		.split_fn = keep_part,
 	};
@@ -149,10 +151,12 @@ static bool agree(unsigned long number, enum uhmm_model model)
 
 	options.engine = EXPLORE_BRUTE;
 	options.executions = MOST_EXECUTIONS;
+	options.keep_every = NEVER_KEPT;
 	brute = explore(options);
 	if (!brute.complete)
 		return false;
 	options.executions = 0;
+	options.keep_every = 1 + (unsigned int)(number % 3);
 	for (unsigned int i = 0; i < 3; i++) {
 		options.engine = engines[i];
 		report = explore(options);

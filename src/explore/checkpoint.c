@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * A depth-first search begins few executions at their beginning: they are the
+ * last one up to some decision near its end. So on its way an execution is kept
+ * now and then, and the next one goes on from the last of these that it has in
+ * common.
+ *
+ * Of what is known of objects and of accesses, each piece is written down
+ * before it changes for the first time behind a checkpoint, and that is undone.
+ * Not under c11, which knows too much.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "race.h"
+
+#define DISTANCE 10		/* steps from one to the next, if not said */
+#define MAX_CHECKPOINTS 512
+#define MAX_UNDONE 16384
+
+static struct checkpoint {
+	struct snapshot snapshot;
+	unsigned int nobjects, ncells;
+} checkpoints[MAX_CHECKPOINTS];
+static unsigned int n;
+
+static unsigned int next_at(void)
+{
+	unsigned int distance = x.options->keep_every;
+
+	return x.depth + (distance ? distance : DISTANCE);
+}
+
+/* What was there before, in the order in which it changed. */
+static struct {
+	unsigned int nobjects, ncells;
+	struct {
+		struct object *at;
+		char was[offsetof(struct object, addr)];
+	} objects[MAX_UNDONE];
+	struct {
+		struct cell *at;
+		struct cell was;
+	} cells[MAX_UNDONE];
+} undo;
+
+/* From here on there is no way back but to the beginning. */
+void checkpoints_drop(void)
+{
+	n = 0;
+	x.keep_at = ~0U;
+	x.kept = false;
+	undo.nobjects = undo.ncells = 0;
+}
+
+/* An execution begins that others may go on from. */
+void checkpoints_begin(void)
+{
+	bool depth_first = x.engine == EXPLORE_DPOR ||
+			   x.engine == EXPLORE_PREEMPTIONS ||
+			   x.engine == EXPLORE_SLEEP || x.engine == EXPLORE_BRUTE;
+
+	checkpoints_drop();
+	if (depth_first && !x.force && !x.stateful && x.split == ~0U &&
+	    x.model != UHMM_MODEL_C11)
+		x.keep_at = next_at();
+}
+
+void undo_object(struct object *object)
+{
+	if (undo.nobjects == MAX_UNDONE) {
+		checkpoints_drop();
+		return;
+	}
+	undo.objects[undo.nobjects].at = object;
+	memcpy(undo.objects[undo.nobjects++].was, object,
+	       offsetof(struct object, addr));
+}
+
+void undo_cell(struct cell *cell)
+{
+	if (undo.ncells == MAX_UNDONE) {
+		checkpoints_drop();
+		return;
+	}
+	undo.cells[undo.ncells].at = cell;
+	undo.cells[undo.ncells++].was = *cell;
+}
+
+/* Here, with all threads before a step. */
+void checkpoint_take(void)
+{
+	struct checkpoint *c = &checkpoints[n];
+	char *extra = n < MAX_CHECKPOINTS ?
+		      snapshot_take(&c->snapshot, sizeof(x.flush_clock)) : NULL;
+
+	if (!extra) {
+		x.keep_at = ~0U;
+		return;
+	}
+	if (x.model == UHMM_MODEL_TSO)
+		memcpy(extra, x.flush_clock, sizeof(x.flush_clock));
+	c->nobjects = undo.nobjects;
+	c->ncells = undo.ncells;
+	n++;
+	x.kept = true;
+	x.epoch++;
+	x.keep_at = next_at();
+}
+
+/* False: the next execution has to begin at the beginning. */
+bool checkpoint_put(void)
+{
+	const struct checkpoint *c;
+	const char *extra;
+
+	while (n && checkpoints[n - 1].snapshot.depth > x.replay_to)
+		n--;
+	if (!n)
+		return false;
+	c = &checkpoints[n - 1];
+	while (undo.nobjects > c->nobjects) {
+		undo.nobjects--;
+		memcpy(undo.objects[undo.nobjects].at,
+		       undo.objects[undo.nobjects].was,
+		       offsetof(struct object, addr));
+	}
+	while (undo.ncells > c->ncells) {
+		undo.ncells--;
+		*undo.cells[undo.ncells].at = undo.cells[undo.ncells].was;
+	}
+	/* The step that is another one now was that of any in done. */
+	extra = snapshot_put(&c->snapshot,
+			     moved_since(c->snapshot.depth) |
+			     actors_of(x.nodes[x.replay_to].done));
+	if (x.model == UHMM_MODEL_TSO)
+		memcpy(x.flush_clock, extra, sizeof(x.flush_clock));
+	x.defect_thread = -1;
+	x.defect_pc = NULL;
+	x.text[0] = '\0';
+	x.epoch++;
+	x.keep_at = next_at();
+	return true;
+}
