@@ -15,6 +15,7 @@
 
 #define LEARN_EXECUTIONS 64
 #define PROGRESS_EVERY 8192
+#define FOUND_EXECUTIONS 500
 #define LOOK_EVERY 256		/* executions: is there time left? */
 
 /*
@@ -24,7 +25,7 @@
 static const struct budget {
 	uint64_t executions, steps;	/* 0: no end */
 } random_budget = { 2000, 1000000 }, bounded_budget = { 0, 1500000 },
-	last_budget = { 0, 8000000 }, shrink_budget = { 20000, 1500000 };
+	last_budget = { 0, 8000000 }, shrink_budget = { 20000, 1000000 };
 
 #define MOST_PREEMPTIONS 3
 
@@ -281,19 +282,23 @@ static void search_begin(void)
 	memset(&x.nodes[0], 0, sizeof(x.nodes[0]));
 }
 
+static bool is_random(void)
+{
+	return x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT;
+}
+
 static bool enough_of(const struct explore_phase *phase, struct budget most)
 {
 	if ((most.executions && phase->executions >= most.executions) ||
 	    (most.steps && phase->steps >= most.steps))
 		return true;
+	/* It was found; how often will do. */
+	if (is_random() && phase->violations && !x.options->executions &&
+	    phase->executions >= FOUND_EXECUTIONS)
+		return true;
 	if (phase->executions % PROGRESS_EVERY == 0)
 		progress(phase);
 	return phase->executions % LOOK_EVERY == 0 && out_of_time();
-}
-
-static bool is_random(void)
-{
-	return x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT;
 }
 
 /* What was learnt changes the steps of what was found before. */
