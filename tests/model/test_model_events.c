@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * What the model announces, row by row: the event, its range, whether whoever
- * hears of it may sleep, and what is inside of what. At both kernel levels.
+ * hears of it may sleep, what is inside of what, and that it comes before the
+ * change. At both kernel levels.
  */
 #include "model_util.h"
 
@@ -333,8 +334,115 @@ static void soft_dirty_is_cleared_everywhere(void **state)
 	assert_heard("");
 }
 
+/* ------------------------------------------------------------- before the change */
+
+/* Of PG(0), where there is an area; and how many frames are in use. */
+struct sight {
+	struct uhmm_pte pte;
+	unsigned long frames;
+	bool area;
+};
+
+/* Of the first event of a change. */
+static struct sight at_start, at_end;
+static unsigned int ends;
+
+/* mmap_lock is held by whoever announces it. */
+static void look(struct sight *sight)
+{
+	struct uhmm_model_counts counts;
+	size_t one = 1;
+
+	memset(sight, 0, sizeof(*sight));
+	uhmm_model_count(mm, &counts);
+	sight->frames = counts.frames;
+	sight->area = !uhmm_mm_walk(mm, PG(0), &one, &sight->pte);
+}
+
+static int look_at_start(struct mmu_notifier *mn,
+			 const struct mmu_notifier_range *range)
+{
+	if (!at_start.frames)
+		look(&at_start);
+	return 0;
+}
+
+static void look_at_end(struct mmu_notifier *mn,
+			const struct mmu_notifier_range *range)
+{
+	if (!ends++)
+		look(&at_end);
+}
+
+static const struct mmu_notifier_ops eye_ops = {
+	.invalidate_range_start = look_at_start,
+	.invalidate_range_end = look_at_end,
+};
+
+/* Areas go before their pages do. */
+static bool same(const struct sight *a, const struct sight *b)
+{
+	if (!a->area || !b->area)
+		return a->frames == b->frames;
+	return a->pte.state == b->pte.state && a->pte.pfn == b->pte.pfn &&
+	       a->pte.write == b->pte.write;
+}
+
+static void drop_it(void)
+{
+	uhmm_model_madvise(mm, PG(0), LEN(1), MADV_DONTNEED);
+}
+
+static void unmap_it(void)
+{
+	uhmm_model_munmap(mm, PG(0), LEN(1));
+}
+
+static void protect_it(void)
+{
+	uhmm_model_mprotect(mm, PG(0), LEN(1), PROT_READ);
+}
+
+static void move_it(void)
+{
+	uhmm_model_mremap(mm, PG(0), LEN(1), LEN(1),
+			  MREMAP_MAYMOVE | MREMAP_FIXED, PG(40));
+}
+
+static void compact_it(void)
+{
+	uhmm_model_compact(mm, PG(0), 1);
+}
+
+/* The entry is as it was when its change is announced, and not at the end. */
+static void events_come_before_the_change(void **state)
+{
+	void (*const changes[])(void) = { drop_it, unmap_it, protect_it,
+					  move_it, compact_it };
+	struct mmu_notifier eye = { .ops = &eye_ops };
+	struct sight before;
+
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		area_anon(0, 1, RW);
+		poke(0, 1);
+		assert_int_equal(mmu_notifier_register(&eye, mm), 0);
+		mmap_read_lock(mm);
+		look(&before);
+		mmap_read_unlock(mm);
+		assert_int_equal(before.pte.state, UHMM_PTE_PRESENT);
+		memset(&at_start, 0, sizeof(at_start));
+		ends = 0;
+		changes[i]();
+		mmu_notifier_unregister(&eye, mm);
+		assert_true(same(&before, &at_start));
+		assert_false(same(&before, &at_end));
+	}
+}
+
 #define HEARD(fn)                                                            \
 	cmocka_unit_test_setup_teardown(fn, machine_begin, events_end)
+#define CASE_NEWEST(fn)                                                      \
+	cmocka_unit_test_setup_teardown(fn, newest_begin, machine_end)
 #define HEARD_NEWEST(fn)                                                     \
 	cmocka_unit_test_setup_teardown(fn, newest_begin, events_end)
 
@@ -359,6 +467,8 @@ int main(void)
 		HEARD(fork_says_it_to_the_parent),
 		HEARD(written_back_pages_are_protected),
 		HEARD(soft_dirty_is_cleared_everywhere),
+		CASE(events_come_before_the_change),
+		CASE_NEWEST(events_come_before_the_change),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,13 @@ for name in ['steps', 'steps_list', 'steps_end']:
 PROGRAMS['test_membarrier'] = (
     ['tests/unit/test_membarrier.c', UTIL, 'tests/stress/refuse_membarrier.c'],
     ['-lcmocka', '-Wl,--wrap=syscall'])
+MODEL = ['src/mm/model/*.c', 'src/drivers/*.c']
+PROGRAMS['fuzz_model'] = (['tests/model/fuzz_model.c'] + MODEL, [])
+for name, util in {'model': 'model', 'model_events': 'model',
+                   'exclusive': 'hmm'}.items():
+    PROGRAMS['test_' + name] = (
+        [f'tests/model/test_{name}.c', f'tests/model/{util}_util.c'] + MODEL,
+        ['-lcmocka'])
 
 
 class BuildError(Exception):

@@ -2,9 +2,11 @@
 """The known-bad variants, all of them. See mutants.py."""
 
 from fences import FENCES
+from model import EVENT_ROWS
 from orders import ORDERS
 from scheme import INDEXED, LISTS, RESERVED, SCHEME
 from waits import HOLDS, WAITS, WAKES
 
-GROUPS = [FENCES, ORDERS, WAITS, WAKES, HOLDS, SCHEME, RESERVED, LISTS, INDEXED]
+GROUPS = [FENCES, ORDERS, WAITS, WAKES, HOLDS, SCHEME, RESERVED, LISTS, INDEXED,
+          EVENT_ROWS]
 MUTANTS = [mutant for group in GROUPS for mutant in group.mutants]

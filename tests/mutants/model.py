@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The model: what it announces, and what it counts."""
+
+from detectors import Detector, Group, Mutant, unit
+
+MODEL = 'src/mm/model/'
+EVENTS = unit('model_events')
+COUNTS = unit('model')
+LIVES = Detector('fuzz_model', ['1', '40'], limit=120)
+
+EVENT_ROWS = Group(
+    'The model',
+    'Events that are wrong: one variant for each way, and pages that are '
+    'counted or found wrongly.', [
+    Mutant('range of munmap', 'its last page is not announced',
+           [(MODEL + 'map.c', 'MMU_NOTIFY_UNMAP, start, end, NULL);',
+             'MMU_NOTIFY_UNMAP, start, end - PAGE_SIZE, NULL);')],
+           [EVENTS], quick=True),
+    Mutant('range of soft dirty', 'not all of the address space is announced',
+           [(MODEL + 'machine.c', 'MMU_NOTIFY_SOFT_DIRTY, 0, ~0UL, NULL);',
+             'MMU_NOTIFY_SOFT_DIRTY, 0, 1UL << 30, NULL);')], [EVENTS]),
+    Mutant('event of fork', 'its protection is announced as a change',
+           [(MODEL + 'fork.c', 'MMU_NOTIFY_PROTECTION_PAGE', 'MMU_NOTIFY_CLEAR')],
+           [EVENTS]),
+    Mutant('event of a copy', 'a copy on write is not announced',
+           [(MODEL + 'fault.c',
+             'event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + PAGE_SIZE,'
+             '\n\t\t    NULL);', '(void)range;'),
+            (MODEL + 'fault.c', 'event_end(space, &range);\n', '')],
+           [EVENTS, LIVES]),
+    Mutant('order of munmap', 'it is announced when the pages are gone',
+           [(MODEL + 'map.c',
+             'event_start(space, &range, MMU_NOTIFY_UNMAP, start, end, NULL);\n',
+             ''),
+            (MODEL + 'map.c',
+             'event_end(space, &range);\n\twhile ((vma = gone))',
+             'event_start(space, &range, MMU_NOTIFY_UNMAP, start, end, NULL);\n'
+             '\tevent_end(space, &range);\n\twhile ((vma = gone))')],
+           [EVENTS], quick=True),
+    Mutant('order of mprotect', 'it is announced when rights are gone',
+           [(MODEL + 'protect.c',
+             'event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, end, '
+             'NULL);\n', ''),
+            (MODEL + 'protect.c', 'event_end(space, &range);',
+             'event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, end, '
+             'NULL);\n\tevent_end(space, &range);')], [EVENTS]),
+    Mutant('who may sleep', 'the reaper lets callbacks sleep',
+           [(MODEL + 'event.c',
+             'ret = mmu_notifier_invalidate_range_start_nonblock(range);',
+             'mmu_notifier_invalidate_range_start(range), ret = 0;')],
+           [EVENTS], quick=True),
+    Mutant('frame_unmap', 'a page that is unmapped is not given back',
+           [(MODEL + 'frame.c', '->maps--;\n\tframe_unref(space, pfn);',
+             '->maps--;')], [COUNTS], quick=True),
+    Mutant('may_map', 'who was forked is not looked for',
+           [(MODEL + 'rmap.c',
+             'family_descends(space, vma->anon, frame->family);',
+             'vma->anon == frame->family;')], [LIVES]),
+    Mutant('exclusive_restore', 'a device is not told that a CPU is back',
+           [(MODEL + 'migrate.c',
+             'newest(space) ? MMU_NOTIFY_CLEAR : MMU_NOTIFY_EXCLUSIVE,\n'
+             '\t\t    addr, addr + PAGE_SIZE, NULL);',
+             'MMU_NOTIFY_CLEAR, 0, PAGE_SIZE, NULL);')], [unit('exclusive')]),
+])
