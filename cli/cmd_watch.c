@@ -15,7 +15,9 @@
 #include "cli.h"
 #include "watch.h"
 
-#define REST_NS 2000000
+/* The ring holds what a busy program does meanwhile a hundred times over. */
+#define REST_NS 50000000
+#define REST_STREAM_NS 5000000
 
 static bool parse_number(const char *text, long most, long *ret_number)
 {
@@ -121,7 +123,9 @@ static bool stop;
 static void *drain(void *arg)
 {
 	struct watch *watch = arg;
-	const struct timespec rest = { .tv_nsec = REST_NS };
+	const struct timespec rest = {
+		.tv_nsec = watch->out ? REST_STREAM_NS : REST_NS,
+	};
 
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		stream_drain(watch, false);

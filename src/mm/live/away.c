@@ -7,8 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <uhmm/memremap.h>
 
