@@ -49,6 +49,7 @@ static void *exits(void *unused)
 static void begin_with_one(void)
 {
 	begin();
+	mmgrab(mm);
 	view[0] = (struct list_view *)mmu_notifier_get(&shared, mm);
 }
 
