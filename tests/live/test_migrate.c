@@ -145,6 +145,25 @@ static void pages_away_move_with_their_area(void **state)
 	}
 }
 
+/* No event tells of what it grew by. */
+static void what_an_area_grows_by_may_be_touched(void **state)
+{
+	for_each_way(w) {
+		char *p = some_pages(16), *q = map_at(NULL, 64, PROT_NONE, 0);
+
+		assert_int_equal(device_take(&device, mm, p, 16), 16);
+		assert_ptr_equal(mremap(p, 16 * PAGE, 32 * PAGE,
+					MREMAP_MAYMOVE | MREMAP_FIXED, q + PAGE),
+				 q + PAGE);
+		for (int i = 16; i < 32; i++) {
+			assert_int_equal(q[PAGE + i * PAGE], 0);
+			q[PAGE + i * PAGE] = (char)i;
+		}
+		check_pages(q + PAGE, 16);
+		munmap(q, 64 * PAGE);
+	}
+}
+
 static void a_fault_for_a_device_brings_it_home(void **state)
 {
 	for_each_way(w) {
@@ -477,6 +496,7 @@ int main(int argc, char **argv)
 		CASE(holes_go_as_zeroes),
 		CASE(what_is_unmapped_is_given_back),
 		CASE(pages_away_move_with_their_area),
+		CASE(what_an_area_grows_by_may_be_touched),
 		CASE(a_fault_for_a_device_brings_it_home),
 		CASE(read_only_pages_go_too),
 		CASE(a_child_has_all_pages),

@@ -44,14 +44,15 @@ static int bring(struct live *live, unsigned long addr, unsigned long pfn,
 	return ret;
 }
 
-/* There is no entry for it. 1: look again, when events are read. */
+/*
+ * There is no entry for it. 1: look again, when events are read. That it is
+ * registered for missing pages the kernel knows better than the table: what an
+ * area grows by is registered as the rest of it, and no event tells of that.
+ */
 static int never_made(struct live *live, unsigned long addr)
 {
-	int ret;
+	int ret = move_zeroes(live, addr);
 
-	if (!out_all_missing(live->out, addr, addr + LIVE_PAGE))
-		return monitor_unread(live) ? 1 : -ENXIO;
-	ret = move_zeroes(live, addr);
 	if (ret == -EAGAIN)
 		return 1;
 	return ret && ret != -EEXIST ? -ENXIO : 0;
