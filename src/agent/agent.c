@@ -201,7 +201,7 @@ static bool begin_dmirror(void)
 {
 	int ret;
 
-	if (!make_mm(UHMM_LIVE_UNWATCHED_TOO))
+	if (!make_mm(UHMM_LIVE_UNWATCHED_TOO | UHMM_LIVE_DEVICE))
 		return false;
 	ret = events_start(mm, process);
 	if (!ret)
