@@ -45,10 +45,9 @@
 /* Of an area larger than this, ask first where anything is. */
 #define SPARSE_SIZE (64UL << 20)
 /* The device rests for so many times as long as it looked. */
-#define REST 20
-#define REST_LEAST_NS 500000
-#define REST_MOST_NS 20000000
-#define REST_FIRST_NS 5000000
+#define REST 5
+#define REST_LEAST_NS 200000
+#define REST_MOST_NS 5000000
 
 #define NSEC 1000000000ULL
 
@@ -469,7 +468,7 @@ void checker_look_last(void)
 
 static void *run(void *unused)
 {
-	struct timespec rest = { .tv_nsec = REST_FIRST_NS };
+	struct timespec rest = { .tv_nsec = REST_MOST_NS };
 	uint64_t began, ns;
 
 	(void)unused;

@@ -36,7 +36,7 @@ EVENT_ROWS = Group(
              'event_end(space, &range);\n\twhile ((vma = gone))',
              'event_start(space, &range, MMU_NOTIFY_UNMAP, start, end, NULL);\n'
              '\tevent_end(space, &range);\n\twhile ((vma = gone))')],
-           [EVENTS], quick=True),
+           [EVENTS]),
     Mutant('order of mprotect', 'it is announced when rights are gone',
            [(MODEL + 'protect.c',
              'event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, end, '
@@ -48,10 +48,10 @@ EVENT_ROWS = Group(
            [(MODEL + 'event.c',
              'ret = mmu_notifier_invalidate_range_start_nonblock(range);',
              'mmu_notifier_invalidate_range_start(range), ret = 0;')],
-           [EVENTS], quick=True),
+           [EVENTS]),
     Mutant('frame_unmap', 'a page that is unmapped is not given back',
            [(MODEL + 'frame.c', '->maps--;\n\tframe_unref(space, pfn);',
-             '->maps--;')], [COUNTS], quick=True),
+             '->maps--;')], [COUNTS]),
     Mutant('may_map', 'who was forked is not looked for',
            [(MODEL + 'rmap.c',
              'family_descends(space, vma->anon, frame->family);',
