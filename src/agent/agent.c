@@ -296,7 +296,7 @@ static __attribute__((destructor)) void agent_end(void)
 	else
 		say_reasons();
 	if (board->device == BOARD_CHECKER)
-		checker_look_last();
+		checker_look(true);
 	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
 			   __ATOMIC_RELAXED);
 	board_set_state(process, BOARD_ENDED);

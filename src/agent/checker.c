@@ -78,7 +78,6 @@ static struct checker {
 	unsigned long ladder_start, ladder_end;
 	pthread_mutex_t look_lock;	/* one look at a time */
 	unsigned long looks;
-	uint64_t events;		/* had been when it last looked */
 	unsigned int forks;
 	unsigned long areas;
 	unsigned int nwindows;
@@ -413,16 +412,6 @@ static void look_at_all(void)
 			look_at_leaf(leaf->base);
 }
 
-static uint64_t count_events(void)
-{
-	uint64_t events = 0;
-
-	for (int i = 0; i < BOARD_EVENTS; i++)
-		events += __atomic_load_n(&checker.counts->events[i],
-					  __ATOMIC_RELAXED);
-	return events;
-}
-
 static void report(void)
 {
 	struct board_counts *counts = checker.counts;
@@ -446,37 +435,23 @@ void checker_look(bool wait)
 	else if (pthread_mutex_trylock(&checker.look_lock))
 		return;
 	if (checker.mm) {
-		checker.events = count_events();
 		look_at_all();
 		report();
 	}
 	pthread_mutex_unlock(&checker.look_lock);
 }
 
-void checker_look_last(void)
-{
-	bool again;
-
-	pthread_mutex_lock(&checker.look_lock);
-	again = checker.mm && checker.events != count_events();
-	pthread_mutex_unlock(&checker.look_lock);
-	if (again)
-		checker_look(true);
-}
-
 /* ---------------------------------------------------------------- its thread */
 
 static void *run(void *unused)
 {
-	struct timespec rest = { .tv_nsec = REST_MOST_NS };
+	struct timespec rest = { 0 };
 	uint64_t began, ns;
 
 	(void)unused;
 	/* The program comes first. */
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
 	for (;;) {
-		/* First too: many a program has ended by then. */
-		nanosleep(&rest, NULL);
 		began = now_ns(CLOCK_THREAD_CPUTIME_ID);
 		checker_look(true);
 		ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -485,6 +460,7 @@ static void *run(void *unused)
 		if (ns < REST_LEAST_NS)
 			ns = REST_LEAST_NS;
 		rest.tv_nsec = ns < REST_MOST_NS ? (long)ns : REST_MOST_NS;
+		nanosleep(&rest, NULL);
 	}
 	return NULL;
 }

@@ -15,8 +15,6 @@ int checker_start(struct mm_struct *mm, struct board_process *process,
 		  unsigned int deaf);
 /* One look over all, by the calling thread; @wait: for one under way. */
 void checker_look(bool wait);
-/* Before the end: unless nothing was invalidated since the last one. */
-void checker_look_last(void);
 /* A thread that looks again and again. 0, or an error of pthread_create(). */
 int checker_run(void);
 /* In a forked child: what was mirrored was the parent's. */
