@@ -34,6 +34,7 @@ static struct block_chunk *chunk_add(struct mm_struct *mm)
 	if (!chunk)
 		return NULL;
 	chunk->next = READ_ONCE(mm->chunks);
+	/* Ordering: (CHUNK-PUSH) pairs with (CHUNK-SEEN) in block_make(): see there. */
 	while (!try_cmpxchg(&mm->chunks, &chunk->next, chunk))
 		;
 	return chunk;
@@ -43,8 +44,12 @@ static struct block_chunk *chunk_add(struct mm_struct *mm)
 static struct thread_block *block_make(struct mm_struct *mm,
 				       unsigned long owner)
 {
-	/* Fresh from the kernel it is all zero, for whoever sees it. */
-	struct block_chunk *chunk = READ_ONCE(mm->chunks);
+	/*
+	 * Ordering: (CHUNK-SEEN) pairs with (CHUNK-PUSH) in chunk_add(): a
+	 * chunk is seen as it was made. Fresh from the kernel it is all zero,
+	 * but ThreadSanitizer takes mmap() for a write.
+	 */
+	struct block_chunk *chunk = smp_load_acquire(&mm->chunks);
 	struct thread_block *block;
 	unsigned long i;
 

@@ -20,11 +20,11 @@ static void (*hook)(void);	/* before a registration, once */
 static int pin(void *unused, unsigned long start, size_t length,
 	       unsigned int access, uint64_t *ret_key)
 {
-	void (*fn)(void) = hook;
+	void (*fn)(void) = __atomic_load_n(&hook, __ATOMIC_ACQUIRE);
 	int id = uhmm_model_pin(mm, start, length >> 12,
 				access & UHMM_RCACHE_WRITE);
 
-	hook = NULL;
+	__atomic_store_n(&hook, NULL, __ATOMIC_RELEASE);
 	if (fn)
 		fn();
 	if (id < 0)
@@ -122,15 +122,15 @@ static void and_if_it_changes_while_it_is_registered(void **state)
 {
 	for (unsigned int i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		uhmm_rcache_flush(cache, 0, 0);
-		hook = changes[i];
+		__atomic_store_n(&hook, changes[i], __ATOMIC_RELEASE);
 		assert_int_equal(write_once(0, i + 1), 0);
-		assert_null(hook);
+		assert_null(__atomic_load_n(&hook, __ATOMIC_ACQUIRE));
 	}
 }
 
 static void without_the_check_it_is_lost(void **state)
 {
-	hook = remap;
+	__atomic_store_n(&hook, remap, __ATOMIC_RELEASE);
 	rcache_broken = BROKEN_CHECK;
 	assert_int_equal(write_once(0, 1), 1);
 	rcache_broken = 0;

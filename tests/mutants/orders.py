@@ -134,6 +134,9 @@ MUTANTS = [
     acquire('READ-VERIFIED-TIMED', READ, 'interval_sub->verified',
             why_not='x86-64 orders it, and no test begins a timed read behind '
             'the wait of another'),
+    exchange('CHUNK-PUSH', SLOT, 'mm->chunks', 'chunk->next', 'chunk',
+             why_not=NO_PLAIN),
+    acquire('CHUNK-SEEN', SLOT, 'mm->chunks', why_not=NO_PLAIN),
     exchange('BLOCKS-PUSH', SLOT, 'mm->blocks', 'block->next', 'block',
              caught_by=[REMOVES], quick=True),
     exchange('BLOCK-TAKE', SLOT, 'block->owner', 'owner', 'me',
