@@ -22,6 +22,9 @@
 
 #include "bench.h"
 
+#include "mm/live/live.h"
+#include "mm/live/patch.h"
+
 #define BASE 0x100000000UL
 #define STEP 16384UL
 #define SIZE 4096UL
@@ -410,7 +413,8 @@ static void measure_live(struct bench *b, struct mm_struct *mm, unsigned long n)
 	munmap(memory, n * STEP);
 }
 
-static struct mm_struct *live_mm(struct bench *b, enum uhmm_guarantee guarantee)
+/* NULL: that guarantee is not to be had. */
+static struct mm_struct *live_mm(enum uhmm_guarantee guarantee)
 {
 	struct uhmm_live_options options = {
 		.size = sizeof(options), .guarantee = guarantee,
@@ -419,8 +423,6 @@ static struct mm_struct *live_mm(struct bench *b, enum uhmm_guarantee guarantee)
 
 	if (uhmm_mm_create_live(&options, &mm) ||
 	    uhmm_live_guarantee(mm) != guarantee) {
-		bench_missing(b, guarantee == UHMM_G0 ? "G0" : "G1",
-			      "not to be had here");
 		if (mm)
 			mmput(mm);
 		return NULL;
@@ -428,23 +430,36 @@ static struct mm_struct *live_mm(struct bench *b, enum uhmm_guarantee guarantee)
 	return mm;
 }
 
+static void bench_live(struct bench *b, enum uhmm_guarantee guarantee)
+{
+	struct mm_struct *mm = live_mm(guarantee);
+
+	if (!mm) {
+		bench_missing(b, guarantee == UHMM_G1 ? "G1" : "G0",
+			      live_patch.reason[0] ? live_patch.reason :
+						     "not to be had here");
+		return;
+	}
+	if (!bench_over(b)) {
+		measure_live(b, mm, 16);
+		measure_live(b, mm, 1000);
+	}
+	mmput(mm);
+}
+
 int main(int argc, char **argv)
 {
-	static const enum uhmm_guarantee guarantees[] = { UHMM_G1, UHMM_G0 };
-	struct mm_struct *mm;
+	/* Before bench_init() starts a thread: it is done by one who is alone. */
+	bool patched = !live_patch_install();
 	struct bench b;
 
 	bench_init(&b, "rcache", argc, argv);
 	bench_note(&b, "peers", "UCX master after 1.22 (LRU off), libfabric "
 		   "2.6.0-dev (null monitor), recorded, not run here");
-	for (int i = 0; i < 2 && !bench_over(&b); i++) {
-		mm = live_mm(&b, guarantees[i]);
-		if (!mm)
-			continue;
-		measure_live(&b, mm, 16);
-		measure_live(&b, mm, 1000);
-		mmput(mm);
-	}
+	live_set_bracketed(patched ? UHMM_G1 : UHMM_GUARANTEE_NONE, 0);
+	bench_live(&b, UHMM_G1);
+	live_set_bracketed(UHMM_GUARANTEE_NONE, 0);
+	bench_live(&b, UHMM_G0);
 	for (unsigned int s = 0; s < 4 && !bench_over(&b); s++)
 		measure(&b, s);
 	return bench_finish(&b);
