@@ -75,4 +75,7 @@ int run_html(FILE *out, const struct run_options *options,
 	     const struct board *board, const struct run_result *result);
 int run_pftrace(FILE *out, const struct board *board);
 
+/* Of the clock that the agents use. */
+uint64_t now_ns(void);
+
 #endif

@@ -16,15 +16,15 @@
 #include "cli.h"
 #include "run.h"
 
-static volatile sig_atomic_t program_pid;
-
-static uint64_t now_ns(void)
+uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
+
+static volatile sig_atomic_t program_pid;
 
 static uint64_t children_ns(void)
 {

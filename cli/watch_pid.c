@@ -54,14 +54,6 @@ static void on_signal(int sig)
 	interrupted = sig;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static bool read_areas(int pid, struct spans *areas)
 {
 	char path[64], prot[5], *line = NULL;

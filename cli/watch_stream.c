@@ -13,14 +13,6 @@
 
 #define GONE_NS 1000000000ULL
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* Nobody writes any more what was begun: it was killed while it did. */
 static bool is_torn(struct watch *watch, const struct stream_record *record)
 {

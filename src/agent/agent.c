@@ -33,14 +33,6 @@ static struct board_process *process;
 static struct mm_struct *mm;
 static struct stream *stream;
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* -------------------------------------------------------------------- the board */
 
 /* Behind the board. NULL: the device has none, or it cannot be mapped. */
@@ -90,7 +82,7 @@ static struct board_process *take_place(bool forked)
 	p->forked = forked;
 	p->asked = board->guarantee;
 	p->guarantee = UHMM_GUARANTEE_NONE;
-	p->start_ns = p->last_ns = now_ns();
+	p->start_ns = p->last_ns = (uint64_t)ktime_get_ns();
 	snprintf(p->name, sizeof(p->name), "%s", program_invocation_short_name);
 	board_set_state(p, BOARD_STARTED);
 	return p;
@@ -251,7 +243,7 @@ static bool begin_mirror(bool forked)
 
 static bool begin(bool forked)
 {
-	uint64_t began = now_ns();
+	int64_t began = ktime_get_ns();
 	bool begun;
 
 	process = take_place(forked);
@@ -259,7 +251,7 @@ static bool begin(bool forked)
 		return false;
 	begun = board->device == BOARD_WATCH ? begin_watch(forked) :
 					       begin_mirror(forked);
-	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
+	__atomic_fetch_add(&process->counts.own_ns, (uint64_t)(ktime_get_ns() - began),
 			   __ATOMIC_RELAXED);
 	return begun;
 }
@@ -287,7 +279,7 @@ static __attribute__((constructor)) void agent_begin(void)
 
 static __attribute__((destructor)) void agent_end(void)
 {
-	uint64_t began = now_ns();
+	int64_t began = ktime_get_ns();
 
 	if (!process || process->state != BOARD_RUNS)
 		return;
@@ -297,7 +289,7 @@ static __attribute__((destructor)) void agent_end(void)
 		say_reasons();
 	if (board->device == BOARD_CHECKER)
 		checker_look(true);
-	__atomic_fetch_add(&process->counts.own_ns, now_ns() - began,
+	__atomic_fetch_add(&process->counts.own_ns, (uint64_t)(ktime_get_ns() - began),
 			   __ATOMIC_RELAXED);
 	board_set_state(process, BOARD_ENDED);
 }

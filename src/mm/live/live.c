@@ -17,6 +17,7 @@
 #define DESCRIPTORS 4
 #define REMOVE_LIMIT_MS 1000
 #define MAX_MAPS 65530
+#define FD_HIGH 500
 
 /* The one of this process. */
 static struct mutex live_lock = MUTEX_INITIALIZER;
@@ -108,26 +109,23 @@ static void live_destroy(void *private_data)
 	free(live);
 }
 
+#define OPS_OF_ALL                       \
+	.name = "live",                  \
+	.exit = live_exit,               \
+	.destroy = live_destroy,         \
+	.find_vma = live_find_vma,       \
+	.walk = live_walk,               \
+	.fault = live_fault,             \
+	.pending = live_pending
+
 static const struct uhmm_mm_ops live_mm_ops = {
-	.name = "live",
-	.exit = live_exit,
-	.destroy = live_destroy,
-	.find_vma = live_find_vma,
-	.walk = live_walk,
-	.fault = live_fault,
-	.pending = live_pending,
+	OPS_OF_ALL,
 	.page_access = live_access,
 };
 
 /* The same, with pages that go to devices. */
 static const struct uhmm_mm_ops live_device_mm_ops = {
-	.name = "live",
-	.exit = live_exit,
-	.destroy = live_destroy,
-	.find_vma = live_find_vma,
-	.walk = live_walk,
-	.fault = live_fault,
-	.pending = live_pending,
+	OPS_OF_ALL,
 	.page_ptr = live_page_ptr,
 	.page_access = live_page_access,
 	.page_alloc = live_page_alloc,
@@ -224,18 +222,21 @@ static int check_options(const struct uhmm_live_options *o)
 	return 0;
 }
 
-/* Out of the way of programs that expect theirs to be the lowest free ones. */
-static int open_high(const char *path)
+int live_fd_high(int fd)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), high;
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_HIGH);
 
-	if (fd < 0)
-		return -errno;
-	high = fcntl(fd, F_DUPFD_CLOEXEC, 500);
 	if (high < 0)
 		return fd;
 	close(fd);
 	return high;
+}
+
+int live_open_high(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : live_fd_high(fd);
 }
 
 static unsigned long max_maps(void)
@@ -262,10 +263,10 @@ static int live_init(struct live *live, const struct uhmm_live_options *o)
 				INT64_C(1000000);
 	live->max_watches = o->watches ? o->watches : max_maps() / 4;
 	live->pagemap = live->task_dir = live->monitor_wake = -1;
-	live->maps = open_high("/proc/self/maps");
+	live->maps = live_open_high("/proc/self/maps");
 	if (live->maps < 0)
 		return live->maps;
-	live->pagemap = open_high("/proc/self/pagemap");
+	live->pagemap = live_open_high("/proc/self/pagemap");
 	if (live->pagemap < 0)
 		return live->pagemap;
 	live->features = live_probe_features(live->maps, live->pagemap) &

@@ -188,6 +188,12 @@ void live_set_bracketed(enum uhmm_guarantee reach, unsigned int reasons);
 
 /* ------------------------------------------------------------------- live.c */
 struct live *live_of(struct mm_struct *mm);
+/*
+ * Descriptors out of the way of programs that expect theirs to be the lowest free
+ * ones: @fd as such a one, and a file for reading, or -errno.
+ */
+int live_fd_high(int fd);
+int live_open_high(const char *path);
 /* One more reason; the guarantee may fall. */
 void live_why(struct live *live, unsigned int reason);
 

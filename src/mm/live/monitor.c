@@ -445,7 +445,7 @@ static int open_shard(struct live *live)
 			    UFFD_FEATURE_EVENT_REMOVE |
 			    UFFD_FEATURE_PAGEFAULT_FLAG_WP,
 	};
-	int flags = O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, fd, high;
+	int flags = O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, fd;
 
 	if (live_has(live, UHMM_LIVE_WP_ASYNC))
 		api.features |= UFFD_FEATURE_WP_ASYNC;
@@ -466,11 +466,7 @@ static int open_shard(struct live *live)
 		close(fd);
 		return -EPERM;
 	}
-	high = fcntl(fd, F_DUPFD_CLOEXEC, 500);
-	if (high < 0)
-		return fd;
-	close(fd);
-	return high;
+	return live_fd_high(fd);
 }
 
 static void close_all(struct live *live)
