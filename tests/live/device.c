@@ -224,8 +224,10 @@ static long take(struct device *device, struct batch *batch)
 	return went;
 }
 
-long device_take(struct device *device, struct mm_struct *mm, void *start,
-		 unsigned long npages)
+/* One batch, by @fn. */
+static long with_batch(struct device *device, struct mm_struct *mm,
+		       void *start, unsigned long npages,
+		       long (*fn)(struct device *device, struct batch *batch))
 {
 	struct batch batch;
 	long ret;
@@ -233,9 +235,15 @@ long device_take(struct device *device, struct mm_struct *mm, void *start,
 	mmap_read_lock(mm);
 	ret = batch_begin(device, &batch, mm, start, npages);
 	if (!ret)
-		ret = take(device, &batch);
+		ret = fn(device, &batch);
 	mmap_read_unlock(mm);
 	return ret;
+}
+
+long device_take(struct device *device, struct mm_struct *mm, void *start,
+		 unsigned long npages)
+{
+	return with_batch(device, mm, start, npages, take);
 }
 
 long device_take_all(struct device *device, struct mm_struct *mm, void *start,
@@ -254,19 +262,16 @@ long device_take_all(struct device *device, struct mm_struct *mm, void *start,
 	return sum;
 }
 
+static long give(struct device *device, struct batch *batch)
+{
+	batch->args.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+	return bring_home(device, &batch->args);
+}
+
 long device_return(struct device *device, struct mm_struct *mm, void *start,
 		   unsigned long npages)
 {
-	struct batch batch;
-	long ret;
-
-	mmap_read_lock(mm);
-	ret = batch_begin(device, &batch, mm, start, npages);
-	batch.args.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
-	if (!ret)
-		ret = bring_home(device, &batch.args);
-	mmap_read_unlock(mm);
-	return ret;
+	return with_batch(device, mm, start, npages, give);
 }
 
 char *device_bytes(struct mm_struct *mm, const void *addr)
