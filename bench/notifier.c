@@ -443,14 +443,6 @@ static void judge_baseline(struct bench *b, double rmw)
 	}
 }
 
-/* No scheme can be faster than this; 0: not measured. */
-static double limit_of(enum op op, unsigned int size)
-{
-	if (op != OP_HIT1_RANDOM)
-		return 0;
-	return ratios[test_of(OP_CALLBACK_RANDOM, CALL_LOCKED)][size];
-}
-
 static void judge(struct bench *b)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(aims); i++) {
@@ -468,8 +460,7 @@ static void judge(struct bench *b)
 			};
 
 			if (wanted[k])
-				bench_target_within(b, &target,
-						    limit_of(aims[i].op, k));
+				bench_target(b, &target);
 		}
 	}
 	bench_target(b, &(struct target){
