@@ -168,32 +168,46 @@ void migrate_vma_finalize(struct migrate_vma *args)
 
 /* ---------------------------------------------------------------- by frames */
 
-/* One frame, to be handed to the address space. */
-static struct migrate_vma one_frame(unsigned long *src, unsigned long *dst)
+/* One page, large or not, to be handed to the address space. */
+static struct migrate_vma some_frames(unsigned long *src, unsigned long *dst,
+				      unsigned long n)
 {
 	return (struct migrate_vma){
 		.src = src,
 		.dst = dst,
-		.npages = 1,
+		.npages = n,
 		.cpages = 1,
 	};
 }
 
-/*
- * The entry for a frame that may go, which the caller has a reference to;
- * locked now. 0: it may not, and the reference is given back.
- */
-static unsigned long take_frame(unsigned long pfn)
+/* Entries that the page of the first is described by, of those that are left. */
+static unsigned long entries_of(unsigned long mpfn, unsigned long left)
 {
-	unsigned long mpfn = migrate_pfn(pfn) | MIGRATE_PFN_MIGRATE;
-	struct migrate_vma args = one_frame(&mpfn, NULL);
+	unsigned long n = 1UL << UHMM_PMD_ORDER;
+
+	if (!(mpfn & MIGRATE_PFN_COMPOUND))
+		return 1;
+	return n < left ? n : left;
+}
+
+/*
+ * The entry for a page that may go, which the caller has a reference to; locked
+ * now. 0: it may not, and the reference is given back.
+ */
+static unsigned long take_page(unsigned long pfn)
+{
+	unsigned long mpfn = MIGRATE_PFN_MIGRATE;
+	struct migrate_vma args = some_frames(&mpfn, NULL, 1);
 	struct mm_struct *mm = uhmm_device_page_mm(pfn);
+	unsigned int order;
 
 	if (!mm || !can_migrate(mm) || !uhmm_device_page_trylock(pfn)) {
 		uhmm_device_page_put(pfn);
 		return 0;
 	}
-	if (uhmm_device_page_order(pfn))
+	order = uhmm_device_page_order(pfn);
+	mpfn |= migrate_pfn(pfn & ~0UL << order);
+	if (order)
 		mpfn |= MIGRATE_PFN_COMPOUND;
 	if (mm->ops->migrate_unmap)
 		mm->ops->migrate_unmap(mm, &args);
@@ -202,18 +216,22 @@ static unsigned long take_frame(unsigned long pfn)
 
 int migrate_device_pfns(unsigned long *src_pfns, unsigned long npages)
 {
-	unsigned long i, k, n;
+	unsigned long i, k, n, pfn;
 
 	if (!src_pfns)
 		return -EINVAL;
 	check_might_sleep("migrate_device_pfns", CHECK_FROM);
 	for (i = 0; i < npages; i += n) {
-		src_pfns[i] = uhmm_is_device_pfn(src_pfns[i]) &&
-			      uhmm_device_page_get(src_pfns[i]) ?
-				      take_frame(src_pfns[i]) : 0;
-		n = src_pfns[i] & MIGRATE_PFN_COMPOUND ?
-		    1UL << UHMM_PMD_ORDER : 1;
-		for (k = 1; k < n && i + k < npages; k++)
+		pfn = src_pfns[i];
+		n = 1;
+		src_pfns[i] = 0;
+		if (!uhmm_is_device_pfn(pfn) || !uhmm_device_page_get(pfn))
+			continue;
+		n = 1UL << uhmm_device_page_order(pfn);
+		if (n > npages - i)
+			n = npages - i;
+		src_pfns[i] = take_page(pfn);
+		for (k = 1; k < n; k++)
 			src_pfns[i + k] = 0;
 	}
 	return 0;
@@ -234,9 +252,11 @@ void migrate_device_pages(unsigned long *src_pfns, unsigned long *dst_pfns,
 {
 	struct migrate_vma args;
 	struct mm_struct *mm;
+	unsigned long i, n;
 
-	for (unsigned long i = 0; i < npages; i++) {
-		args = one_frame(src_pfns + i, dst_pfns + i);
+	for (i = 0; i < npages; i += n) {
+		n = entries_of(src_pfns[i], npages - i);
+		args = some_frames(src_pfns + i, dst_pfns + i, n);
 		drop_without_dst(&args);
 		if (!(src_pfns[i] & MIGRATE_PFN_MIGRATE))
 			continue;
@@ -251,11 +271,13 @@ void migrate_device_finalize(unsigned long *src_pfns, unsigned long *dst_pfns,
 {
 	struct migrate_vma args;
 	struct mm_struct *mm;
+	unsigned long i, n;
 
-	for (unsigned long i = 0; i < npages; i++) {
+	for (i = 0; i < npages; i += n) {
+		n = entries_of(src_pfns[i], npages - i);
 		if (!src_pfns[i])
 			continue;
-		args = one_frame(src_pfns + i, dst_pfns + i);
+		args = some_frames(src_pfns + i, dst_pfns + i, n);
 		mm = uhmm_device_page_mm(uhmm_migrate_pfn_of(src_pfns[i]));
 		/* The frame, and what it keeps, may go now. */
 		mmgrab(mm);
@@ -267,18 +289,24 @@ void migrate_device_finalize(unsigned long *src_pfns, unsigned long *dst_pfns,
 
 int migrate_device_coherent_page(unsigned long pfn)
 {
-	unsigned long src, dst = 0, to;
+	unsigned long src, dst = 0, to, i;
+	struct mm_struct *mm;
+	unsigned int order;
 	int ret = -EBUSY;
 
 	if (!device_page_is(pfn, MEMORY_DEVICE_COHERENT))
 		return -EINVAL;
-	src = take_frame(pfn);
+	src = take_page(pfn);
 	if (!src)
 		return ret;
-	ret = uhmm_page_alloc(uhmm_device_page_mm(pfn), 0, &to);
+	mm = uhmm_device_page_mm(pfn);
+	order = src & MIGRATE_PFN_COMPOUND ? UHMM_PMD_ORDER : 0;
+	ret = uhmm_page_alloc(mm, order, &to);
 	if (!ret) {
-		uhmm_page_copy(uhmm_device_page_mm(pfn), to, pfn);
-		dst = migrate_pfn(to);
+		for (i = 0; i < 1UL << order; i++)
+			uhmm_page_copy(mm, to + i,
+				       uhmm_migrate_pfn_of(src) + i);
+		dst = migrate_pfn(to) | (src & MIGRATE_PFN_COMPOUND);
 	}
 	migrate_device_pages(&src, &dst, 1);
 	if (!ret && !(src & MIGRATE_PFN_MIGRATE))

@@ -355,6 +355,26 @@ static void leaves_what_is_pinned(void **state)
 	uhmm_model_unpin(mm, pin);
 }
 
+/* What is written through a reference that no entry explains is not lost. */
+static void leaves_what_somebody_holds(void **state)
+{
+	uint64_t word = 77, page[PAGE / sizeof(uint64_t)];
+	unsigned long pfn;
+
+	cpu_fill(mm, base, 2, 1);
+	mmap_read_lock(mm);
+	assert_int_equal(uhmm_page_get(mm, base, UHMM_FAULT_WRITE, &pfn), 0);
+	mmap_read_unlock(mm);
+	to_device(0, 2);
+	assert_int_equal(src[0] & MIGRATING, 0);
+	assert_int_equal(src[1] & MIGRATING, MIGRATING);
+	assert_int_equal(uhmm_page_write(mm, pfn, 0, &word, sizeof(word)), 0);
+	assert_int_equal(uhmm_model_read(mm, base, page, PAGE, NULL), 0);
+	assert_int_equal(page[0], 77);
+	uhmm_page_put(mm, pfn, 0);
+	home(0, 2);
+}
+
 static void takes_a_page_out_of_all_spaces(void **state)
 {
 	struct mm_struct *child;
@@ -572,6 +592,7 @@ int main(int argc, char **argv)
 		STEPS(cuts_to_whole_pages),
 		STEPS(selects_by_kind_and_owner),
 		STEPS(leaves_what_is_pinned),
+		STEPS(leaves_what_somebody_holds),
 		STEPS(takes_a_page_out_of_all_spaces),
 		STEPS(goes_and_comes_home),
 		STEPS(fills_holes_in_a_bracket_of_their_own),

@@ -65,7 +65,7 @@ PROGRAMS['test_membarrier'] = (
 MODEL = ['src/mm/model/*.c', 'src/drivers/*.c']
 PROGRAMS['fuzz_model'] = (['tests/model/fuzz_model.c'] + MODEL, [])
 for name, util in {'model': 'model', 'model_events': 'model',
-                   'exclusive': 'hmm'}.items():
+                   'exclusive': 'hmm', 'migrate_huge': 'hmm'}.items():
     PROGRAMS['test_' + name] = (
         [f'tests/model/test_{name}.c', f'tests/model/{util}_util.c'] + MODEL,
         ['-lcmocka'])

@@ -6,6 +6,7 @@ from detectors import Detector, Group, Mutant, unit
 MODEL = 'src/mm/model/'
 EVENTS = unit('model_events')
 COUNTS = unit('model')
+HUGE = unit('migrate_huge')
 LIVES = Detector('fuzz_model', ['1', '40'], limit=120)
 
 EVENT_ROWS = Group(
@@ -61,4 +62,20 @@ EVENT_ROWS = Group(
              'newest(space) ? MMU_NOTIFY_CLEAR : MMU_NOTIFY_EXCLUSIVE,\n'
              '\t\t    addr, addr + PAGE_SIZE, NULL);',
              'MMU_NOTIFY_CLEAR, 0, PAGE_SIZE, NULL);')], [unit('exclusive')]),
+    Mutant('busy', 'a page that somebody holds moves away under him',
+           [(MODEL + 'migrate.c', '|| frame_refs(space, pfn) > known;',
+             '|| frame_refs(space, pfn) > known + 1;')], [HUGE]),
+    Mutant('migrate_huge', 'who was forked is not told that a huge page goes',
+           [(MODEL + 'rmap.c',
+             'event_start(at, &range, MMU_NOTIFY_CLEAR, addr,\n'
+             '\t\t\t    addr + LEAF_SIZE, NULL);', '(void)range;'),
+            (MODEL + 'rmap.c',
+             'huge_unmap(at, pfn);\n\t\t}\n\t\tevent_end(at, &range);',
+             'huge_unmap(at, pfn);\n\t\t}')], [HUGE]),
+    Mutant('FRAME_SMALL', 'of a huge page only what one entry leads to is found',
+           [(MODEL + 'huge_split.c',
+             'frame_get(space, pfn)->flags |= FRAME_SMALL;', ';')], [HUGE]),
+    Mutant('split_device', 'pieces of a huge page are counted too often',
+           [(MODEL + 'huge_split.c', '(moving ? 1 : frame->maps) +',
+             '1 +')], [HUGE]),
 ])

@@ -339,7 +339,7 @@ int fault_page(struct space *space, struct vma *vma, unsigned long addr,
 		return hugetlb_fault(space, vma, addr, write);
 	if (!leaf && huge_wanted(space, vma, addr))
 		return huge_fault(space, vma, addr, write);
-	if (leaf && leaf->huge) {
+	if (leaf && leaf->huge && pte_present(leaf->huge)) {
 		if (!write || leaf->huge & PTE_W) {
 			leaf->huge |= PTE_YOUNG | (write ? PTE_DIRTY | PTE_SOFT
 							 : 0);

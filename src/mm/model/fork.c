@@ -63,6 +63,7 @@ static void copy_pte(struct space *space, struct vma *from, struct space *child,
 	pte_put(child, addr, copy);
 }
 
+/* false: it is to be copied page by page. */
 static bool copy_huge(struct space *space, struct vma *from,
 		      struct space *child, struct leaf *leaf,
 		      unsigned long addr)
@@ -70,15 +71,17 @@ static bool copy_huge(struct space *space, struct vma *from,
 	unsigned long pfn = pte_payload(leaf->huge);
 	struct leaf *copy;
 
-	if (pfn != ZERO_PFN) {
+	if (pte_maps_frame(leaf->huge)) {
 		if (frame_get(space, pfn)->pins && vma_cow(from))
 			return false;
 		huge_map(space, pfn);
 		for (unsigned long i = 0; i < LEAF_PAGES; i++)
 			frame_get(space, pfn + i)->flags &= ~FRAME_EXCLUSIVE;
-		if (vma_cow(from))
-			leaf->huge &= ~PTE_W;
 	}
+	if (huge_leads_to_frames(leaf) && vma_cow(from))
+		leaf->huge &= ~PTE_W;
+	if (pte_type(leaf->huge) == PTE_MIGRATION)
+		leaf->huge &= ~PTE_ANON_EX;
 	copy = leaf_make(child, addr);
 	if (copy)
 		copy->huge = leaf->huge;

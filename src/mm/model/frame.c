@@ -59,13 +59,34 @@ static void put_on_free_list(struct space *space, unsigned long pfn,
 	m->free_frames = pfn;
 }
 
-unsigned long frame_new_huge(struct space *space)
+/* All of a page are empty, and are counted by the first. */
+static int begin_all(struct space *space, unsigned long pfn, unsigned int order,
+		     unsigned int flags)
+{
+	for (unsigned long i = 0; i < 1UL << order; i++) {
+		struct frame *frame = frame_at(space, pfn + i);
+
+		if (!frame)
+			return -ENOMEM;
+		*frame = (struct frame){ .flags = flags, .head = i };
+		if (order)
+			frame->flags |= i ? FRAME_TAIL : FRAME_HEAD;
+	}
+	return 0;
+}
+
+int frame_begin(struct space *space, unsigned long pfn, unsigned int order)
+{
+	return frame_pfn_device(pfn) ?
+		begin_all(space, pfn, order, FRAME_DEVICE) : 0;
+}
+
+/* Frames that were never used; those before, up to a multiple, are free now. */
+static unsigned long next_huge(struct space *space)
 {
 	struct machine *m = machine_of(space);
 	unsigned long pfn = (m->next_pfn + LEAF_PAGES - 1) & ~(LEAF_PAGES - 1);
 
-	if (!frames_left(space, LEAF_PAGES))
-		return 0;
 	while (m->next_pfn < pfn) {
 		struct frame *frame = frame_at(space, m->next_pfn);
 
@@ -73,16 +94,24 @@ unsigned long frame_new_huge(struct space *space)
 			return 0;
 		put_on_free_list(space, m->next_pfn++, frame);
 	}
-	for (unsigned long i = 0; i < LEAF_PAGES; i++) {
-		struct frame *frame = frame_at(space, pfn + i);
-
-		if (!frame)
-			return 0;
-		*frame = (struct frame){
-			.flags = i ? FRAME_TAIL : FRAME_HEAD, .head = i };
-	}
-	frame_get(space, pfn)->refs = 1;
 	m->next_pfn = pfn + LEAF_PAGES;
+	return pfn;
+}
+
+unsigned long frame_new_huge(struct space *space)
+{
+	struct machine *m = machine_of(space);
+	unsigned long pfn = m->free_huge;
+
+	if (!frames_left(space, LEAF_PAGES))
+		return 0;
+	if (pfn)
+		m->free_huge = frame_get(space, pfn)->next;
+	else
+		pfn = next_huge(space);
+	if (!pfn || begin_all(space, pfn, UHMM_PMD_ORDER, 0))
+		return 0;
+	frame_get(space, pfn)->refs = 1;
 	m->frames_used += LEAF_PAGES;
 	return pfn;
 }
@@ -100,14 +129,24 @@ void frame_ref(struct space *space, unsigned long pfn)
 		frame_get(space, frame_head(space, pfn))->refs++;
 }
 
-static void free_one(struct space *space, unsigned long pfn)
+static struct frame *empty_one(struct space *space, unsigned long pfn)
 {
 	struct frame *frame = frame_get(space, pfn);
 
 	arena_free(arena_of(space), frame->bytes, PAGE_SIZE);
 	*frame = (struct frame){ 0 };
 	machine_of(space)->frames_used--;
-	put_on_free_list(space, pfn, frame);
+	return frame;
+}
+
+static void free_huge(struct space *space, unsigned long pfn)
+{
+	struct machine *m = machine_of(space);
+
+	for (unsigned long i = 0; i < LEAF_PAGES; i++)
+		empty_one(space, pfn + i);
+	frame_get(space, pfn)->next = m->free_huge;
+	m->free_huge = pfn;
 }
 
 void frame_unref(struct space *space, unsigned long pfn)
@@ -130,12 +169,10 @@ void frame_unref(struct space *space, unsigned long pfn)
 	}
 	if (frame->flags & FRAME_HUGETLB)
 		machine_of(space)->huge_free++;
-	if (!(frame->flags & FRAME_HEAD)) {
-		free_one(space, head);
-		return;
-	}
-	for (unsigned long i = LEAF_PAGES; i--; )
-		free_one(space, head + i);
+	if (frame->flags & FRAME_HEAD)
+		free_huge(space, head);
+	else
+		put_on_free_list(space, head, empty_one(space, head));
 }
 
 int frame_map(struct space *space, unsigned long pfn)
@@ -153,6 +190,24 @@ void frame_unmap(struct space *space, unsigned long pfn)
 {
 	frame_get(space, pfn)->maps--;
 	frame_unref(space, pfn);
+}
+
+unsigned long frame_refs(struct space *space, unsigned long pfn)
+{
+	return frame_pfn_device(pfn) ? uhmm_device_page_count(pfn) :
+		frame_get(space, frame_head(space, pfn))->refs;
+}
+
+unsigned long frame_maps(struct space *space, unsigned long pfn)
+{
+	unsigned long maps = 0, n = 1;
+
+	pfn = frame_head(space, pfn);
+	if (frame_get(space, pfn)->flags & FRAME_HEAD)
+		n = LEAF_PAGES;
+	while (n--)
+		maps += frame_get(space, pfn + n)->maps;
+	return maps;
 }
 
 bool frame_private(unsigned long pfn)

@@ -28,8 +28,8 @@ void huge_map(struct space *space, unsigned long pfn)
 	frame_ref(space, pfn);
 }
 
-static void become_anon(struct space *space, struct vma *vma,
-			unsigned long pfn, unsigned long addr)
+void huge_become_anon(struct space *space, struct vma *vma, unsigned long pfn,
+		      unsigned long addr)
 {
 	for (unsigned long i = 0; i < LEAF_PAGES; i++) {
 		struct frame *frame = frame_get(space, pfn + i);
@@ -62,7 +62,7 @@ int huge_fault(struct space *space, struct vma *vma, unsigned long addr,
 	if (!pfn)
 		return fault_page(space, vma, addr, write);
 	if (write) {
-		become_anon(space, vma, pfn, addr & LEAF_MASK);
+		huge_become_anon(space, vma, pfn, addr & LEAF_MASK);
 		huge_map(space, pfn);
 		frame_unref(space, pfn);
 		flags = HUGE_WRITTEN;
@@ -79,139 +79,15 @@ bool huge_write(struct space *space, struct vma *vma, unsigned long addr)
 
 	if (pfn != ZERO_PFN && !(vma->flags & VM_UFFD_WP)) {
 		frame = frame_get(space, pfn);
-		if (frame->flags & FRAME_EXCLUSIVE || frame->refs == 1) {
-			become_anon(space, vma, pfn, addr & LEAF_MASK);
+		if (frame->flags & FRAME_EXCLUSIVE ||
+		    frame_refs(space, pfn) == 1) {
+			huge_become_anon(space, vma, pfn, addr & LEAF_MASK);
 			leaf->huge |= HUGE_WRITTEN;
 			return true;
 		}
 	}
 	huge_split_mapping(space, vma, addr);
 	return false;
-}
-
-static void split_entry(struct space *space, struct leaf *leaf,
-			unsigned long addr)
-{
-	unsigned long pfn = pte_payload(leaf->huge);
-	uint64_t pte = leaf->huge & ~PTE_HUGE;
-	bool zero = pfn == ZERO_PFN;
-
-	leaf->huge = 0;
-	for (unsigned long i = 0; i < LEAF_PAGES; i++) {
-		leaf_set(space, leaf, addr + (i << PAGE_SHIFT), pte);
-		if (!zero)
-			pte += 1UL << PTE_PAYLOAD_SHIFT;
-	}
-	if (!zero)
-		frame_get(space, pfn)->refs += LEAF_PAGES - 1;
-}
-
-static void split_whatever(struct space *space, unsigned long addr)
-{
-	struct mmu_notifier_range range;
-	struct leaf *leaf;
-
-	event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + LEAF_SIZE,
-		    NULL);
-	leaf = leaf_get(space, addr);
-	if (leaf && leaf->huge)
-		split_entry(space, leaf, addr);
-	event_end(space, &range);
-}
-
-void huge_split_mapping(struct space *space, struct vma *vma,
-			unsigned long addr)
-{
-	struct leaf *leaf = leaf_get(space, addr);
-
-	if (leaf && leaf->huge && !(vma->flags & VM_HUGETLB))
-		split_whatever(space, addr & LEAF_MASK);
-}
-
-/* Linux does not look first: it may be there is nothing to split. */
-void huge_cut(struct space *space, struct vma *vma, unsigned long addr)
-{
-	unsigned long start = addr & LEAF_MASK;
-
-	if (addr != start && start >= vma->start &&
-	    start + LEAF_SIZE <= vma->end && !(vma->flags & VM_HUGETLB) &&
-	    table_above(space, addr))
-		split_whatever(space, start);
-}
-
-static void split_frames(struct space *space, unsigned long pfn)
-{
-	struct frame *head = frame_get(space, pfn);
-
-	head->flags &= ~FRAME_HEAD;
-	head->refs = head->maps;
-	for (unsigned long i = 1; i < LEAF_PAGES; i++) {
-		struct frame *frame = frame_get(space, pfn + i);
-
-		frame->flags &= ~FRAME_TAIL;
-		frame->head = 0;
-		frame->refs = frame->maps;
-	}
-	for (unsigned long i = LEAF_PAGES; i--; )
-		if (!frame_get(space, pfn + i)->refs) {
-			frame_get(space, pfn + i)->refs = 1;
-			frame_unref(space, pfn + i);
-		}
-}
-
-int huge_split_page(struct space *space, struct vma *vma, unsigned long addr)
-{
-	unsigned long pfn = pte_payload(leaf_get(space, addr)->huge);
-	struct mmu_notifier_range range;
-	struct mapping *list;
-	size_t n;
-
-	addr &= LEAF_MASK;
-	if (frame_get(space, pfn)->refs != frame_get(space, pfn)->maps ||
-	    frame_get(space, pfn)->flags & FRAME_LOCKED)
-		return -EBUSY;
-	list = mappings(space, pfn, &n);
-	for (size_t i = 0; i < n; i++) {
-		struct space *at = list[i].space;
-		struct leaf *leaf = leaf_get(at, list[i].addr);
-
-		if (!leaf || leaf_pte(leaf, list[i].addr) == 0)
-			continue;
-		huge_split_mapping(at, vma_at(at, list[i].addr), list[i].addr);
-		event_start(at, &range, MMU_NOTIFY_CLEAR, list[i].addr,
-			    list[i].addr + LEAF_SIZE, NULL);
-		event_end(at, &range);
-	}
-	mappings_free(list, n);
-	split_frames(space, pfn);
-	return 0;
-}
-
-bool huge_split_small(struct space *space, unsigned long pfn)
-{
-	unsigned long head = frame_head(space, pfn), maps = 0;
-	struct mmu_notifier_range range;
-	struct mapping *list;
-	size_t n;
-
-	for (unsigned long i = 0; i < LEAF_PAGES; i++)
-		maps += frame_get(space, head + i)->maps;
-	if (frame_get(space, head)->refs != maps ||
-	    frame_get(space, head)->flags & (FRAME_LOCKED | FRAME_HUGETLB))
-		return false;
-	list = mappings(space, head, &n);
-	for (size_t i = 0; i < n; i++) {
-		event_start(list[i].space, &range, MMU_NOTIFY_CLEAR,
-			    list[i].addr, list[i].addr + LEAF_SIZE, NULL);
-		event_end(list[i].space, &range);
-	}
-	mappings_free(list, n);
-	/* It may have changed meanwhile. */
-	if (!(frame_get(space, head)->flags & FRAME_HEAD) ||
-	    frame_get(space, head)->refs != maps)
-		return false;
-	split_frames(space, head);
-	return true;
 }
 
 /* Only where each page is present, and this process's alone. */
@@ -260,7 +136,7 @@ int huge_collapse(struct space *space, struct vma *vma, unsigned long addr)
 	unsigned long pfn;
 
 	if (leaf && leaf->huge)
-		return 0;
+		return pte_present(leaf->huge) ? 0 : -EINVAL;
 	if (!vma_anonymous(vma) || vma->start > addr ||
 	    vma->end < addr + LEAF_SIZE || vma->flags & VM_UFFD)
 		return -EINVAL;
@@ -276,7 +152,7 @@ int huge_collapse(struct space *space, struct vma *vma, unsigned long addr)
 	leaf = leaf_get(space, addr);
 	if (can_collapse(space, leaf, addr)) {
 		gather_pages(space, leaf, addr, pfn);
-		become_anon(space, vma, pfn, addr);
+		huge_become_anon(space, vma, pfn, addr);
 		huge_map(space, pfn);
 		leaf->huge = pte_make(PTE_PRESENT, pfn,
 				      vma->flags & VM_WRITE ? HUGE_WRITTEN :
@@ -314,7 +190,7 @@ static unsigned long pool_page(struct space *space, struct vma *vma,
 			   (uint64_t)pfn << 1);
 		frame_ref(space, pfn);
 	} else {
-		become_anon(space, vma, pfn, addr);
+		huge_become_anon(space, vma, pfn, addr);
 	}
 	return pfn;
 }

@@ -150,6 +150,7 @@ struct leaf {
 #define FRAME_CACHED 2048U	/* in the page cache, or the swap cache */
 #define FRAME_HUGETLB 4096U
 #define FRAME_AHEAD 8192U	/* when it is needed, more is read */
+#define FRAME_SMALL 16384U	/* of a huge page: small entries lead to it */
 
 /**
  * struct frame - a page of memory
@@ -311,6 +312,7 @@ struct space {
  * struct machine - all that a snapshot covers
  * @pools: frames, by number
  * @free_frames: system frames to take, the one freed last first
+ * @free_huge: huge pages to take, the same
  * @next_pfn: never used so far
  * @slots: swap
  * @free_slots: swap slots to take
@@ -331,6 +333,7 @@ struct space {
 struct machine {
 	struct dir pools;
 	uint32_t free_frames;
+	uint32_t free_huge;
 	uint32_t next_pfn;
 	struct dir slots;
 	uint32_t free_slots;
@@ -448,6 +451,11 @@ static inline bool frame_pfn_device(unsigned long pfn)
 
 /* Device memory that CPUs do not reach. */
 bool frame_private(unsigned long pfn);
+/* A device's page of 2^order frames comes into use; another's is left alone. */
+int frame_begin(struct space *space, unsigned long pfn, unsigned int order);
+/* Of a huge page, those of all of it. */
+unsigned long frame_refs(struct space *space, unsigned long pfn);
+unsigned long frame_maps(struct space *space, unsigned long pfn);
 /* The first frame of a huge page, itself otherwise. */
 unsigned long frame_head(struct space *space, unsigned long pfn);
 
@@ -561,28 +569,6 @@ int copy_on_write(struct space *space, struct vma *vma, unsigned long addr,
 int map_anon(struct space *space, struct vma *vma, unsigned long addr,
 	     unsigned long pfn, uint64_t flags);
 
-/* ------------------------------------------------------------------ huge.c */
-bool huge_wanted(struct space *space, const struct vma *vma,
-		 unsigned long addr);
-int huge_fault(struct space *space, struct vma *vma, unsigned long addr,
-	       bool write);
-/* false: it was split, go on with a page. */
-bool huge_write(struct space *space, struct vma *vma, unsigned long addr);
-/* The mapping becomes one of small pages; the event is CLEAR. */
-void huge_split_mapping(struct space *space, struct vma *vma,
-			unsigned long addr);
-/* An area is cut at @addr: a huge page does not go over the edge of one. */
-void huge_cut(struct space *space, struct vma *vma, unsigned long addr);
-/* The huge page becomes 512. 0, or -EBUSY. */
-int huge_split_page(struct space *space, struct vma *vma, unsigned long addr);
-/* The same of one that small entries lead to; @pfn is any of its frames. */
-bool huge_split_small(struct space *space, unsigned long pfn);
-int huge_collapse(struct space *space, struct vma *vma, unsigned long addr);
-int hugetlb_fault(struct space *space, struct vma *vma, unsigned long addr,
-		  bool write);
-void huge_map(struct space *space, unsigned long pfn);
-void huge_unmap(struct space *space, unsigned long pfn);
-
 /* ------------------------------------------------------------------ file.c */
 struct file *file_make(struct space *space, enum file_kind kind,
 		       unsigned long size);
@@ -661,6 +647,10 @@ void change_protection(struct space *space, struct vma *vma,
 		       unsigned int how);
 
 /* --------------------------------------------------------------- migrate.c */
+bool page_trylock(struct space *space, unsigned long pfn);
+void page_unlock(struct space *space, unsigned long pfn);
+/* Is what a migration wants of this page what @pte leads to? */
+bool migrate_selects(const struct migrate_vma *args, uint64_t pte);
 int device_fault(struct space *space, struct vma *vma, unsigned long addr,
 		 uint64_t pte, bool write);
 int exclusive_restore(struct space *space, struct vma *vma, unsigned long addr,
@@ -687,5 +677,7 @@ int space_create(struct uhmm_model *model, struct space **ret_space,
 int model_fork(struct mm_struct *mm, struct mm_struct **ret_child);
 void vma_describe(struct space *space, const struct vma *vma,
 		  struct uhmm_vma *ret);
+
+#include "huge.h"
 
 #endif

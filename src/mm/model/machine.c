@@ -10,7 +10,10 @@ static void clean_leaf(struct space *space, struct leaf *leaf,
 	uint64_t gone = soft ? PTE_W | PTE_SOFT : PTE_YOUNG;
 
 	if (leaf->huge) {
-		leaf->huge &= ~gone;
+		if (pte_present(leaf->huge))
+			leaf->huge &= ~gone;
+		else if (soft && pte_type(leaf->huge) != PTE_DEVICE)
+			leaf->huge &= ~PTE_SOFT;
 		return;
 	}
 	for (; leaf_next_pte(leaf, &addr, end); addr += PAGE_SIZE) {

@@ -47,8 +47,8 @@ static void each_page(struct space *space, struct vma *vma,
 	while ((leaf = leaf_next(space, &start, end))) {
 		unsigned long next = leaf_end(start, end);
 
-		if (leaf->huge && split &&
-		    pte_payload(leaf->huge) != ZERO_PFN) {
+		if (huge_leads_to_frames(leaf) && split &&
+		    pte_present(leaf->huge)) {
 			huge_split_page(space, vma, start);
 			leaf = leaf_get(space, start);
 		}

@@ -21,7 +21,7 @@ void model_wake(struct space *space)
 		wake_word(&space->model->changed);
 }
 
-static bool page_trylock(struct space *space, unsigned long pfn)
+bool page_trylock(struct space *space, unsigned long pfn)
 {
 	struct frame *frame;
 
@@ -34,7 +34,7 @@ static bool page_trylock(struct space *space, unsigned long pfn)
 	return true;
 }
 
-static void page_unlock(struct space *space, unsigned long pfn)
+void page_unlock(struct space *space, unsigned long pfn)
 {
 	if (frame_pfn_device(pfn))
 		uhmm_device_page_unlock(pfn);
@@ -46,7 +46,15 @@ static void page_unlock(struct space *space, unsigned long pfn)
 
 /* ----------------------------------------------------------------- collect */
 
-static bool selected(const struct migrate_vma *args, uint64_t pte)
+/* Does whoever waits for @fault_page have that page locked already? */
+static bool locked_before(struct space *space, unsigned long pfn,
+			  unsigned long fault_page)
+{
+	return fault_page &&
+	       frame_head(space, pfn) == frame_head(space, fault_page);
+}
+
+bool migrate_selects(const struct migrate_vma *args, uint64_t pte)
 {
 	unsigned long pfn = pte_payload(pte), want = MIGRATE_VMA_SELECT_SYSTEM;
 
@@ -66,6 +74,7 @@ static unsigned long collect_one(struct space *space, struct vma *vma,
 {
 	uint64_t pte = leaf ? leaf_pte(leaf, addr) : 0, entry;
 	unsigned long pfn = pte_payload(pte);
+	bool locked;
 
 	if (!pte)
 		return vma_anonymous(vma) ? MIGRATE_PFN_MIGRATE : 0;
@@ -73,15 +82,16 @@ static unsigned long collect_one(struct space *space, struct vma *vma,
 		return args->flags & MIGRATE_VMA_SELECT_SYSTEM ?
 			       MIGRATE_PFN_MIGRATE : 0;
 	if ((!pte_present(pte) && pte_type(pte) != PTE_DEVICE) ||
-	    !selected(args, pte) ||
+	    !migrate_selects(args, pte) ||
 	    frame_get(space, pfn)->flags & (FRAME_HEAD | FRAME_TAIL))
 		return 0;
-	if (pfn != args->fault_page && !page_trylock(space, pfn))
+	locked = locked_before(space, pfn, args->fault_page);
+	if (!locked && !page_trylock(space, pfn))
 		return 0;
 	frame_ref(space, pfn);
 	entry = pte_to_migration(space, pte);
 	if (!entry) {
-		if (pfn != args->fault_page)
+		if (!locked)
 			page_unlock(space, pfn);
 		frame_unref(space, pfn);
 		return 0;
@@ -94,42 +104,57 @@ static unsigned long collect_one(struct space *space, struct vma *vma,
 
 /* As newer kernels do with a huge page that small entries lead to. */
 static bool split_compound(struct space *space, const struct leaf *leaf,
-			   unsigned long addr)
+			   unsigned long addr, const struct migrate_vma *args)
 {
 	uint64_t pte = leaf ? leaf_pte(leaf, addr) : 0;
 	unsigned long pfn = pte_payload(pte);
 
-	return pte_present(pte) && !pte_zero(pte) && !frame_pfn_device(pfn) &&
+	return newest(space) && pte_maps_frame(pte) &&
+	       pte_type(pte) != PTE_EXCLUSIVE && migrate_selects(args, pte) &&
 	       frame_get(space, pfn)->flags & (FRAME_HEAD | FRAME_TAIL) &&
-	       huge_split_small(space, pfn);
+	       huge_split_small(space, pfn, args->fault_page);
+}
+
+/* false: what is there does not go. */
+static bool make_small(struct space *space, struct vma *vma, unsigned long addr)
+{
+	const struct leaf *leaf = leaf_get(space, addr);
+
+	if (!leaf || !leaf->huge)
+		return true;
+	if (huge_leads_to_frames(leaf) && !newest(space))
+		return !huge_split_page(space, vma, addr);
+	huge_split_mapping(space, vma, addr);
+	return true;
+}
+
+static void collect_table(struct space *space, struct vma *vma,
+			  unsigned long addr, unsigned long end,
+			  struct migrate_vma *args)
+{
+	struct leaf *leaf = leaf_get(space, addr);
+
+	for (; addr < end; addr += PAGE_SIZE) {
+		if (split_compound(space, leaf, addr, args))
+			leaf = leaf_get(space, addr);
+		args->src[(addr - args->start) >> PAGE_SHIFT] =
+			collect_one(space, vma, leaf, addr, args);
+	}
 }
 
 void model_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct space *space = space_of(mm);
-	unsigned long addr = args->start, next, i;
+	unsigned long addr = args->start, next;
 	struct vma *vma;
 
 	model_lock(space);
 	vma = vma_at(space, addr);
 	for (; addr < args->end; addr = next) {
-		struct leaf *leaf = leaf_get(space, addr);
-
 		next = leaf_end(addr, args->end);
-		if (leaf && leaf->huge) {
-			if (pte_payload(leaf->huge) == ZERO_PFN)
-				huge_split_mapping(space, vma, addr);
-			else if (huge_split_page(space, vma, addr))
-				continue;
-			leaf = leaf_get(space, addr);
-		}
-		for (; addr < next; addr += PAGE_SIZE) {
-			i = (addr - args->start) >> PAGE_SHIFT;
-			if (newest(space) && split_compound(space, leaf, addr))
-				leaf = leaf_get(space, addr);
-			args->src[i] = collect_one(space, vma, leaf, addr,
-						   args);
-		}
+		if (!huge_collect(space, vma, addr, args) &&
+		    make_small(space, vma, addr))
+			collect_table(space, vma, addr, next, args);
 	}
 	model_unlock(space);
 }
@@ -140,21 +165,18 @@ void model_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 static bool busy(struct space *space, unsigned long pfn,
 		 unsigned long fault_page)
 {
-	struct frame *frame = frame_get(space, pfn);
-	unsigned long known = 1 + frame->maps + (pfn == fault_page);
+	const struct frame *frame = frame_get(space, pfn);
+	unsigned long known = 1 + locked_before(space, pfn, fault_page) +
+			      !!(frame->flags & FRAME_CACHED);
 
-	if (frame->maps)
-		return true;
-	if (frame_pfn_device(pfn))
-		return uhmm_device_page_count(pfn) > known;
-	return frame->refs > known + !!(frame->flags & FRAME_CACHED);
+	return frame_maps(space, pfn) || frame_refs(space, pfn) > known;
 }
 
 static void release_source(struct space *space, unsigned long pfn,
 			   unsigned long fault_page)
 {
 	/* Whoever has locked that unlocks it, but others wait for the entry. */
-	if (pfn == fault_page)
+	if (locked_before(space, pfn, fault_page))
 		model_wake(space);
 	else
 		page_unlock(space, pfn);
@@ -171,7 +193,7 @@ void model_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args)
 
 		if (!pfn)
 			continue;
-		if (frame_get(space, pfn)->maps)
+		if (frame_maps(space, pfn))
 			rmap_migrate(space, pfn);
 		if (!busy(space, pfn, args->fault_page))
 			continue;
@@ -191,13 +213,15 @@ static bool insert_page(struct space *space, struct vma *vma,
 	struct frame *frame;
 
 	if (!vma || !vma_anonymous(vma) || !leaf_make(space, addr) ||
-	    leaf_get(space, addr)->huge || vma_prepare_anon(space, vma))
+	    vma_prepare_anon(space, vma))
 		return false;
+	if (pte_zero(pte_at(space, addr)))
+		huge_split_mapping(space, vma, addr);
 	pte = pte_at(space, addr);
 	if ((pte && !pte_zero(pte)) || vma->flags & VM_UFFD_MISSING ||
 	    space->reaped)
 		return false;
-	if (frame_map(space, pfn))
+	if (frame_begin(space, pfn, 0) || frame_map(space, pfn))
 		return false;
 	frame = frame_get(space, pfn);
 	frame->flags |= FRAME_ANON | FRAME_EXCLUSIVE;
@@ -220,34 +244,41 @@ static bool move_page(struct space *space, unsigned long from, unsigned long to)
 
 	if (frame_pfn_device(to) && src->flags & FRAME_CACHED)
 		return false;
-	/* Known from now on, if it is a device's. */
-	if (frame_map(space, to))
+	if (frame_begin(space, to, 0))
 		return false;
-	frame_unmap(space, to);
 	dst = frame_get(space, to);
 	src = frame_get(space, from);
-	if (frame_pfn_device(to))
-		*dst = (struct frame){ .flags = FRAME_DEVICE };
 	frame_become(dst, src);
 	if (src->flags & FRAME_CACHED)
 		return file_move_page(space, from, to);
 	return true;
 }
 
+static bool commit_one(struct space *space, const struct migrate_vma *args,
+		       unsigned long i)
+{
+	unsigned long from = uhmm_migrate_pfn_of(args->src[i]);
+	unsigned long to = uhmm_migrate_pfn_of(args->dst[i]);
+	unsigned long addr = args->start + (i << PAGE_SHIFT);
+
+	if (!to || args->dst[i] & MIGRATE_PFN_COMPOUND)
+		return false;
+	return from ? move_page(space, from, to) :
+		      insert_page(space, vma_at(space, addr), addr, to);
+}
+
 void model_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 {
+	const unsigned long huge = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND;
 	struct space *space = space_of(mm);
 
 	model_lock(space);
 	for (unsigned long i = 0; i < args->npages; i++) {
-		unsigned long from = uhmm_migrate_pfn_of(args->src[i]);
-		unsigned long to = uhmm_migrate_pfn_of(args->dst[i]);
-		unsigned long addr = args->start + (i << PAGE_SHIFT);
-
-		if (!to || !(args->src[i] & MIGRATE_PFN_MIGRATE))
-			continue;
-		if (from ? !move_page(space, from, to) :
-			   !insert_page(space, vma_at(space, addr), addr, to))
+		if ((args->src[i] & huge) == huge)
+			huge_commit(space, args, i);
+		if (args->src[i] & MIGRATE_PFN_MIGRATE &&
+		    !(args->src[i] & MIGRATE_PFN_COMPOUND) &&
+		    !commit_one(space, args, i))
 			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
 	}
 	model_unlock(space);

@@ -90,9 +90,8 @@ static void change_leaf(struct space *space, struct vma *vma,
 	bool all = how & CHANGE_UFFD_WP && !vma_anonymous(vma);
 
 	if (leaf->huge && end - addr == LEAF_SIZE) {
-		if (pte_payload(leaf->huge) != ZERO_PFN)
-			leaf->huge = change_present(space, vma, leaf->huge,
-						    how);
+		if (huge_leads_to_frames(leaf))
+			leaf->huge = change_pte(space, vma, leaf->huge, how);
 		return;
 	}
 	if (leaf->huge) {

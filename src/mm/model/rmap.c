@@ -126,13 +126,15 @@ static void unmap_all(struct space *space, unsigned long pfn,
 	struct mmu_notifier_range range;
 	struct mapping *list;
 	bool go_on = true;
+	uint64_t pte;
 	size_t n;
 
 	list = mappings(space, pfn, &n);
 	for (size_t i = 0; i < n && go_on && frame_get(space, pfn)->maps; i++) {
 		event_start(list[i].space, &range, MMU_NOTIFY_CLEAR,
 			    list[i].addr, list[i].addr + PAGE_SIZE, NULL);
-		if (mapped_pte(&list[i], pfn))
+		pte = mapped_pte(&list[i], pfn);
+		if (pte && !(pte & PTE_HUGE))
 			go_on = unmap_one(&list[i], pfn, arg);
 		event_end(list[i].space, &range);
 	}
@@ -151,9 +153,46 @@ static bool migrate_one(const struct mapping *at, unsigned long pfn,
 	return true;
 }
 
+/* Where one entry leads to all of it. */
+static void migrate_huge(struct space *space, unsigned long pfn)
+{
+	struct mmu_notifier_range range;
+	struct mapping *list;
+	size_t n;
+
+	list = mappings(space, pfn, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct space *at = list[i].space;
+		unsigned long addr = list[i].addr;
+		uint64_t entry = 0;
+
+		if (!(mapped_pte(&list[i], pfn) & PTE_HUGE))
+			continue;
+		event_start(at, &range, MMU_NOTIFY_CLEAR, addr,
+			    addr + LEAF_SIZE, NULL);
+		if (mapped_pte(&list[i], pfn) & PTE_HUGE)
+			entry = huge_to_migration(at, mapped_pte(&list[i],
+								 pfn));
+		if (entry) {
+			leaf_get(at, addr)->huge = entry;
+			huge_unmap(at, pfn);
+		}
+		event_end(at, &range);
+	}
+	mappings_free(list, n);
+}
+
 void rmap_migrate(struct space *space, unsigned long pfn)
 {
-	unmap_all(space, pfn, migrate_one, 0);
+	unsigned long n = 1;
+
+	if (frame_get(space, pfn)->flags & FRAME_HEAD)
+		migrate_huge(space, pfn);
+	if (frame_get(space, pfn)->flags & FRAME_SMALL)
+		n = LEAF_PAGES;
+	for (unsigned long i = 0; i < n; i++)
+		if (frame_get(space, pfn + i)->maps)
+			unmap_all(space, pfn + i, migrate_one, 0);
 }
 
 static bool swap_one(const struct mapping *at, unsigned long pfn,
@@ -221,44 +260,65 @@ void rmap_clean(struct space *space, unsigned long pfn)
 	mappings_free(list, n);
 }
 
-static void restore_one(const struct mapping *at, uint64_t entry,
-			unsigned long to)
+/* What a migration entry becomes, now that the page is at @to. */
+static uint64_t restored(const struct mapping *at, uint64_t entry,
+			 unsigned long to)
 {
 	struct vma *vma = vma_at(at->space, at->addr);
-	uint64_t flags = entry & (PTE_SOFT | PTE_UFFD | PTE_YOUNG);
+	uint64_t flags = entry & (PTE_SOFT | PTE_UFFD | PTE_YOUNG | PTE_HUGE);
+	unsigned long n = entry & PTE_HUGE ? LEAF_PAGES : 1;
+	struct frame *frame = frame_get(at->space, to);
 	enum pte_type type = PTE_PRESENT;
-	struct frame *frame;
 
-	frame_map(at->space, to);
-	frame = frame_get(at->space, to);
 	if (entry & PTE_W && vma->flags & VM_WRITE)
 		flags |= PTE_W;
 	if (frame->flags & FRAME_DIRTY)
 		flags |= entry & PTE_DIRTY;
-	if (frame->flags & FRAME_ANON && entry & (PTE_W | PTE_ANON_EX)) {
-		frame->flags |= FRAME_EXCLUSIVE;
-		frame->family = vma->anon;
-	}
+	if (frame->flags & FRAME_ANON && entry & (PTE_W | PTE_ANON_EX))
+		for (unsigned long i = 0; i < n; i++) {
+			frame = frame_get(at->space, to + i);
+			frame->flags |= FRAME_EXCLUSIVE;
+			frame->family = vma->anon;
+		}
 	if (frame_private(to)) {
 		type = PTE_DEVICE;
-		flags &= PTE_W | PTE_SOFT | PTE_UFFD;
+		flags &= PTE_W | PTE_SOFT | PTE_UFFD | PTE_HUGE;
 	} else if (vma->prot_write && !(flags & PTE_UFFD)) {
 		flags |= PTE_W;
 	}
-	pte_put(at->space, at->addr, pte_make(type, to, flags));
+	return pte_make(type, to, flags);
 }
 
-void rmap_restore(struct space *space, unsigned long from, unsigned long to)
+static void restore(struct space *space, unsigned long from, unsigned long to)
 {
 	struct mapping *list;
 	size_t n;
 
 	list = mappings(space, from, &n);
 	for (size_t i = 0; i < n; i++) {
-		uint64_t pte = pte_at(list[i].space, list[i].addr);
+		struct space *at = list[i].space;
+		uint64_t pte = pte_at(at, list[i].addr);
 
-		if (pte_type(pte) == PTE_MIGRATION && pte_payload(pte) == from)
-			restore_one(&list[i], pte, to);
+		if (pte_type(pte) != PTE_MIGRATION || pte_payload(pte) != from)
+			continue;
+		pte = restored(&list[i], pte, to);
+		if (pte & PTE_HUGE) {
+			leaf_get(at, list[i].addr)->huge = pte;
+			huge_map(at, to);
+		} else {
+			pte_put(at, list[i].addr, pte);
+			frame_map(at, to);
+		}
 	}
 	mappings_free(list, n);
+}
+
+void rmap_restore(struct space *space, unsigned long from, unsigned long to)
+{
+	unsigned long n = 1;
+
+	if (frame_get(space, from)->flags & FRAME_SMALL)
+		n = LEAF_PAGES;
+	for (unsigned long i = 0; i < n; i++)
+		restore(space, from + i, to + i);
 }

@@ -48,10 +48,8 @@ static void zap_pte(struct space *space, struct vma *vma, struct leaf *leaf,
 
 static void zap_huge(struct space *space, struct leaf *leaf, unsigned long addr)
 {
-	unsigned long pfn = pte_payload(leaf->huge);
-
-	if (pfn != ZERO_PFN)
-		huge_unmap(space, pfn);
+	if (pte_maps_frame(leaf->huge))
+		huge_unmap(space, pte_payload(leaf->huge));
 	leaf->huge = 0;
 	leaf_drop(space, addr);
 }
