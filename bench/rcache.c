@@ -450,7 +450,7 @@ static void bench_live(struct bench *b, enum uhmm_guarantee guarantee)
 int main(int argc, char **argv)
 {
 	/* Before bench_init() starts a thread: it is done by one who is alone. */
-	bool patched = !live_patch_install();
+	bool patched = !live_patch_install(UHMM_G1);
 	struct bench b;
 
 	bench_init(&b, "rcache", argc, argv);

@@ -262,6 +262,10 @@ int report_text(FILE *out, const struct run_options *options,
 	fprintf(out, "uhmm run: %s: %u of %u processes mirrored, guarantee %s\n",
 		options->program[0], n, board->used, guarantee_name(least));
 	print_reasons(out, board);
+	if (sum.exec_refused)
+		fprintf(out, "exec refused   %" PRIu64
+			" times: the filter of G2 would stay, without its handler\n",
+			sum.exec_refused);
 	if (options->device == BOARD_DMIRROR)
 		print_dmirror(out, &sum);
 	else
@@ -284,13 +288,13 @@ static json_t *counts_json(const struct board_counts *c)
 				    json_integer((json_int_t)c->events[i]));
 #define N(field) #field, (json_int_t)c->field
 	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			 "invalidations", events, "commands", commands,
 			 N(opens), N(failed), N(areas), N(passes),
 			 N(faults), N(reads), N(retries), N(waits),
 			 N(wait_longest_ns), N(stale), N(missed), N(moved),
 			 N(copied), N(dropped), N(mirrored), N(resident),
-			 N(own_ns), N(device_ns));
+			 N(exec_refused), N(own_ns), N(device_ns));
 #undef N
 }
 

@@ -16,7 +16,20 @@
  *  G1  Each change that goes through libc or ld.so is bracketed: callbacks run
  *      before it, and the device is stopped. What goes around them is still
  *      seen as by G0, and counted.
- *  G2  System calls that go around libc are caught too.
+ *  G2  System calls that go around libc are caught too: a seccomp filter has the
+ *      kernel send their thread a SIGSYS, whose handler makes them, bracketed.
+ *      It is for programs that start no others: exec() fails with EPERM, as the
+ *      filter would stay and the handler would not. Raw clone3() and calls of
+ *      32-bit code fail with ENOSYS, as on kernels without them. A raw call
+ *      costs some microseconds, and needs the stack of a signal handler, the
+ *      alternate one if the thread has one. SIGSYS cannot be blocked; who runs
+ *      under a mask of sigsuspend(), ppoll() or setcontext() that blocks it, and
+ *      makes a raw call then, is killed by the kernel. The program's own handler
+ *      of SIGSYS is called for all that is not ours. What the kernel does by
+ *      itself, io_uring's requests say, is seen as by G0, if that is there.
+ *
+ * Who is run by `uhmm run` has what he asked that for; others call
+ * uhmm_live_patch() before they have threads.
  *
  * With UHMM_LIVE_DEVICE pages of private anonymous memory can go to a device:
  * migrate_vma_setup() and its like, make_device_exclusive(). A CPU that touches
@@ -213,6 +226,22 @@ struct uhmm_live_stats {
  */
 int uhmm_mm_create_live(const struct uhmm_live_options *options,
 			struct mm_struct **ret_mm);
+
+/**
+ * uhmm_live_patch() - have changes announced before they are made
+ * @reach: UHMM_G1: where libc and ld.so make them; UHMM_G2: wherever
+ * @ret_reason: if not NULL and this fails, why, in words
+ *
+ * Changes the code of libc and ld.so, and at UHMM_G2 filters system calls, for as
+ * long as the process is there. Before or after uhmm_mm_create_live(), whose
+ * &uhmm_live_options.guarantee does not do it. Where UHMM_G2 fails, UHMM_G1 may
+ * have been reached: uhmm_live_get_info() says so.
+ *
+ * Context: the only thread of the process: before main(), or early in it.
+ * Return: 0, also if it was done before; -EINVAL: @reach is neither;
+ * -EOPNOTSUPP: there are more threads, or it cannot be done here.
+ */
+int uhmm_live_patch(enum uhmm_guarantee reach, const char **ret_reason);
 
 /**
  * uhmm_live_get_info() - which guarantee is in force, and why

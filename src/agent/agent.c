@@ -107,7 +107,7 @@ static void say_reasons(void)
 				      live_patch.reason);
 	for (unsigned int i = 0; i < UHMM_LIVE_REASONS && n < size; i++)
 		if (info.reasons >> i & 1 &&
-		    1U << i != UHMM_LIVE_WHY_UNPATCHED)
+		    !(1U << i & (UHMM_LIVE_WHY_UNPATCHED | UHMM_LIVE_WHY_FILTER)))
 			n += (size_t)snprintf(process->reason + n, size - n,
 					      "%s%s", n ? "; " : "",
 					      uhmm_live_reason(i));
@@ -117,11 +117,8 @@ static void patch(void)
 {
 	if (board->guarantee < UHMM_G1)
 		return;
-	if (live_patch_install())
-		live_set_bracketed(UHMM_GUARANTEE_NONE,
-				   UHMM_LIVE_WHY_UNPATCHED);
-	else
-		live_set_bracketed(UHMM_G1, 0);
+	live_filter_refused = &process->counts.exec_refused;
+	uhmm_live_patch((enum uhmm_guarantee)board->guarantee, NULL);
 }
 
 static void refuse(const char *what, int error)
@@ -175,7 +172,7 @@ static bool has_sanitizer(void)
 /* No device: what changes is written down by who changes it. */
 static bool begin_watch(bool forked)
 {
-	if (!stream || live_patch_install()) {
+	if (!stream || uhmm_live_patch(UHMM_G1, NULL)) {
 		snprintf(process->reason, sizeof(process->reason), "%s",
 			 stream ? live_patch.reason :
 				  "the stream cannot be mapped");

@@ -101,6 +101,7 @@ struct board_ladder {
  * @opens: of dmirror's files
  * @commands: of dmirror, by number
  * @failed: of these
+ * @exec_refused: programs that were not started, as a filter would stay
  * @own_ns: spent in the program's own threads
  * @device_ns: CPU time of the device's thread
  */
@@ -123,6 +124,7 @@ struct board_counts {
 	uint64_t opens;
 	uint64_t commands[BOARD_COMMANDS];
 	uint64_t failed;
+	uint64_t exec_refused;
 	uint64_t own_ns;
 	uint64_t device_ns;
 };

@@ -23,8 +23,6 @@
 #include "../mm/live/maps.h"
 #include "../mm/live/patch.h"
 
-#define NR_PROCESS_MADVISE 440
-
 static struct stream *stream;
 static uint32_t process;
 static unsigned long brk_now;

@@ -33,7 +33,6 @@
 #include <uhmm/mmu_notifier.h>
 
 #include "mm/live/live.h"
-#include "mm/live/patch.h"
 
 #define ROW_SECONDS 20
 #define LATE_MS 200	/* that is waited for what nobody told of */
@@ -194,11 +193,8 @@ static int run_row(enum uhmm_guarantee guarantee)
 	bool after;
 
 	/* Before there is another thread. */
-	if (guarantee >= UHMM_G1) {
-		if (live_patch_install())
-			return ROW_GUARANTEE;
-		live_set_bracketed(UHMM_G1, 0);
-	}
+	if (guarantee >= UHMM_G1 && uhmm_live_patch(guarantee, NULL))
+		return ROW_GUARANTEE;
 	page = row->make();
 	if (!page)
 		return ROW_CANNOT;
@@ -304,8 +300,9 @@ static bool check(const struct operation *it, const int *seen, const char *path,
 	printf("%sok %zu - %s%s\n", ok ? "" : "not ", number, it->name,
 	       !all && ok ? " # SKIP not all of it can be done here" : "");
 	if (!ok)
-		printf("# G0 %d of %d, G1 %d of %d\n", seen[0], it->promise[0],
-		       seen[1], it->promise[1]);
+		printf("# G0 %d of %d, G1 %d of %d, G2 %d of %d\n", seen[0],
+		       it->promise[0], seen[1], it->promise[1], seen[2],
+		       it->promise[2]);
 	return ok;
 }
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define PAGE 4096UL
-#define COVERED_GUARANTEES 2
+#define COVERED_GUARANTEES 3
 
 /* When a change is seen; the more the better. */
 enum seen {
@@ -26,7 +26,7 @@ enum seen {
  * @name: what is done
  * @make: make the page, its first byte is MARK; returns it, NULL: cannot
  * @act: do it to @page; 0, or < 0: cannot
- * @promise: at G0, at G1
+ * @promise: at G0, at G1, at G2
  * @writes: it changes nothing but who may write
  * @helped: another process does it
  * @peers: UCX bistro, UCX reloc, libfabric memhooks, libfabric uffd

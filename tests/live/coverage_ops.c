@@ -9,9 +9,11 @@
 #include <linux/io_uring.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "mm/live/uapi.h"
+#include "raw.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 #define HUGE (2UL << 20)
@@ -100,6 +103,11 @@ static int do_munmap_raw(char *page)
 	return result(syscall(SYS_munmap, page, PAGE));
 }
 
+static int do_munmap_own(char *page)
+{
+	return (int)RAW2(SYS_munmap, page, PAGE);
+}
+
 static void *unmap_thread(void *page)
 {
 	return (void *)(intptr_t)do_munmap(page);
@@ -120,6 +128,21 @@ static int do_map_over(char *page)
 {
 	return mmap(page, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 		    0) == page ? 0 : -errno;
+}
+
+static int do_map_over_own(char *page)
+{
+	return RAW5(SYS_mmap, page, PAGE, RW,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1) ==
+	       (intptr_t)page ? 0 : -EFAULT;
+}
+
+static int do_move_own(char *page)
+{
+	char *to = anon_room(PAGE);
+
+	return RAW5(SYS_mremap, page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    to) == (intptr_t)to ? 0 : -EFAULT;
 }
 
 static int do_move(char *page)
@@ -275,6 +298,11 @@ static int do_dontneed(char *page)
 	return result(madvise(page, PAGE, MADV_DONTNEED));
 }
 
+static int do_dontneed_own(char *page)
+{
+	return (int)RAW3(SYS_madvise, page, PAGE, MADV_DONTNEED);
+}
+
 static int do_dontneed_locked(char *page)
 {
 	return result(madvise(page, PAGE, ADVICE_DONTNEED_LOCKED));
@@ -311,6 +339,41 @@ static char *huge_room(void)
 static int do_collapse(char *page)
 {
 	return result(madvise(page, HUGE, ADVICE_COLLAPSE));
+}
+
+/* By another process, whose parent has the page. */
+static int do_collapse_other(char *page)
+{
+	int fd = (int)syscall(CALL_PIDFD_OPEN, getppid(), 0);
+	struct iovec iov = { page, HUGE };
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = result(syscall(CALL_PROCESS_MADVISE, fd, &iov, 1,
+			     ADVICE_COLLAPSE, 0));
+	close(fd);
+	return ret;
+}
+
+/* By a userfaultfd of the program, to where that watches. */
+static int do_uffd_move(char *page)
+{
+	struct uffdio_api api = { .api = UFFD_API,
+				  .features = UFFD_FEATURE_MOVE };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	char *to = anon_room(PAGE);
+	struct uffdio_register watch = {
+		.range = { (uintptr_t)to, PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_move move = { .dst = (uintptr_t)to,
+				    .src = (uintptr_t)page, .len = PAGE };
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &watch))
+		return -errno;
+	return result(ioctl(fd, UFFDIO_MOVE, &move));
 }
 
 static int do_process_madvise(char *page)
@@ -377,6 +440,11 @@ static int do_protect_none(char *page)
 	return result(mprotect(page, PAGE, PROT_NONE));
 }
 
+static int do_protect_own(char *page)
+{
+	return (int)RAW3(SYS_mprotect, page, PAGE, PROT_NONE);
+}
+
 static int do_protect_read(char *page)
 {
 	return result(mprotect(page, PAGE, PROT_READ));
@@ -394,6 +462,16 @@ static int do_fork(char *page)
 	if (!pid)
 		_exit(0);
 	return pid < 0 ? -errno : result(waitpid(pid, NULL, 0));
+}
+
+/* That the kernel tells of it takes a privilege. */
+static int do_fork_own(char *page)
+{
+	long pid = geteuid() ? -EPERM : RAW5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+	if (!pid)
+		RAW2(SYS_exit_group, 0, 0);
+	return pid < 0 ? (int)pid : result(waitpid((pid_t)pid, NULL, 0));
 }
 
 static int do_cow(char *page)
@@ -464,73 +542,90 @@ static int do_remap_pages(char *page)
 #define ALL(word) { word, word, word, word }
 
 const struct operation operations[] = {
-	{ "munmap", anon, do_munmap, { AFTER, BEFORE }, .peers = ALL("yes") },
+	{ "munmap", anon, do_munmap, { AFTER, BEFORE, BEFORE }, .peers = ALL("yes") },
 	{ "munmap of more than the page", anon, do_munmap_wider,
-	  { AFTER, BEFORE }, .peers = ALL("yes") },
+	  { AFTER, BEFORE, BEFORE }, .peers = ALL("yes") },
 	{ "munmap by another thread", anon, do_munmap_thread,
-	  { AFTER, BEFORE }, .peers = ALL("") },
-	{ "munmap through syscall()", anon, do_munmap_raw, { AFTER, AFTER },
+	  { AFTER, BEFORE, BEFORE }, .peers = ALL("") },
+	{ "munmap through syscall()", anon, do_munmap_raw,
+	  { AFTER, BEFORE, BEFORE },
 	  .peers = { "no", "no", "no", "yes" } },
-	{ "mmap MAP_FIXED over it", anon, do_map_over, { AFTER, BEFORE },
+	{ "munmap by a system call of its own", anon, do_munmap_own,
+	  { AFTER, AFTER, BEFORE }, .peers = ALL("") },
+	{ "mmap MAP_FIXED over it", anon, do_map_over, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
-	{ "mremap away", anon, do_move, { AFTER, BEFORE },
+	{ "mremap away", anon, do_move, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
-	{ "mremap onto it", anon, do_move_onto, { AFTER, BEFORE },
+	{ "mmap MAP_FIXED, a call of its own", anon, do_map_over_own,
+	  { AFTER, AFTER, BEFORE }, .peers = ALL("") },
+	{ "mremap away, a call of its own", anon, do_move_own,
+	  { AFTER, AFTER, BEFORE }, .peers = ALL("") },
+	{ "mremap onto it", anon, do_move_onto, { AFTER, BEFORE, BEFORE },
 	  .peers = { "no", "no", "no", "yes" } },
-	{ "mremap that shrinks", anon, do_shrink, { AFTER, BEFORE },
+	{ "mremap that shrinks", anon, do_shrink, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
-	{ "mremap MREMAP_DONTUNMAP", anon, do_dontunmap, { AFTER, BEFORE },
+	{ "mremap MREMAP_DONTUNMAP", anon, do_dontunmap, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
-	{ "brk", break_page, do_brk, { AFTER, BEFORE }, .peers = ALL("yes") },
-	{ "sbrk", break_page, do_sbrk, { AFTER, BEFORE }, .peers = ALL("yes") },
-	{ "free of a large block", big_block, do_free, { AFTER, BEFORE },
+	{ "brk", break_page, do_brk, { AFTER, BEFORE, BEFORE }, .peers = ALL("yes") },
+	{ "sbrk", break_page, do_sbrk, { AFTER, BEFORE, BEFORE }, .peers = ALL("yes") },
+	{ "free of a large block", big_block, do_free, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
-	{ "realloc that moves", big_block, do_realloc, { AFTER, BEFORE },
+	{ "realloc that moves", big_block, do_realloc, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
-	{ "malloc_trim", heap_top, do_trim, { AFTER, AFTER },
+	{ "malloc_trim", heap_top, do_trim, { AFTER, AFTER, AFTER },
 	  .peers = ALL("yes") },
 	{ "a thread's stack, at its end", stack_make, do_thread_exit,
-	  { AFTER, BEFORE }, .peers = { "yes", "no", "yes", "yes" } },
-	{ "dlclose", library, do_dlclose, { AFTER, BEFORE },
+	  { AFTER, BEFORE, BEFORE }, .peers = { "yes", "no", "yes", "yes" } },
+	{ "dlclose", library, do_dlclose, { AFTER, BEFORE, BEFORE },
 	  .peers = { "no", "no", "no", "yes" } },
-	{ "MADV_DONTNEED", anon, do_dontneed, { AFTER, BEFORE },
+	{ "MADV_DONTNEED", anon, do_dontneed, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
+	{ "MADV_DONTNEED, a call of its own", anon, do_dontneed_own,
+	  { AFTER, AFTER, BEFORE }, .peers = ALL("") },
 	{ "MADV_DONTNEED_LOCKED", anon, do_dontneed_locked,
-	  { AFTER, BEFORE }, .peers = { "no", "no", "no", "yes" } },
-	{ "MADV_FREE", anon, do_free_advice, { AFTER, BEFORE },
+	  { AFTER, BEFORE, BEFORE }, .peers = { "no", "no", "no", "yes" } },
+	{ "MADV_FREE", anon, do_free_advice, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
-	{ "MADV_REMOVE", shared, do_remove, { AFTER, BEFORE },
+	{ "MADV_REMOVE", shared, do_remove, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
-	{ "MADV_GUARD_INSTALL", anon, do_guard, { NOT, BEFORE },
+	{ "MADV_GUARD_INSTALL", anon, do_guard, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
-	{ "MADV_COLLAPSE", huge_room, do_collapse, { NOT, BEFORE },
+	{ "MADV_COLLAPSE", huge_room, do_collapse, { NOT, BEFORE, BEFORE },
 	  .peers = { "no", "no", "no", "" } },
+	{ "MADV_COLLAPSE, by another process", huge_room, do_collapse_other,
+	  { NOT, NOT, NOT }, .helped = true, .peers = ALL("") },
+	{ "UFFDIO_MOVE, by the program's userfaultfd", anon, do_uffd_move,
+	  { NOT, NOT, NOT }, .peers = ALL("") },
 	{ "process_madvise, DONTNEED, on itself", anon, do_process_madvise,
-	  { AFTER, AFTER }, .peers = { "no", "no", "no", "yes" } },
-	{ "io_uring's MADVISE, DONTNEED", anon, do_ring, { AFTER, AFTER },
+	  { AFTER, BEFORE, BEFORE }, .peers = { "no", "no", "no", "yes" } },
+	{ "io_uring's MADVISE, DONTNEED", anon, do_ring, { AFTER, AFTER, AFTER },
 	  .peers = { "no", "no", "no", "yes" } },
-	{ "mprotect PROT_NONE", anon, do_protect_none, { NOT, BEFORE },
+	{ "mprotect PROT_NONE", anon, do_protect_none, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
-	{ "mprotect PROT_READ", anon, do_protect_read, { NOT, BEFORE },
+	{ "mprotect PROT_NONE, a call of its own", anon, do_protect_own,
+	  { NOT, NOT, BEFORE }, .peers = ALL("") },
+	{ "mprotect PROT_READ", anon, do_protect_read, { NOT, BEFORE, BEFORE },
 	  .writes = true, .peers = ALL("") },
-	{ "pkey_mprotect PROT_NONE", anon, do_protect_key, { NOT, BEFORE },
+	{ "pkey_mprotect PROT_NONE", anon, do_protect_key, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("") },
-	{ "fork", anon, do_fork, { AFTER, BEFORE },
+	{ "fork", anon, do_fork, { AFTER, BEFORE, BEFORE },
 	  .peers = { "yes", "yes", "no", "no" } },
+	{ "fork, a call of its own, as root", anon, do_fork_own,
+	  { AFTER, AFTER, BEFORE }, .peers = ALL("") },
 	{ "a write to a private page of a file", private_file, do_cow,
-	  { NOT, NOT }, .peers = ALL("no") },
-	{ "shmdt", segment, do_shmdt, { NOT, BEFORE }, .peers = ALL("yes") },
-	{ "shmat SHM_REMAP over it", anon, do_shmat, { NOT, BEFORE },
+	  { NOT, NOT, NOT }, .peers = ALL("no") },
+	{ "shmdt", segment, do_shmdt, { NOT, BEFORE, BEFORE }, .peers = ALL("yes") },
+	{ "shmat SHM_REMAP over it", anon, do_shmat, { NOT, BEFORE, BEFORE },
 	  .peers = { "yes", "yes", "yes", "no" } },
-	{ "ftruncate", shared, do_truncate_fd, { NOT, BEFORE },
+	{ "ftruncate", shared, do_truncate_fd, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
-	{ "truncate, by a path", shared, do_truncate_path, { NOT, BEFORE },
+	{ "truncate, by a path", shared, do_truncate_path, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("") },
-	{ "ftruncate, by another process", shared, do_truncate_fd, { NOT, NOT },
+	{ "ftruncate, by another process", shared, do_truncate_fd, { NOT, NOT, NOT },
 	  .helped = true, .peers = ALL("") },
-	{ "fallocate PUNCH_HOLE", shared, do_punch, { NOT, BEFORE },
+	{ "fallocate PUNCH_HOLE", shared, do_punch, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
-	{ "remap_file_pages", shared, do_remap_pages, { NOT, BEFORE },
+	{ "remap_file_pages", shared, do_remap_pages, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
 };
 

@@ -285,7 +285,7 @@ int main(int argc, char **argv)
 	guarantee = (enum uhmm_guarantee)atoi(argv[1]);
 	seconds = strtol(argv[2], NULL, 10);
 	/* While there is one thread. */
-	if (guarantee >= UHMM_G1 && !live_patch_install())
+	if (guarantee >= UHMM_G1 && !live_patch_install(UHMM_G1))
 		live_set_bracketed(UHMM_G1, 0);
 	cases_begin(argc - 2, argv + 2);
 	return cmocka_run_group_tests_name("live_rcache_uring", tests, NULL,

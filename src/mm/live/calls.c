@@ -25,7 +25,6 @@
 #define MAX_IOV 64
 
 /* Newer than the headers may be; the same for all machines. */
-#define NR_PROCESS_MADVISE 440
 enum {
 	ADVICE_DONTNEED_LOCKED = 24,
 	ADVICE_COLLAPSE = 25,
@@ -268,6 +267,7 @@ void live_call_after(struct live_call *call, long nr, long ret)
 }
 
 const struct live_observer *live_observer;
+bool (*live_guard)(long nr, const unsigned long *args, long *ret);
 
 long live_patched_call(long nr, const unsigned long *args)
 {
@@ -276,6 +276,8 @@ long live_patched_call(long nr, const unsigned long *args)
 
 	if (live_observer)
 		return live_observer->call(nr, args);
+	if (live_guard && live_guard(nr, args, &ret))
+		return ret;
 	live_call_before(&call, nr, args);
 	ret = live_raw_syscall(nr, args);
 	live_call_after(&call, nr, ret);

@@ -7,6 +7,9 @@
 
 #define LIVE_CALL_BRACKETS 2
 
+/* Newer than the headers may be; the same for all machines. */
+#define NR_PROCESS_MADVISE 440
+
 /* The brackets open around a call. */
 struct live_call {
 	unsigned int n;

@@ -28,7 +28,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct live_patch live_patch;
+#include "live.h"
+
+struct live_patch live_patch = { .reach = UHMM_GUARANTEE_NONE };
 
 int live_patch_refuse(const char *fmt, ...)
 {
@@ -54,7 +56,7 @@ static unsigned long count_threads(void)
 /* ------------------------------------------------------- what is to be patched */
 
 /* Functions of libc that make the calls, and whether they have to. */
-static const struct {
+static const struct function {
 	const char *name;
 	bool needed;
 } functions[] = {
@@ -67,6 +69,14 @@ static const struct {
 	{ "fallocate", false },	   { "posix_madvise", false },
 	{ "pkey_mprotect", false }, { "remap_file_pages", false },
 	{ "process_madvise", false }, { "syscall", false },
+	{ NULL, false },
+};
+
+/* And those that could undo traps. */
+static const struct function trap_functions[] = {
+	{ "pthread_sigmask", true }, { "__libc_sigaction", true },
+	{ "execve", true },	     { "execveat", false },
+	{ NULL, false },
 };
 
 /* The last byte of the function at @fn, by the symbol table. */
@@ -82,36 +92,37 @@ static size_t function_size(void *fn)
 }
 
 /* Function by function: what is patched is what the program calls. */
-static int patch_libc(void *libc, struct live_code *code)
+static int patch_libc(void *libc, struct live_code *code,
+		      const struct function *f)
 {
 	unsigned int before;
 	unsigned char *fn;
 	int ret = 0;
 
-	for (size_t i = 0;
-	     !ret && i < sizeof(functions) / sizeof(functions[0]); i++) {
+	for (; !ret && f->name; f++) {
 		before = live_patch.nsites;
-		fn = dlsym(libc, functions[i].name);
+		fn = dlsym(libc, f->name);
 		if (fn) {
 			code->start = fn;
 			code->end = fn + function_size(fn);
 			ret = live_patch_code(code);
 		}
-		if (!ret && functions[i].needed &&
-		    live_patch.nsites == before)
+		if (!ret && f->needed && live_patch.nsites == before)
 			ret = live_patch_refuse("%s in libc is not the code that is expected: "
 						"another libc, or another library's hook",
-						functions[i].name);
+						f->name);
 	}
 	return ret;
 }
 
-static int find_ld(struct dl_phdr_info *info, size_t size, void *arg)
+/* The code of the object that lies where @arg begins. */
+static int find_code(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct live_code *code = arg;
 
-	if (info->dlpi_addr != getauxval(AT_BASE))
+	if (info->dlpi_addr != (unsigned long)code->start)
 		return 0;
+	code->end = NULL;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
 
@@ -123,12 +134,18 @@ static int find_ld(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1;
 }
 
+static bool code_at(unsigned long base, struct live_code *code)
+{
+	code->start = (void *)base;
+	return dl_iterate_phdr(find_code, code) && code->end;
+}
+
 /* It has copies of some calls for itself, and no symbols for them. */
 static int patch_ld(struct live_code *code)
 {
-	dl_iterate_phdr(find_ld, code);
-	return code->start ? live_patch_code(code) :
-			     live_patch_refuse("ld.so is not found");
+	return code_at(getauxval(AT_BASE), code) ?
+		       live_patch_code(code) :
+		       live_patch_refuse("ld.so is not found");
 }
 
 /* -------------------------------------------------------------------- writing */
@@ -167,22 +184,16 @@ static int write_all(void)
 	return live_patch.nsites ? 0 : -EOPNOTSUPP;
 }
 
-static int install(void)
+static int install(void *libc)
 {
 	struct live_code libc_code = { .name = "libc" };
 	struct live_code ld_code = { .name = "ld.so", .from = LIVE_FROM_LD };
-	void *libc;
-	int ret;
+	int ret = live_patch_machine();
 
-	if (count_threads() != 1)
-		return live_patch_refuse("the process has more than one thread");
-	ret = live_patch_machine();
-	if (ret)
-		return ret;
-	libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-	if (!libc)
-		return live_patch_refuse("no libc.so.6 is loaded");
-	ret = patch_libc(libc, &libc_code);
+	if (!ret)
+		ret = patch_libc(libc, &libc_code, functions);
+	if (!ret && live_patch.traps)
+		ret = patch_libc(libc, &libc_code, trap_functions);
 	if (!ret)
 		ret = patch_ld(&ld_code);
 	if (!ret)
@@ -191,21 +202,67 @@ static int install(void)
 		ret = live_patch_seal(&ld_code);
 	if (!ret)
 		ret = write_all();
+	if (ret)
+		live_patch.nsites = 0;
+	return ret;
+}
+
+static int filter(void *libc)
+{
+	struct live_code code = { .name = "libc" };
+	Dl_info info;
+
+	if (!dladdr(dlsym(libc, "munmap"), &info) ||
+	    !code_at((unsigned long)info.dli_fbase, &code))
+		return live_patch_refuse("the code of libc is not found");
+	return live_filter_install(&code);
+}
+
+static int try(int reach)
+{
+	void *libc;
+	int ret;
+
+	if (count_threads() != 1)
+		return live_patch_refuse("the process has more than one thread");
+	libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	if (!libc)
+		return live_patch_refuse("no libc.so.6 is loaded");
+	live_patch.traps = reach >= UHMM_G2;
+	ret = install(libc);
+	if (!ret)
+		live_patch.reach = UHMM_G1;
+	if (!ret && live_patch.traps)
+		ret = filter(libc);
+	if (!ret)
+		live_patch.reach = reach;
 	dlclose(libc);
 	return ret;
 }
 
-int live_patch_install(void)
+int live_patch_install(int reach)
+{
+	if (live_patch.reach >= reach)
+		return 0;
+	if (!live_patch.tried) {
+		live_patch.tried = true;
+		return try(reach);
+	}
+	if (!live_patch.reason[0])
+		live_patch_refuse("libc was patched for G1 alone");
+	return -EOPNOTSUPP;
+}
+
+int uhmm_live_patch(enum uhmm_guarantee reach, const char **ret_reason)
 {
 	int ret;
 
-	if (live_patch.reason[0])
-		return -EOPNOTSUPP;
-	if (live_patch.nsites)
-		return 0;
-	ret = install();
-	if (ret)
-		live_patch.nsites = 0;
+	if (reach < UHMM_G1 || reach > UHMM_G2)
+		return -EINVAL;
+	ret = live_patch_install(reach);
+	live_set_bracketed((enum uhmm_guarantee)live_patch.reach, 0);
+	if (ret && ret_reason)
+		*ret_reason = live_patch.reason;
 	return ret;
 }
 

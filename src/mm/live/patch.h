@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define LIVE_SITES 64
 
@@ -42,20 +43,27 @@ struct live_code {
 /**
  * struct live_patch - what was done
  * @nsites: how many of @sites
- * @reason: why it was refused; empty: it was not
+ * @tried: once is enough
+ * @traps: calls that G2 needs are to be patched too
+ * @reach: enum uhmm_guarantee
+ * @reason: why no more; empty: nothing was refused
  * @sites: the places
  */
 struct live_patch {
 	unsigned int nsites;
+	bool tried;
+	bool traps;
+	int reach;
 	char reason[160];
 	struct live_site sites[LIVE_SITES];
 };
 
 /*
- * Patch libc and ld.so. Once for a process, by a thread that is alone. 0;
- * -EOPNOTSUPP: nothing was changed, &live_patch.reason says why.
+ * Patch libc and ld.so, and at UHMM_G2 trap what goes around them. Once for a
+ * process, by a thread that is alone. 0; -EOPNOTSUPP: only &live_patch.reach was
+ * reached, &live_patch.reason says why.
  */
-int live_patch_install(void);
+int live_patch_install(int reach);
 extern struct live_patch live_patch;
 
 /* Do all places still have our code? Names one that has not. */
@@ -69,6 +77,11 @@ int live_patch_machine(void);
 int live_patch_code(struct live_code *code);
 int live_patch_seal(struct live_code *code);
 
+/* patch_filter.c: trap the rest. @libc: all of its code. */
+int live_filter_install(const struct live_code *libc);
+/* How many exec()s it has refused is counted there. */
+extern uint64_t *live_filter_refused;
+
 /* For those: say why not. Returns -EOPNOTSUPP. */
 int live_patch_refuse(const char *fmt, ...)
 	__attribute__((format(printf, 1, 2)));
@@ -77,6 +90,9 @@ int live_patch_refuse(const char *fmt, ...)
 long live_patched_call(long nr, const unsigned long *args);
 void live_patched_fork(long nr, const unsigned long *args);
 void live_patched_forked(void);
+
+/* Who may make a call in another way, &ret then; NULL: nobody. */
+extern bool (*live_guard)(long nr, const unsigned long *args, long *ret);
 
 /* Whose code made the system call. */
 enum live_from {
@@ -103,7 +119,11 @@ enum live_from live_patch_from(const unsigned long *args);
 /* The stack as it was there; NULL: not known. */
 const unsigned long *live_patch_stack(const unsigned long *args);
 
-/* A system call that is not looked at, by no function that is patched. */
+/*
+ * A system call that is not looked at, by no function that is patched: its one
+ * instruction is all that no filter traps. The other is where that ends.
+ */
 long live_raw_syscall(long nr, const unsigned long *args);
+extern const char live_patch_gate[];
 
 #endif

@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "calls.h"
+
 #define PAGE 4096UL
 #define REACH (1UL << 30)
 #define MOV_EAX 0xb8
@@ -105,22 +107,23 @@ __asm__(
 "	call live_patched_forked\n"
 "	pop %rax\n"
 "	restore_arguments\n"
+".globl live_raw_syscall, live_patch_gate\n"
+".hidden live_raw_syscall, live_patch_gate\n"
+".type live_raw_syscall, @function\n"
+"live_raw_syscall:\n"
+"	mov %rdi, %rax\n"
+"	mov %rsi, %r11\n"
+"	mov (%r11), %rdi\n"
+"	mov 8(%r11), %rsi\n"
+"	mov 16(%r11), %rdx\n"
+"	mov 24(%r11), %r10\n"
+"	mov 32(%r11), %r8\n"
+"	mov 40(%r11), %r9\n"
+"	syscall\n"
+"live_patch_gate:\n"
+"	ret\n"
+".size live_raw_syscall, . - live_raw_syscall\n"
 ".popsection\n");
-
-long live_raw_syscall(long nr, const unsigned long *args)
-{
-	register unsigned long r10 __asm__("r10") = args[3];
-	register unsigned long r8 __asm__("r8") = args[4];
-	register unsigned long r9 __asm__("r9") = args[5];
-	long ret;
-
-	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "0"(nr), "D"(args[0]), "S"(args[1]), "d"(args[2]),
-			   "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return ret;
-}
 
 /*
  * Above the six arguments lie rbp and where the bridge goes on, and above
@@ -163,7 +166,12 @@ _Static_assert(sizeof(struct bridge_page) == PAGE, "a page");
 static const short bracketed[] = {
 	SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk,
 	SYS_shmat, SYS_shmdt, SYS_ftruncate, SYS_truncate, SYS_fallocate,
-	SYS_remap_file_pages, SYS_pkey_mprotect, 440 /* process_madvise */,
+	SYS_remap_file_pages, SYS_pkey_mprotect, NR_PROCESS_MADVISE,
+};
+
+/* And what patch_filter.c has to see. */
+static const short guarded[] = {
+	SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_execve, SYS_execveat,
 };
 
 enum live_from live_patch_from(const unsigned long *args)
@@ -268,10 +276,13 @@ static unsigned char *put_bridge(struct bridge_page *page, unsigned char *code,
 
 /* ---------------------------------------------------------------- the places */
 
-static bool is_bracketed(unsigned int nr)
+static bool is_wanted(unsigned int nr)
 {
 	for (size_t i = 0; i < sizeof(bracketed) / sizeof(bracketed[0]); i++)
 		if (bracketed[i] == (short)nr)
+			return true;
+	for (size_t i = 0; i < sizeof(guarded) / sizeof(guarded[0]); i++)
+		if (live_patch.traps && guarded[i] == (short)nr)
 			return true;
 	return false;
 }
@@ -302,7 +313,7 @@ static bool look_at(const unsigned char *code, const unsigned char *start,
 	*ret_kind = code == start ||
 		    (code == start + 4 && !memcmp(start, endbr64, 4)) ?
 			    KIND_PLAIN : KIND_VECTOR;
-	return is_bracketed(nr);
+	return is_wanted(nr);
 }
 
 static struct bridge_page *make_page(struct live_code *code)

@@ -25,3 +25,8 @@ int uhmm_live_watch(struct mm_struct *mm, unsigned long start,
 {
 	return -EINVAL;
 }
+
+int uhmm_live_patch(enum uhmm_guarantee reach, const char **ret_reason)
+{
+	return -EOPNOTSUPP;
+}
