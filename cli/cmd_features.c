@@ -16,19 +16,8 @@
 #include <uhmm/mmu_notifier.h>
 
 #include "cli.h"
+#include "features.h"
 #include "out.h"
-
-/**
- * struct feature - one line of the report
- * @name: what it is
- * @present: it is there
- * @value: more about it
- */
-struct feature {
-	const char *name;
-	bool present;
-	char value[200];
-};
 
 static void probe_kernel(struct feature *f)
 {
@@ -137,31 +126,36 @@ static void (*const probes[])(struct feature *f) = {
 	probe_sdt,    probe_subscription, probe_check,
 };
 
+static int print_feature(const struct feature *f, bool json)
+{
+	if (json)
+		return print_json(json_pack("{s:s, s:b, s:s}", "feature",
+					    f->name, "present", f->present,
+					    "value", f->value));
+	printf("%-18s %-4s %s\n", f->name, f->present ? "yes" : "no", f->value);
+	return EXIT_HOLDS;
+}
+
 static int run_features(int argc, char **argv)
 {
-	struct feature f;
+	const unsigned int own = sizeof(probes) / sizeof(probes[0]);
+	struct feature all[sizeof(probes) / sizeof(probes[0]) +
+			   FEATURES_LIVE_MOST];
+	unsigned int i, n;
 	bool json;
-	int status;
-	size_t i;
+	int status = parse_json_only(&cmd_features, argc, argv, &json);
 
-	status = parse_json_only(&cmd_features, argc, argv, &json);
 	if (status >= 0)
 		return status;
-	for (i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
-		probes[i](&f);
-		if (!json) {
-			printf("%-14s %-4s %s\n", f.name,
-			       f.present ? "yes" : "no", f.value);
-			continue;
-		}
-		status = print_json(json_pack("{s:s, s:b, s:s}",
-					      "feature", f.name,
-					      "present", f.present,
-					      "value", f.value));
-		if (status)
-			return status;
+	for (i = 0; i < own; i++)
+		probes[i](&all[i]);
+	n = own + features_live(all + own);
+	for (i = 0; i < n; i++) {
+		status = print_feature(&all[i], json);
+		if (status != EXIT_HOLDS)
+			break;
 	}
-	return EXIT_HOLDS;
+	return status;
 }
 
 const struct command cmd_features = {

@@ -126,6 +126,18 @@ def test_features_names_the_kernel():
     contains(feature('kernel')['value'], os.uname().release)
 
 
+def test_features_say_what_a_live_process_can_have():
+    there = {name: feature(name)['present'] for name in
+             ('G0', 'G1', 'userfaultfd')}
+    equal(there['G0'], there['userfaultfd'])
+    without = {'UHMM_LIVE_WITHOUT': 'userfaultfd'}
+    for name in there:
+        line = feature(name, **without)
+        equal(line['present'], False)
+        contains(line['value'], ' ')
+    contains(feature('wp-async', UHMM_LIVE_WITHOUT='wp-async')['value'], 'Linux')
+
+
 def test_features_shows_the_environment():
     line = feature('UHMM_CHECK', UHMM_CHECK='1')
     equal((line['present'], line['value']), (True, '1'))
