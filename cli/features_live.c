@@ -31,7 +31,8 @@ static const struct {
 	{ "changes are told of, and can be asked about",
 	  "no G0: Linux 5.11, or a seccomp profile that forbids it" },
 	{ "system calls wait for pages that a device has",
-	  "system calls on pages that a device has fail: CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd=1" },
+	  "system calls on pages that a device has fail: CAP_SYS_PTRACE, "
+	  "or vm.unprivileged_userfaultfd=1" },
 	{ "forks that go around libc are told of",
 	  "forks that go around libc are not seen at G0 and G1: CAP_SYS_PTRACE" },
 	{ "any area can be watched",

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 #include "live_util.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 struct mm_struct *mm;
 static const char *case_name;
 
@@ -113,6 +118,50 @@ struct uhmm_pte pte_at(const void *addr)
 	assert_int_equal(uhmm_mm_walk(mm, (unsigned long)addr, &one, &pte), 0);
 	mmap_read_unlock(mm);
 	return pte;
+}
+
+/* ----------------------------------------------------------- another process */
+
+void fail_here(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "# %s:%d: %s, errno %d\n", file, line, what, errno);
+	_exit(1);
+}
+
+void run_alone(void (*body)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		/* cmocka's own ways out lead back to the parent's cases. */
+		setenv("CMOCKA_TEST_ABORT", "1", 1);
+		signal(SIGSYS, SIG_DFL);
+		signal(SIGALRM, SIG_DFL);
+		/* Sooner than it would be waited for. */
+		alarm(CASE_SECONDS - 10);
+		body();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT)
+		skip();
+	assert_int_equal(status, 0);
+}
+
+bool live_filter(unsigned int nr, unsigned int action)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, action),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
 /* --------------------------------------------------------------------- views */

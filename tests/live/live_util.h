@@ -63,6 +63,30 @@ char *some_pages(size_t npages);
 char *map_at(void *where, size_t npages, int prot, int flags);
 struct uhmm_pte pte_at(const void *addr);
 
+/*
+ * For what cannot be undone: a process of its own for the rest of a case, in
+ * which there is no cmocka. _exit(CANNOT): it cannot be tried here.
+ */
+#define CANNOT 77
+#define OK(condition)                                                        \
+	do {                                                                 \
+		if (!(condition))                                            \
+			fail_here(__FILE__, __LINE__, #condition);           \
+	} while (0)
+#define ALONE(name)                                                          \
+	static void name##_alone(void);                                      \
+	static void name(void **state)                                       \
+	{                                                                    \
+		run_alone(name##_alone);                                     \
+	}                                                                    \
+	static void name##_alone(void)
+
+void run_alone(void (*body)(void));
+void __attribute__((noreturn)) fail_here(const char *file, int line,
+					 const char *what);
+/* From now on system call @nr has this action: SECCOMP_RET_... */
+bool live_filter(unsigned int nr, unsigned int action);
+
 /* Stamps itself with what calls it; the seq side of a mirror. */
 struct view {
 	struct mmu_interval_notifier sub;

@@ -6,30 +6,12 @@
  */
 #include "live_util.h"
 
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <spawn.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "mm/live/patch.h"
 #include "raw.h"
-
-#define CANNOT 77
-
-/* In the child of a case, which has no cmocka. */
-#define OK(condition)                                                      \
-	do {                                                               \
-		if (!(condition))                                          \
-			fail_here(__LINE__, #condition);                   \
-	} while (0)
-
-static void __attribute__((noreturn)) fail_here(int line, const char *what)
-{
-	fprintf(stderr, "# test_filter.c:%d: %s, errno %d\n", line, what, errno);
-	_exit(1);
-}
 
 static void reach(enum uhmm_guarantee guarantee)
 {
@@ -41,33 +23,6 @@ static void reach(enum uhmm_guarantee guarantee)
 	}
 	make_live(guarantee, UHMM_LIVE_UFFD, UHMM_LIVE_UNWATCHED_TOO);
 }
-
-static void alone(void (*body)(void))
-{
-	pid_t pid = fork();
-	int status;
-
-	if (!pid) {
-		/* cmocka's own. */
-		signal(SIGSYS, SIG_DFL);
-		signal(SIGALRM, SIG_DFL);
-		alarm(CASE_SECONDS);
-		body();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT)
-		skip();
-	assert_int_equal(status, 0);
-}
-
-#define ALONE(name)                                                        \
-	static void name##_alone(void);                                    \
-	static void name(void **state)                                     \
-	{                                                                  \
-		alone(name##_alone);                                       \
-	}                                                                  \
-	static void name##_alone(void)
 
 /* How often a raw munmap() is announced. */
 static unsigned long raw_munmap_calls(void)
@@ -155,7 +110,7 @@ static void where_is_it(struct view *view)
 	char here;
 
 	if (&here < trap_stack || &here >= trap_stack + 64 * 1024)
-		fail_here(__LINE__, "not on the alternate stack");
+		fail_here(__FILE__, __LINE__, "not on the alternate stack");
 }
 
 ALONE(the_alternate_stack_is_used)
@@ -224,28 +179,13 @@ ALONE(a_handler_from_after_is_called)
 	OK(raw_munmap_calls() == 1);
 }
 
-static bool filter(unsigned int nr, unsigned int action)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, action),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { ARRAY_SIZE(code), code };
-
-	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-}
-
 ALONE(a_filter_of_its_own_traps_on)
 {
 	struct sigaction action = own_action();
 
 	reach(UHMM_G2);
 	OK(!sigaction(SIGSYS, &action, NULL));
-	OK(filter(SYS_getppid, SECCOMP_RET_TRAP));
+	OK(live_filter(SYS_getppid, SECCOMP_RET_TRAP));
 	syscall(SYS_getppid);
 	OK(got == 1);
 	OK(got_call == SYS_getppid);
@@ -419,7 +359,7 @@ ALONE(where_filters_are_forbidden_g1_is_left)
 	const char *why = NULL;
 	int ret;
 
-	OK(filter(SYS_seccomp, SECCOMP_RET_ERRNO | EPERM));
+	OK(live_filter(SYS_seccomp, SECCOMP_RET_ERRNO | EPERM));
 	ret = uhmm_live_patch(UHMM_G2, &why);
 	if (ret && !strstr(why, "filter"))
 		_exit(CANNOT);

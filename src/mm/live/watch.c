@@ -304,7 +304,7 @@ static int register_piece(struct live *live, unsigned long start,
 	if (live->nwatches >= live->max_watches)
 		return -ENOMEM;
 	if (!claim(live, start, end))
-		return -ENOMEM;
+		return -ENOBUFS;
 	WRITE_ONCE(shard->watches, shard->watches + 1);
 	ret = uffd_register(live, shard, start, end);
 	if (ret == -EBUSY) {
@@ -354,11 +354,16 @@ static bool is_still(struct live *live, const struct live_area *area)
 /* What a refusal means, and whether it may be lived with. */
 static int refused(struct live *live, int ret)
 {
+	unsigned int why = UHMM_LIVE_WHY_UNWATCHED;
+
 	if (ret == -EBUSY) {
 		live_count(live, foreign);
 		live_why(live, UHMM_LIVE_WHY_FOREIGN);
 	} else if (ret == -ENOMEM) {
 		live_why(live, UHMM_LIVE_WHY_MAPS);
+		ret = -ENOSPC;
+	} else if (ret == -ENOBUFS) {
+		why = UHMM_LIVE_WHY_MEMORY;
 		ret = -ENOSPC;
 	} else {
 		live_count(live, unwatched);
@@ -366,7 +371,7 @@ static int refused(struct live *live, int ret)
 	}
 	if (!(live->flags & UHMM_LIVE_UNWATCHED_TOO))
 		return ret;
-	live_why(live, UHMM_LIVE_WHY_UNWATCHED);
+	live_why(live, why);
 	return 0;
 }
 
