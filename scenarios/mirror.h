@@ -22,14 +22,19 @@ static struct uhmm_dmirror *file;
 static unsigned long addr;
 static unsigned char buffer[PAGE];
 
-/* What is read, or @value is written. 0xff: it was refused. */
-static inline unsigned char device_does(unsigned long what, unsigned char value)
+static inline bool command(unsigned long what, unsigned char *data)
 {
 	struct hmm_dmirror_cmd cmd = { .addr = addr, .npages = 1,
-				       .ptr = (uintptr_t)buffer };
+				       .ptr = (uintptr_t)data };
 
+	return !uhmm_dmirror_ioctl(file, what, &cmd);
+}
+
+/* What is read, or @value is written. 0xff: it was refused. One at a time. */
+static inline unsigned char device_does(unsigned long what, unsigned char value)
+{
 	buffer[0] = value;
-	return uhmm_dmirror_ioctl(file, what, &cmd) ? 0xff : buffer[0];
+	return command(what, buffer) ? buffer[0] : 0xff;
 }
 
 static inline void cpu_writes(unsigned char value)

@@ -62,7 +62,9 @@ void checkpoints_begin(void)
 			   x.engine == EXPLORE_SLEEP || x.engine == EXPLORE_BRUTE;
 
 	checkpoints_drop();
-	if (depth_first && !x.force && !x.stateful && x.split == ~0U &&
+	if (x.force && x.record)
+		x.keep_at = 0;
+	else if (depth_first && !x.force && !x.stateful && x.split == ~0U &&
 	    x.model != UHMM_MODEL_C11)
 		x.keep_at = next_at();
 }

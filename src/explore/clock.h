@@ -36,17 +36,32 @@ static inline void clock_join(union clock *to, const union clock *from)
 }
 
 /* The newest store of each location that may not be missed. */
-#define MAX_LOCATIONS 64
+#define MAX_LOCATIONS 256
 
 union view {
 	words8 v[MAX_LOCATIONS / 8];
 	int16_t at[MAX_LOCATIONS];
 };
 
+/* So many of these words there ever were; what is behind them is zero. */
+extern unsigned int view_words;
+
 static inline void view_join(union view *to, const union view *from)
 {
-	for (unsigned int i = 0; i < MAX_LOCATIONS / 8; i++)
+	for (unsigned int i = 0; i < view_words; i++)
 		to->v[i] = words8_max(to->v[i], from->v[i]);
+}
+
+static inline void view_copy(union view *to, const union view *from)
+{
+	for (unsigned int i = 0; i < view_words; i++)
+		to->v[i] = from->v[i];
+}
+
+static inline void view_clear(union view *view)
+{
+	for (unsigned int i = 0; i < view_words; i++)
+		view->v[i] = (words8){ 0 };
 }
 
 #endif

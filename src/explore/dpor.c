@@ -97,10 +97,11 @@ static bool event_depends(const struct event *event, unsigned int actor)
 
 /*
  * The actors that could go first in an execution that has @actor's step before
- * event @first: those of what follows @first without depending on it.
+ * event @first: those of what follows @first without depending on it. One of
+ * @enough is enough.
  */
 static unsigned int initials(int first, unsigned int actor,
-			     const union clock *clock)
+			     const union clock *clock, unsigned int enough)
 {
 	static int kept[MAX_STEPS];
 	const struct event *e = &x.events[first];
@@ -118,6 +119,8 @@ static unsigned int initials(int first, unsigned int actor,
 			is_initial = !before(&x.events[kept[k]], &f->clock);
 		if (is_initial)
 			result |= 1U << f->actor;
+		if (result & enough)
+			return result;
 		seen |= 1U << f->actor;
 		kept[nkept++] = (int)i;
 	}
@@ -134,13 +137,14 @@ static void add_backtrack(int first, unsigned int actor,
 			  const union clock *clock)
 {
 	struct node *node;
-	unsigned int who, can;
+	unsigned int there, who, can;
 
 	if (x.events[first].node < (int)x.nprefix)
 		return;
 	node = &x.nodes[x.events[first].node];
-	who = initials(first, actor, clock);
-	if (who & (unsigned int)(node->backtrack | node->done | node->sleep))
+	there = node->backtrack | node->done | node->sleep;
+	who = initials(first, actor, clock, there);
+	if (who & there)
 		return;
 	can = who & node->enabled;
 	if (!can)

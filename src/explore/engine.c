@@ -119,6 +119,7 @@ static int decide_anew(struct node *node, unsigned int enabled)
 		return prefix_decide(node, enabled);
 	if (x.engine == EXPLORE_DPOR || x.engine == EXPLORE_SLEEP)
 		candidates &= ~(unsigned int)node->sleep;
+	candidates &= x.only | x.only << MAX_THREADS;
 	if (!candidates)
 		return -1;
 	t = first_of(candidates);
@@ -437,6 +438,7 @@ static void forget(void)
 	x.defect = UHMM_DEFECT_NONE;
 	x.defect_thread = -1;
 	x.defect_pc = NULL;
+	x.loop_at = -1;
 	x.text[0] = '\0';
 	memory_begin();
 	ops_begin();
@@ -460,8 +462,10 @@ int execution_setup(void)
 	x.setup = x.solo = x.inside = true;
 	x.concurrent = x.setup_ended = false;
 	x.now = 1000000000;
+	x.end = END_DONE;
 	stack_switch(&x.main_sp, t->sp);
 	x.setup = x.inside = false;
+	x.setup_ended |= x.end == END_BAD;
 	x.setup_thread = *t;
 	world_keep();
 	names_mark(true);
@@ -478,9 +482,15 @@ void setup_is_over(void)
 
 void execution_begin(void)
 {
+	struct thread *t = &x.threads[0];
+
 	for (unsigned int i = 1; i < x.nthreads; i++)
 		x.threads[i].used = false;
-	x.threads[0] = x.setup_thread;
+	memcpy(t, &x.setup_thread, offsetof(struct thread, watched));
+	t->nwatched = t->nbuffered = 0;
+	view_clear(&t->view);
+	view_clear(&t->view_acquire);
+	view_clear(&t->view_release);
 	x.nthreads = 1;
 	forget();
 	world_restore();
@@ -517,9 +527,10 @@ enum end execution_run(void)
 		execution_begin();
 	while (t >= 0) {
 		resume((unsigned int)t);
-		if (!x.inside)
+		if (!x.inside || (x.force && states_again()))
 			break;
-		checkpoint_take();
+		if (!x.force)
+			checkpoint_take();
 		t = execution_pick();
 	}
 	x.inside = false;

@@ -57,6 +57,8 @@ struct explore_progress {
  * @plain: plain accesses are rows of the trace too
  * @no_race: do not look for data races
  * @final_states: count distinct final states and traces, for the self-proof
+ * @final_fn: called with a hash of each final state when it is new
+ * @final_arg: for it
  * @check_every: every so many executions one is run twice, to see whether it
  *	comes out the same; 0: 997
  * @keep_every: depth-first, the program is kept every so many steps, for later
@@ -83,6 +85,8 @@ struct explore_options {
 	bool plain;
 	bool no_race;
 	bool final_states;
+	void (*final_fn)(uint64_t hash, void *arg);
+	void *final_arg;
 	unsigned int check_every;
 	unsigned int keep_every;
 	const char *weaken;
@@ -200,7 +204,10 @@ int explore_replay(struct uhmm_scenario *scenario,
 		   const struct trace_step *steps, unsigned int nsteps,
 		   struct explore_report *ret_report);
 
-/* Add @from, of another part of the same exploration, to @to. */
+/*
+ * Add @from, of another part of the same exploration, to @to. Parts can share
+ * final states: they are not added up, see &explore_options.final_fn.
+ */
 void explore_merge(struct explore_report *to,
 		   const struct explore_report *from);
 

@@ -16,25 +16,27 @@ struct piece {
 	unsigned int freed;
 };
 
-#define HEAP_MAX (1UL << 20)
+#define MAX_CHANGES 32768
 
 static char *base;
-static size_t room;
 static struct heap heap;
 /* A bit for each 8 bytes. */
-static uint8_t freed[HEAP_MAX / 64];
+static uint64_t freed[HEAP_BYTES / 512];
+/* What was there before, in the order in which it changed. */
+static struct {
+	size_t at;
+	uint64_t was;
+} changes[MAX_CHANGES];
 
-void heap_init(char *at, size_t size)
+void heap_init(char *at)
 {
 	base = at;
-	room = size;
 	heap_reset();
 }
 
 void heap_reset(void)
 {
-	heap.used = 0;
-	heap.pieces = 0;
+	heap = (struct heap){ 0 };
 	memset(freed, 0, sizeof(freed));
 }
 
@@ -43,10 +45,27 @@ struct heap *heap_state(void)
 	return &heap;
 }
 
-uint8_t *heap_freed_map(size_t *ret_size)
+/* As it was when heap_state() was that. */
+void heap_put_back(const struct heap *was)
 {
-	*ret_size = sizeof(freed);
-	return freed;
+	while (heap.nchanges > was->nchanges) {
+		heap.nchanges--;
+		freed[changes[heap.nchanges].at] = changes[heap.nchanges].was;
+	}
+	heap = *was;
+}
+
+static void change(size_t at, uint64_t value)
+{
+	if (freed[at] == value)
+		return;
+	if (heap.nchanges == MAX_CHANGES)
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, NULL,
+			      "too much memory is freed");
+	changes[heap.nchanges].at = at;
+	changes[heap.nchanges++].was = freed[at];
+	heap.freed_hash += mix(at ^ value) - mix(at ^ freed[at]);
+	freed[at] = value;
 }
 
 void heap_mark(const void *addr, size_t size, bool is_freed)
@@ -54,11 +73,14 @@ void heap_mark(const void *addr, size_t size, bool is_freed)
 	size_t from = ((size_t)((const char *)addr - base) + 7) / 8;
 	size_t to = ((size_t)((const char *)addr - base) + size) / 8;
 
-	for (; from < to; from++) {
-		if (is_freed)
-			freed[from / 8] |= (uint8_t)(1U << from % 8);
-		else
-			freed[from / 8] &= (uint8_t)~(1U << from % 8);
+	while (from < to) {
+		size_t at = from / 64, n = 64 - from % 64;
+		uint64_t bits = ~0ULL << from % 64;
+
+		if (n > to - from)
+			bits &= ~0ULL >> (n - (to - from));
+		change(at, is_freed ? freed[at] | bits : freed[at] & ~bits);
+		from += n;
 	}
 }
 
@@ -66,14 +88,14 @@ bool heap_is_freed(const void *addr, size_t size)
 {
 	size_t offset = (size_t)((const char *)addr - base);
 
-	return offset < room && freed[offset / 64] >> offset / 8 % 8 & 1;
+	return offset < HEAP_BYTES && freed[offset / 512] >> offset / 8 % 64 & 1;
 }
 
 size_t heap_size_of(const void *memory)
 {
 	size_t offset = (size_t)((const char *)memory - base);
 
-	if (offset >= room || offset < sizeof(struct piece))
+	if (offset >= HEAP_BYTES || offset < sizeof(struct piece))
 		return 0;
 	return ((const struct piece *)memory)[-1].size;
 }
@@ -86,9 +108,10 @@ void *explore_alloc(size_t size, size_t align)
 	if (align < 16)
 		align = 16;
 	at = (at + align - 1) & ~(align - 1);
-	if (size > room || at + size + 16 > room)
+	if (size > HEAP_BYTES || at + size + 16 > HEAP_BYTES)
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, NULL,
-			      "more than %zu bytes of heap are used", room);
+			      "more than %lu bytes of heap are used",
+			      HEAP_BYTES);
 	world_touched_at(base + at - sizeof(*piece), sizeof(*piece));
 	heap_mark(base + at, size, false);
 	piece = (struct piece *)(void *)(base + at) - 1;
@@ -120,30 +143,51 @@ void explore_free(void *memory)
 	record_row(TRACE_FREE, memory, pc);
 }
 
-/* "heap[3]+8", for one that has no name. */
-const char *heap_describe(const void *addr, char *buf, size_t size)
+/* Pieces lie one behind the other, each behind its head. NULL: in none. */
+static const struct piece *piece_of(const void *addr)
 {
 	size_t offset = (size_t)((const char *)addr - base), at = 0;
 	const struct piece *piece;
 
-	if (offset >= heap.used)
-		return NULL;
-	snprintf(buf, size, "heap+0x%zx", offset);
-	/* Pieces lie one behind the other, each behind its head. */
 	for (unsigned int n = 1; n <= heap.pieces && at < heap.used; at += 16) {
 		piece = (const struct piece *)(const void *)(base + at);
 		if (piece->number != n || !piece->size ||
 		    at + sizeof(*piece) + piece->size > heap.used)
 			continue;
 		at += sizeof(*piece);
-		if (offset >= at && offset < at + piece->size) {
-			snprintf(buf, size, offset == at ? "heap[%u]" :
-				 "heap[%u]+%zu", n, offset - at);
-			break;
-		}
+		if (offset >= at && offset < at + piece->size)
+			return piece;
 		at = (at + piece->size + 15) & ~(size_t)15;
 		at -= 16;
 		n++;
 	}
+	return NULL;
+}
+
+const void *heap_piece(const void *addr, size_t *ret_size)
+{
+	const struct piece *piece = piece_of(addr);
+
+	*ret_size = piece ? piece->size : 0;
+	return piece ? piece + 1 : NULL;
+}
+
+/* "heap[3]+8", for one that has no name. */
+const char *heap_describe(const void *addr, char *buf, size_t size)
+{
+	size_t offset = (size_t)((const char *)addr - base);
+	const struct piece *piece;
+
+	if (offset >= heap.used)
+		return NULL;
+	piece = piece_of(addr);
+	if (!piece)
+		snprintf(buf, size, "heap+0x%zx", offset);
+	else if (addr == piece + 1)
+		snprintf(buf, size, "heap[%u]", piece->number);
+	else
+		snprintf(buf, size, "heap[%u]+%zu", piece->number,
+			 (size_t)((const char *)addr -
+				  (const char *)(piece + 1)));
 	return buf;
 }

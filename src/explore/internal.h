@@ -177,7 +177,7 @@ struct thread {
 
 /* ------------------------------------------------------------------ objects */
 
-#define MAX_OBJECTS 4096
+#define MAX_OBJECTS 16384
 
 /* What else than memory can be touched; number 0 is not used. */
 enum {
@@ -273,6 +273,7 @@ struct explorer {
 	char text[256];
 	const void *defect_pc;
 	const void *other_pc;
+	int loop_at;		/* depth from which on all repeats, -1: none */
 	unsigned int forced;	/* decisions that are given, see @force */
 	const struct trace_step *force;
 	void *main_sp;
@@ -287,6 +288,7 @@ struct explorer {
 	unsigned int longest;
 	unsigned int nprefix;
 	unsigned int split;
+	unsigned int only;	/* threads that may make steps */
 	unsigned int check_every;
 	unsigned int most_threads;
 	unsigned long progress;
@@ -452,19 +454,24 @@ void undo_cell(struct cell *cell);
 
 /* -------------------------------------------------------------------- heap.c */
 
+#define HEAP_BYTES (4UL << 20)
+
 struct heap {
 	size_t used;
 	unsigned int pieces;
+	unsigned int nchanges;	/* of what is freed */
+	uint64_t freed_hash;	/* of what is */
 };
 
-void heap_init(char *base, size_t size);
+void heap_init(char *base);
 void heap_reset(void);
 struct heap *heap_state(void);
-uint8_t *heap_freed_map(size_t *ret_size);
+void heap_put_back(const struct heap *was);
 bool heap_is_freed(const void *addr, size_t size);
 void heap_mark(const void *addr, size_t size, bool freed);
 /* 0: not of the heap */
 size_t heap_size_of(const void *memory);
+const void *heap_piece(const void *addr, size_t *ret_size);
 const char *heap_describe(const void *addr, char *buf, size_t size);
 
 /* ---------------------------------------------------------------------- op.c */
@@ -530,6 +537,7 @@ bool search_next(unsigned int floor);
 
 int states_run(struct explore_phase *phase, uint64_t most);
 unsigned int states_choose(unsigned int n);
+bool states_again(void);
 
 /* ------------------------------------------------------------------ memory.c */
 
@@ -553,8 +561,10 @@ void memory_thread(unsigned int parent, unsigned int child);
 void memory_joined(unsigned int thread);
 void memory_yielded(void);
 /* Of states.c. */
-size_t memory_save(char *to);
-void memory_restore(const char *from);
+size_t memory_save_bytes(void);
+char *memory_save(char *to);
+const char *memory_restore(const char *from);
+uint64_t memory_hash(uint64_t hash);
 
 /* -------------------------------------------------------------------- race.c */
 
@@ -619,8 +629,20 @@ int run_forced(const struct trace_step *steps, unsigned int n, bool record);
 unsigned int steps_get(struct trace_step *to);
 unsigned int preemptions(void);
 int run_count(struct explore_phase *phase);
+/* A search by x.engine, up to @most of the phase; 0: no end. */
+struct budget {
+	uint64_t executions, steps;
+};
+int search(struct explore_phase *phase, struct budget most, bool stop_at_bad);
 void run_anew(struct explore_phase *phase);
 bool out_of_time(void);
+
+/* ------------------------------------------------------------------ shrink.c */
+
+void bad_forget(void);
+void bad_keep(void);
+bool bad_found(void);
+int bad_give(void);
 
 /* ------------------------------------------------------------------- split.c */
 

@@ -158,7 +158,7 @@ static void blocked_text(const struct ladder *ladder, int thread, char *buf,
 	int by = t->blocked_by >= 0 ? ladder->column[t->blocked_by] : -1;
 
 	if (by >= 0)
-		snprintf(buf, size, "waits for %s, of CPU%d", object, by);
+		snprintf(buf, size, "waits for %s (CPU%d)", object, by);
 	else
 		snprintf(buf, size, "waits for %s", object);
 }

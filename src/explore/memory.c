@@ -28,8 +28,8 @@ struct message {
 	bool taken;		/* a read-modify-write stands right behind it */
 	int32_t event;		/* that stored it, -1: before all */
 	uint64_t value;
-	union view view;
 	union clock hb;
+	union view view;
 };
 
 struct location {
@@ -48,6 +48,8 @@ static struct {
 	struct location locations[MAX_LOCATIONS];
 } m;
 
+unsigned int view_words;
+
 static bool acquires(unsigned int order)
 {
 	return order == __ATOMIC_ACQUIRE || order == __ATOMIC_CONSUME ||
@@ -63,7 +65,7 @@ static bool releases(unsigned int order)
 void memory_begin(void)
 {
 	m.nlocations = 0;
-	m.sc = (union view){ 0 };
+	view_clear(&m.sc);
 }
 
 /* -------------------------------------------------------------- bytes in words */
@@ -122,7 +124,8 @@ static void restart(struct location *l, int16_t time)
 	l->n = 1;
 	l->floor = time;
 	l->plain = false;
-	memset(&l->messages[0], 0, sizeof(l->messages[0]));
+	memset(&l->messages[0], 0, offsetof(struct message, view));
+	view_clear(&l->messages[0].view);
 	l->messages[0].time = time;
 	l->messages[0].event = -1;
 	l->messages[0].value = read_bytes(l->word, l->size);
@@ -147,6 +150,8 @@ static struct location *location_of(const struct op *op, bool make)
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, op->pc,
 			      "more than %d words are stored to under c11",
 			      MAX_LOCATIONS);
+	if (m.nlocations == 8 * view_words)
+		view_words++;
 	object->location = (int16_t)m.nlocations;
 	l = &m.locations[m.nlocations++];
 	l->size = object_is_wide(op->addr) ? 8 : 4;
@@ -217,6 +222,12 @@ static void see(struct location *l, const struct message *message,
 	}
 }
 
+static void message_copy(struct message *to, const struct message *from)
+{
+	memcpy(to, from, offsetof(struct message, view));
+	view_copy(&to->view, &from->view);
+}
+
 /* Make place behind message @k. */
 static struct message *insert(struct location *l, unsigned int k,
 			      const struct op *op)
@@ -230,9 +241,8 @@ static struct message *insert(struct location *l, unsigned int k,
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, op->pc,
 			      "one word is stored to more than %d times under "
 			      "c11", MAX_MESSAGES - 1);
-	memmove(&l->messages[k + 2], &l->messages[k + 1],
-		(l->n - k - 1U) * sizeof(*message));
-	l->n++;
+	for (unsigned int i = l->n++; i > k + 1; i--)
+		message_copy(&l->messages[i], &l->messages[i - 1]);
 	message = &l->messages[k + 1];
 	message->time = time;
 	message->taken = false;
@@ -250,7 +260,8 @@ static void publish(struct location *l, struct message *message,
 		object_changed(l->object);
 	message->value = value;
 	t->view.at[i] = message->time;
-	message->view = releases(op->order) ? t->view : t->view_release;
+	view_copy(&message->view,
+		  releases(op->order) ? &t->view : &t->view_release);
 	message->view.at[i] = message->time;
 	message->hb = releases(op->order) ? t->hb : t->hb_release;
 	if (op->order == __ATOMIC_SEQ_CST && m.sc.at[i] < message->time)
@@ -358,7 +369,7 @@ static struct object *object_touched(const struct op *op)
 	return object_now(op->touch[x.membarriers].object);
 }
 
-static void get(const struct object *object, unsigned int order)
+static void get_released(const struct object *object, unsigned int order)
 {
 	clock_join(acquires(order) ? &self()->hb : &self()->hb_acquire,
 		   &object->hb);
@@ -370,7 +381,7 @@ uint64_t memory_load(const struct op *op)
 		return read_bytes(op->addr, op->size);
 	if (x.model == UHMM_MODEL_C11)
 		return c11_load(op);
-	get(object_touched(op), op->order);
+	get_released(object_touched(op), op->order);
 	return plain_read(op);
 }
 
@@ -454,7 +465,7 @@ uint64_t memory_rmw(const struct op *op, update_fn update, uint64_t arg,
 		change(op->addr, op->size, value,
 		       op->touch[x.membarriers].object);
 	object = object_touched(op);
-	get(object, *stored ? op->order : op->failure_order);
+	get_released(object, *stored ? op->order : op->failure_order);
 	if (*stored)
 		clock_join(&object->hb, releases(op->order) ?
 			   &self()->hb : &self()->hb_release);
@@ -471,10 +482,10 @@ static void fence(struct thread *t, unsigned int order)
 	}
 	if (order == __ATOMIC_SEQ_CST) {
 		view_join(&m.sc, &t->view);
-		t->view = m.sc;
+		view_copy(&t->view, &m.sc);
 	}
 	if (releases(order)) {
-		t->view_release = t->view;
+		view_copy(&t->view_release, &t->view);
 		t->hb_release = t->hb;
 	}
 }
@@ -506,7 +517,7 @@ void memory_release_object(struct object *object)
 void memory_thread(unsigned int parent, unsigned int child)
 {
 	x.threads[child].hb = x.threads[parent].hb;
-	x.threads[child].view = x.threads[parent].view;
+	view_copy(&x.threads[child].view, &x.threads[parent].view);
 }
 
 void memory_joined(unsigned int thread)
@@ -517,18 +528,96 @@ void memory_joined(unsigned int thread)
 
 /* ------------------------------------------------------------------ snapshots */
 
-size_t memory_save(char *to)
+static size_t view_bytes(unsigned int words)
 {
-	size_t size = offsetof(typeof(m), locations) +
-		      m.nlocations * sizeof(m.locations[0]);
+	return words * sizeof(words8);
+}
 
-	if (to)
-		memcpy(to, &m, size);
+size_t memory_save_bytes(void)
+{
+	size_t size = 2 * sizeof(unsigned int) + view_bytes(view_words);
+
+	for (unsigned int i = 0; i < m.nlocations; i++)
+		size += offsetof(struct location, messages) +
+			m.locations[i].n * (offsetof(struct message, view) +
+					    view_bytes(view_words));
 	return size;
 }
 
-void memory_restore(const char *from)
+static char *put(char *to, const void *from, size_t size)
 {
-	memcpy(&m, from, offsetof(typeof(m), locations));
-	memcpy(&m, from, memory_save(NULL));
+	memcpy(to, from, size);
+	return to + size;
+}
+
+/* What of it means anything. */
+char *memory_save(char *to)
+{
+	to = put(to, &m.nlocations, sizeof(m.nlocations));
+	to = put(to, &view_words, sizeof(view_words));
+	to = put(to, &m.sc, view_bytes(view_words));
+	for (unsigned int i = 0; i < m.nlocations; i++) {
+		const struct location *l = &m.locations[i];
+
+		to = put(to, l, offsetof(struct location, messages));
+		for (unsigned int k = 0; k < l->n; k++) {
+			to = put(to, &l->messages[k],
+				 offsetof(struct message, view));
+			to = put(to, &l->messages[k].view,
+				 view_bytes(view_words));
+		}
+	}
+	return to;
+}
+
+static const char *get(void *to, const char *from, size_t size)
+{
+	memcpy(to, from, size);
+	return from + size;
+}
+
+/* There may be more words now than there were then. */
+static const char *get_view(union view *to, const char *from,
+			    unsigned int words)
+{
+	view_clear(to);
+	return get(to, from, view_bytes(words));
+}
+
+const char *memory_restore(const char *from)
+{
+	unsigned int words;
+
+	from = get(&m.nlocations, from, sizeof(m.nlocations));
+	from = get(&words, from, sizeof(words));
+	from = get_view(&m.sc, from, words);
+	for (unsigned int i = 0; i < m.nlocations; i++) {
+		struct location *l = &m.locations[i];
+
+		from = get(l, from, offsetof(struct location, messages));
+		for (unsigned int k = 0; k < l->n; k++) {
+			from = get(&l->messages[k], from,
+				   offsetof(struct message, view));
+			from = get_view(&l->messages[k].view, from, words);
+		}
+	}
+	return from;
+}
+
+uint64_t memory_hash(uint64_t hash)
+{
+	size_t views = view_bytes(view_words);
+
+	hash = hash_bytes(hash, &m.sc, views);
+	for (unsigned int i = 0; i < m.nlocations; i++) {
+		const struct location *l = &m.locations[i];
+
+		hash = hash_bytes(hash, l, offsetof(struct location, messages));
+		for (unsigned int k = 0; k < l->n; k++) {
+			hash = hash_bytes(hash, &l->messages[k],
+					  offsetof(struct message, view));
+			hash = hash_bytes(hash, &l->messages[k].view, views);
+		}
+	}
+	return hash;
 }

@@ -31,6 +31,16 @@ void names_place(const void *pc, struct names_place *ret_place);
  */
 bool names_object(const void *addr, char *buf, size_t size);
 
+/*
+ * "mm->lock", of memory on a heap to which variables of the loaded file that
+ * @in is in lead, directly or through other such memory. False: none does.
+ * @piece is where the piece that @addr is in begins; @piece_of finds that of
+ * any address, NULL: none.
+ */
+bool names_pointed(const void *in, const void *addr, const void *piece,
+		   const void *(*piece_of)(const void *addr, size_t *ret_size),
+		   char *buf, size_t size);
+
 /* A piece of code, from @from on and before @to, and the line that it is of. */
 struct names_code {
 	uintptr_t from, to;

@@ -5,9 +5,9 @@
  * each time, which is fast enough for the rows of a ladder.
  */
 #include "explore/names.h"
+#include "explore/names_dwarf.h"
 
 #include <dwarf.h>
-#include <elfutils/libdwfl.h>
 #include <link.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -57,7 +57,7 @@ static bool begin(void)
 	return !dwfl_report_end(dwfl, NULL, NULL);
 }
 
-static Dwfl_Module *module_at(Dwarf_Addr addr)
+Dwfl_Module *dwarf_module_at(Dwarf_Addr addr)
 {
 	Dwfl_Module *module = dwfl ? dwfl_addrmodule(dwfl, addr) : NULL;
 
@@ -87,7 +87,7 @@ static const char *function_at(Dwfl_Module *module, Dwarf_Addr addr)
 bool names_dwarf_place(const void *pc, struct names_place *ret_place)
 {
 	Dwarf_Addr addr = (uintptr_t)pc - 1;
-	Dwfl_Module *module = module_at(addr);
+	Dwfl_Module *module = dwarf_module_at(addr);
 	Dwfl_Line *line = module ? dwfl_module_getsrc(module, addr) : NULL;
 	const char *path, *slash;
 	int number;
@@ -137,7 +137,7 @@ static void code_of_unit(Dwarf_Die *unit, Dwarf_Addr bias,
 bool names_code(const void *in,
 		void (*fn)(const struct names_code *code, void *arg), void *arg)
 {
-	Dwfl_Module *module = module_at((uintptr_t)in);
+	Dwfl_Module *module = dwarf_module_at((uintptr_t)in);
 	Dwarf_Die *unit = NULL;
 	bool found = false;
 	Dwarf_Addr bias;
@@ -151,8 +151,7 @@ bool names_code(const void *in,
 
 /* ---------------------------------------------------------------- variables */
 
-/* Its type with names, const and volatile taken off. */
-static bool type_of(Dwarf_Die *die, Dwarf_Die *ret_type)
+bool dwarf_type_of(Dwarf_Die *die, Dwarf_Die *ret_type)
 {
 	Dwarf_Attribute attr;
 
@@ -161,20 +160,27 @@ static bool type_of(Dwarf_Die *die, Dwarf_Die *ret_type)
 	       !dwarf_peel_type(ret_type, ret_type);
 }
 
-static bool member_at(Dwarf_Die *type, Dwarf_Word *offset, Dwarf_Die *ret_die)
+Dwarf_Word dwarf_offset_of_member(Dwarf_Die *member)
 {
 	Dwarf_Attribute attr;
+	Dwarf_Word at = 0;
+
+	if (dwarf_attr(member, DW_AT_data_member_location, &attr))
+		dwarf_formudata(&attr, &at);
+	return at;
+}
+
+static bool member_at(Dwarf_Die *type, Dwarf_Word *offset, Dwarf_Die *ret_die)
+{
 	Dwarf_Word at, size;
 	Dwarf_Die type_die;
 
 	if (dwarf_child(type, ret_die))
 		return false;
 	do {
-		at = 0;
+		at = dwarf_offset_of_member(ret_die);
 		if (dwarf_tag(ret_die) != DW_TAG_member ||
-		    (dwarf_attr(ret_die, DW_AT_data_member_location, &attr) &&
-		     dwarf_formudata(&attr, &at)) ||
-		    !type_of(ret_die, &type_die) ||
+		    !dwarf_type_of(ret_die, &type_die) ||
 		    dwarf_aggregate_size(&type_die, &size))
 			continue;
 		if (*offset - at < size) {
@@ -185,13 +191,7 @@ static bool member_at(Dwarf_Die *type, Dwarf_Word *offset, Dwarf_Die *ret_die)
 	return false;
 }
 
-struct text {
-	char *buf;
-	size_t size;
-};
-
-__attribute__((format(printf, 2, 3)))
-static void append(struct text *text, const char *fmt, ...)
+void text_append(struct text *text, const char *fmt, ...)
 {
 	va_list args;
 	size_t n;
@@ -204,8 +204,7 @@ static void append(struct text *text, const char *fmt, ...)
 	text->size -= n;
 }
 
-/* From a type and an offset in it to ".member[3].word". */
-static void append_path(struct text *text, Dwarf_Die *type, Dwarf_Word offset)
+void dwarf_append_path(struct text *text, Dwarf_Die *type, Dwarf_Word offset)
 {
 	Dwarf_Die die = *type, next;
 	Dwarf_Word size;
@@ -222,15 +221,15 @@ static void append_path(struct text *text, Dwarf_Die *type, Dwarf_Word offset)
 			    !strncmp(dwarf_diename(&next), "__", 2))
 				return;
 			if (dwarf_diename(&next))
-				append(text, ".%s", dwarf_diename(&next));
-			if (!type_of(&next, &die))
+				text_append(text, ".%s", dwarf_diename(&next));
+			if (!dwarf_type_of(&next, &die))
 				goto out;
 			break;
 		case DW_TAG_array_type:
-			if (!type_of(&die, &next) ||
+			if (!dwarf_type_of(&die, &next) ||
 			    dwarf_aggregate_size(&next, &size) || !size)
 				goto out;
-			append(text, "[%llu]",
+			text_append(text, "[%llu]",
 			       (unsigned long long)(offset / size));
 			offset %= size;
 			die = next;
@@ -241,24 +240,35 @@ static void append_path(struct text *text, Dwarf_Die *type, Dwarf_Word offset)
 	}
 out:
 	if (offset)
-		append(text, "+%llu", (unsigned long long)offset);
+		text_append(text, "+%llu", (unsigned long long)offset);
 }
 
-/* Does it stand at one address, and is @addr, without bias, in it? */
-static bool covers(Dwarf_Die *var, Dwarf_Addr addr, Dwarf_Die *ret_type,
-		   Dwarf_Word *ret_offset)
+bool dwarf_address_of(Dwarf_Die *variable, Dwarf_Addr *ret_addr)
 {
 	Dwarf_Attribute attr;
-	Dwarf_Word size;
 	Dwarf_Op *ops;
 	size_t n;
 
-	if (!dwarf_attr(var, DW_AT_location, &attr) ||
+	if (!dwarf_attr(variable, DW_AT_location, &attr) ||
 	    dwarf_getlocation(&attr, &ops, &n) || n != 1 ||
-	    ops[0].atom != DW_OP_addr || addr < ops[0].number ||
-	    !type_of(var, ret_type) || dwarf_aggregate_size(ret_type, &size))
+	    ops[0].atom != DW_OP_addr)
 		return false;
-	*ret_offset = addr - ops[0].number;
+	*ret_addr = ops[0].number;
+	return true;
+}
+
+/* Is @addr, without bias, in it? */
+static bool covers(Dwarf_Die *var, Dwarf_Addr addr, Dwarf_Die *ret_type,
+		   Dwarf_Word *ret_offset)
+{
+	Dwarf_Addr start;
+	Dwarf_Word size;
+
+	if (!dwarf_address_of(var, &start) || addr < start ||
+	    !dwarf_type_of(var, ret_type) ||
+	    dwarf_aggregate_size(ret_type, &size))
+		return false;
+	*ret_offset = addr - start;
 	return *ret_offset < size;
 }
 
@@ -278,8 +288,8 @@ static bool find_variable(Dwarf_Die *parent, Dwarf_Addr addr, int depth,
 				break;
 			if (!dwarf_diename(&die))
 				break;
-			append(text, "%s", dwarf_diename(&die));
-			append_path(text, &type, offset);
+			text_append(text, "%s", dwarf_diename(&die));
+			dwarf_append_path(text, &type, offset);
 			return true;
 		case DW_TAG_subprogram:
 		case DW_TAG_lexical_block:
@@ -297,7 +307,7 @@ static bool find_variable(Dwarf_Die *parent, Dwarf_Addr addr, int depth,
 bool names_dwarf_object(const void *addr, char *buf, size_t size)
 {
 	struct text text = { .buf = buf, .size = size };
-	Dwfl_Module *module = module_at((uintptr_t)addr);
+	Dwfl_Module *module = dwarf_module_at((uintptr_t)addr);
 	Dwarf_Die *unit = NULL;
 	Dwarf_Addr bias;
 

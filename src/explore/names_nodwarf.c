@@ -17,3 +17,10 @@ bool names_code(const void *in,
 {
 	return false;
 }
+
+bool names_pointed(const void *in, const void *addr, const void *piece,
+		   const void *(*piece_of)(const void *addr, size_t *ret_size),
+		   char *buf, size_t size)
+{
+	return false;
+}

@@ -19,7 +19,7 @@ static unsigned int nqueues;
 
 void objects_forget(void)
 {
-	memset(x.objects, 0, sizeof(x.objects));
+	memset(x.objects, 0, x.nobjects * sizeof(x.objects[0]));
 	x.nobjects = OBJECT_FIRST;
 	nqueues = 0;
 }
@@ -44,7 +44,8 @@ struct object *object_fresh(uint16_t number)
 	object->epoch = x.epoch;
 	if (object->execution == x.execution)
 		return object;
-	memset(object, 0, sizeof(*object));
+	memset(object, 0, offsetof(struct object, view));
+	view_clear(&object->view);
 	object->addr = addr;
 	object->tried = tried;
 	object->epoch = x.epoch;

@@ -37,7 +37,8 @@ static void thread_clear(struct thread *t)
 	memset(t, 0, offsetof(struct thread, held));
 	t->clock = t->wake_clock = t->first_clock = (union clock){ 0 };
 	t->hb_acquire = t->hb_release = (union clock){ 0 };
-	t->view_acquire = t->view_release = (union view){ 0 };
+	view_clear(&t->view_acquire);
+	view_clear(&t->view_release);
 	t->used = true;
 	t->deadline = -1;
 	t->name = NULL;

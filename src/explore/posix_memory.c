@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "internal.h"
 #include "tsan.h"
@@ -94,6 +95,40 @@ void *W(memmove)(void *to, const void *from, size_t size)
 void *W(memset)(void *to, int byte, size_t size)
 {
 	return __tsan_memset(to, byte, size);
+}
+
+/* Memory of one's own is a piece of the heap. */
+static void *map_at(size_t size, int flags, const void *pc)
+{
+	if (!(flags & MAP_ANONYMOUS) || flags & (MAP_SHARED | MAP_FIXED))
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
+			      "mmap() of other than private anonymous memory "
+			      "cannot be explored");
+	return explore_alloc(size, 4096);
+}
+
+void *W(mmap)(void *addr, size_t size, int prot, int flags, int fd, off_t at)
+{
+	return x.inside ? map_at(size, flags, PC) :
+			  mmap(addr, size, prot, flags, fd, at);
+}
+
+void *W(mmap64)(void *addr, size_t size, int prot, int flags, int fd, off_t at)
+{
+	return x.inside ? map_at(size, flags, PC) :
+			  mmap(addr, size, prot, flags, fd, at);
+}
+
+int W(munmap)(void *addr, size_t size)
+{
+	if (!x.inside)
+		return munmap(addr, size);
+	if (heap_size_of(addr) != size)
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, PC,
+			      "munmap() of other than all that was mapped "
+			      "cannot be explored");
+	explore_free(addr);
+	return 0;
 }
 
 /* ----------------------------------------------------------------------- time */

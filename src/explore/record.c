@@ -87,8 +87,15 @@ static bool name_given(const void *addr, char *buf, size_t size)
 	return true;
 }
 
+/* It takes its time: "" unless somebody is going to read it. */
 const char *name_of(const void *addr, char *buf, size_t size)
 {
+	const void *piece;
+	size_t piece_size;
+
+	*buf = '\0';
+	if (!x.record && !x.setup)
+		return buf;
 	if (!addr || name_given(addr, buf, size))
 		return addr ? buf : "";
 	if (!world_is_stack(addr) && names_object(addr, buf, size) && *buf)
@@ -97,6 +104,10 @@ const char *name_of(const void *addr, char *buf, size_t size)
 		snprintf(buf, size, "stack");
 		return buf;
 	}
+	piece = heap_piece(addr, &piece_size);
+	if (piece && names_pointed((const void *)(uintptr_t)x.scenario->run,
+				   addr, piece, heap_piece, buf, size))
+		return buf;
 	if (heap_describe(addr, buf, size))
 		return buf;
 	snprintf(buf, size, "%p", addr);
@@ -366,6 +377,14 @@ static void thread_write(struct trace_thread *to, unsigned int number)
 	to->line = (int)place.line;
 }
 
+static int row_of_step(int step)
+{
+	for (unsigned int i = 0; i < r.n; i++)
+		if (r.rows[i].step >= step)
+			return (int)i;
+	return -1;
+}
+
 /* Of the execution that was just run with x.record. NULL: no memory. */
 struct trace *record_trace(void)
 {
@@ -387,15 +406,17 @@ struct trace *record_trace(void)
 	trace->model = x.model;
 	trace->defect = x.defect;
 	trace->defect_thread = x.defect_thread;
-	trace->loop_from = -1;
+	trace->loop_from = x.loop_at < 0 ? -1 : row_of_step(x.loop_at);
 	names_place(x.other_pc, &place);
 	trace->other_file = x.other_pc ? known(place.file) : NULL;
 	trace->other_line = x.other_pc ? (int)place.line : 0;
 	trace->nsteps = steps_get(trace->steps);
 	trace->preemptions = preemptions();
 	trace->nthreads = x.nthreads;
+	x.record = true;	/* for names */
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		thread_write(&trace->threads[i], i);
+	x.record = false;
 	trace->nevents = r.n;
 	memcpy(trace->events, r.rows, r.n * sizeof(*r.rows));
 	for (unsigned int i = 0; i < r.n; i++) {

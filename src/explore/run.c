@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Many executions: engines one after the other, what they covered, and the
- * simplest bad execution.
+ * Many executions: engines one after the other, and what they covered.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -22,25 +21,14 @@
  * How far to go where nobody says it: in executions and steps, so that what
  * comes out is the same on any machine. All of it takes a second or two.
  */
-static const struct budget {
-	uint64_t executions, steps;	/* 0: no end */
-} random_budget = { 2000, 1000000 }, bounded_budget = { 0, 1500000 },
-	last_budget = { 0, 8000000 }, shrink_budget = { 20000, 1000000 };
+static const struct budget random_budget = { 2000, 1000000 },
+	bounded_budget = { 0, 1500000 }, last_budget = { 0, 8000000 };
 
 #define MOST_PREEMPTIONS 3
 
 static char error[300];
 static double began, deadline;
 static struct set traces, finals;
-
-/* The bad execution that is given back. */
-static struct {
-	bool found;
-	enum uhmm_defect defect;
-	unsigned int preemptions, nsteps;
-	enum explore_engine engine;
-	struct trace_step steps[MAX_STEPS];
-} bad;
 
 int explore_fail(int code, const char *format, ...)
 {
@@ -155,8 +143,11 @@ static void final_add(void)
 {
 	uint64_t hash = final_hash();
 
-	if (set_add(&finals, hash))
+	if (set_add(&finals, hash)) {
 		x.report->finals_hash += mix(hash);
+		if (x.options->final_fn)
+			x.options->final_fn(hash, x.options->final_arg);
+	}
 	x.report->finals = finals.n;
 }
 
@@ -189,20 +180,6 @@ static int check_determinism(void)
 				    "explorer does not control has a say");
 	x.end = end;
 	return 0;
-}
-
-static void bad_keep(void)
-{
-	unsigned int n = preemptions();
-
-	if (bad.found && (x.defect != bad.defect || n > bad.preemptions ||
-			  (n == bad.preemptions && x.depth >= bad.nsteps)))
-		return;
-	bad.found = true;
-	bad.defect = x.defect;
-	bad.preemptions = n;
-	bad.engine = x.engine;
-	bad.nsteps = steps_get(bad.steps);
 }
 
 static void progress(const struct explore_phase *phase)
@@ -309,15 +286,14 @@ void run_anew(struct explore_phase *phase)
 	report->executions -= phase->executions - phase->blocked;
 	report->violations -= phase->violations;
 	phase->executions = phase->blocked = phase->violations = 0;
-	bad.found = false;
+	bad_forget();
 	set_clear(&traces);
 	set_clear(&finals);
 	report->finals_hash = 0;
 	search_begin();
 }
 
-static int search(struct explore_phase *phase, struct budget most,
-		  bool stop_at_bad)
+int search(struct explore_phase *phase, struct budget most, bool stop_at_bad)
 {
 	int ret = 0;
 
@@ -403,7 +379,7 @@ static int phase_run(enum explore_engine engine, unsigned int bound,
 static bool done(void)
 {
 	return x.report->complete || out_of_time() ||
-	       (bad.found && !x.options->go_on);
+	       (bad_found() && !x.options->go_on);
 }
 
 /* What the user has said comes first. */
@@ -445,67 +421,6 @@ static int run_engine(enum explore_engine engine)
 	return ret;
 }
 
-/* ------------------------------------------------------------- the simplest one */
-
-/* Look again where preemptions are few; the shortest that is found there. */
-static int shrink(void)
-{
-	unsigned int most = bad.preemptions;
-	uint64_t violations = x.report->violations;
-	uint64_t executions = x.report->executions;
-	struct explore_report *report = x.report, aside = *report;
-	struct budget left = shrink_budget;
-	int ret = 0;
-
-	if (bad.defect == UHMM_DEFECT_LOCK_ORDER ||
-	    bad.engine == EXPLORE_STATES)
-		return 0;
-	deadline = 0;
-	x.report = &aside;
-	x.engine = EXPLORE_PREEMPTIONS;
-	for (x.bound = 0; x.bound <= most && x.bound < 4 && !ret; x.bound++) {
-		struct explore_phase phase = { 0 };
-
-		ret = search(&phase, left, false);
-		if (bad.preemptions <= x.bound || phase.steps >= left.steps)
-			break;
-		left.steps -= phase.steps;
-	}
-	x.report = report;
-	report->violations = violations;
-	report->executions = executions;
-	return ret;
-}
-
-static int give_trace(void)
-{
-	enum explore_engine engine = bad.engine;
-	int ret;
-
-	if (!bad.found)
-		return 0;
-	if (!x.options->no_shrink) {
-		ret = shrink();
-		if (ret)
-			return ret;
-	}
-	ret = run_forced(bad.steps, bad.nsteps, true);
-	if (ret)
-		return explore_fail(-EINVAL, "a bad execution took another "
-				    "course when it was run again");
-	x.report->trace = record_trace();
-	if (!x.report->trace)
-		return -ENOMEM;
-	x.report->trace->engine = explore_engine_name(engine);
-	if (x.defect != bad.defect)
-		return explore_fail(-EINVAL, "a bad execution was not bad when "
-				    "it was run again: %s, then %s",
-				    trace_defect_name(bad.defect), x.text);
-	if (x.defect == UHMM_DEFECT_TOO_LONG)
-		x.report->unbounded = place_text(x.defect_pc);
-	return 0;
-}
-
 /* ------------------------------------------------------------------------ all */
 
 static int begin(struct uhmm_scenario *scenario,
@@ -519,7 +434,7 @@ static int begin(struct uhmm_scenario *scenario,
 	began = now();
 	deadline = options->seconds < 0 ? 0 :
 		   began + (options->seconds > 0 ? options->seconds : 20);
-	memset(&bad, 0, offsetof(typeof(bad), steps));
+	bad_forget();
 	x.scenario = scenario;
 	x.options = options;
 	x.report = report;
@@ -537,6 +452,7 @@ static int begin(struct uhmm_scenario *scenario,
 	x.stateful = false;
 	x.nprefix = 0;
 	x.split = ~0U;
+	x.only = ~0U;
 	x.most_threads = 0;
 	x.foreign_stacks = 0;
 	x.force = NULL;
@@ -553,12 +469,26 @@ static int begin(struct uhmm_scenario *scenario,
 		ret = weaken_parse(options->weaken);
 	if (!ret)
 		ret = execution_setup();
-	if (!ret && x.setup_ended)
-		ret = explore_fail(-EINVAL, "%s before its first thread%s%s",
-				   x.end == END_BAD ? "the scenario is bad" :
-				   "the scenario ends",
-				   x.end == END_BAD ? ": " : "", x.text);
 	return ret;
+}
+
+/* It was over before it had a thread or a choice: that is all there is. */
+static int take_setup(struct explore_report *report)
+{
+	report->executions = 1;
+	report->complete = true;
+	if (x.end != END_BAD)
+		return 0;
+	report->violations = 1;
+	x.record = true;
+	record_begin();
+	record_note("before the first thread", x.defect_pc);
+	x.record = false;
+	report->trace = record_trace();
+	if (!report->trace)
+		return -ENOMEM;
+	report->trace->engine = explore_engine_name(x.options->engine);
+	return 0;
 }
 
 static void judge(struct explore_report *report)
@@ -578,16 +508,10 @@ static void judge(struct explore_report *report)
 	report->seconds = now() - began;
 }
 
-int explore_run(struct uhmm_scenario *scenario,
-		const struct explore_options *options,
-		struct explore_report *ret_report)
+static int run(void)
 {
-	static const struct explore_options none;
-	int ret;
+	int ret = prefix_parse(x.options->prefix);
 
-	ret = begin(scenario, options ? options : &none, ret_report);
-	if (!ret)
-		ret = prefix_parse(x.options->prefix);
 	if (!ret && (x.nprefix || x.options->split))
 		learn();
 	x.split = x.options->split ? x.options->split : ~0U;
@@ -599,13 +523,49 @@ int explore_run(struct uhmm_scenario *scenario,
 		ret = run_engine(x.options->engine);
 	x.nprefix = 0;
 	x.split = ~0U;
-	if (!ret)
-		ret = give_trace();
-	judge(ret_report);
+	deadline = 0;
+	return ret ? ret : bad_give();
+}
+
+static int end(struct explore_report *report, int ret)
+{
+	judge(report);
 	world_close();
 	if (ret)
-		explore_report_free(ret_report);
+		explore_report_free(report);
 	return ret;
+}
+
+int explore_run(struct uhmm_scenario *scenario,
+		const struct explore_options *options,
+		struct explore_report *ret_report)
+{
+	static const struct explore_options none;
+	int ret = begin(scenario, options ? options : &none, ret_report);
+
+	if (!ret)
+		ret = x.setup_ended ? take_setup(ret_report) : run();
+	return end(ret_report, ret);
+}
+
+static int replay(const struct trace_step *steps, unsigned int nsteps,
+		  struct explore_report *report)
+{
+	int ret = -EINVAL;
+
+	/* What the explorer learns from the first run makes it begin anew. */
+	for (unsigned int tries = 0; tries < 3 && ret; tries++) {
+		ret = run_forced(steps, nsteps, true);
+		if (x.end != END_RESTART)
+			break;
+	}
+	if (ret)
+		return explore_fail(ret, "the scenario takes another course at "
+				    "step %u", x.depth + 1);
+	report->trace = record_trace();
+	report->executions = 1;
+	report->violations = x.end == END_BAD;
+	return report->trace ? 0 : -ENOMEM;
 }
 
 int explore_replay(struct uhmm_scenario *scenario,
@@ -614,28 +574,12 @@ int explore_replay(struct uhmm_scenario *scenario,
 		   struct explore_report *ret_report)
 {
 	static const struct explore_options none;
-	int ret, tries = 3;
+	int ret = begin(scenario, options ? options : &none, ret_report);
 
-	ret = begin(scenario, options ? options : &none, ret_report);
-	/* What the explorer learns from the first run makes it begin anew. */
-	while (!ret && tries--) {
-		ret = run_forced(steps, nsteps, true);
-		if (x.end != END_RESTART || !tries)
-			break;
-		ret = 0;
-	}
-	if (ret)
-		explore_fail(ret, "the scenario takes another course at step %u",
-			     x.depth + 1);
-	else
-		ret_report->trace = record_trace();
-	ret_report->executions = 1;
-	ret_report->violations = x.end == END_BAD;
-	judge(ret_report);
-	world_close();
-	if (ret)
-		explore_report_free(ret_report);
-	return ret;
+	if (!ret)
+		ret = x.setup_ended && !nsteps ? take_setup(ret_report) :
+						 replay(steps, nsteps, ret_report);
+	return end(ret_report, ret);
 }
 
 void explore_merge(struct explore_report *to, const struct explore_report *from)

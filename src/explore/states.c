@@ -49,7 +49,7 @@ static char *keep_objects(char *at)
 	if (x.model != UHMM_MODEL_SC) {
 		memcpy(at, x.objects, x.nobjects * sizeof(x.objects[0]));
 		at += x.nobjects * sizeof(x.objects[0]);
-		return at + memory_save(at);
+		return memory_save(at);
 	}
 	for (unsigned int i = 0; i < x.nobjects; i++, at += sizeof(uint32_t))
 		memcpy(at, &x.objects[i].version, sizeof(uint32_t));
@@ -62,8 +62,7 @@ static const char *put_objects(const char *at, unsigned int n)
 		memcpy(x.objects, at, n * sizeof(x.objects[0]));
 		for (unsigned int i = n; i < x.nobjects; i++)
 			x.objects[i].execution = x.objects[i].epoch = 0;
-		memory_restore(at + n * sizeof(x.objects[0]));
-		return at + n * sizeof(x.objects[0]) + memory_save(NULL);
+		return memory_restore(at + n * sizeof(x.objects[0]));
 	}
 	for (unsigned int i = 0; i < n; i++, at += sizeof(uint32_t))
 		memcpy(&x.objects[i].version, at, sizeof(uint32_t));
@@ -73,7 +72,7 @@ static const char *put_objects(const char *at, unsigned int n)
 static size_t objects_bytes(void)
 {
 	return x.model == UHMM_MODEL_SC ? x.nobjects * sizeof(uint32_t) :
-	       x.nobjects * sizeof(x.objects[0]) + memory_save(NULL);
+	       x.nobjects * sizeof(x.objects[0]) + memory_save_bytes();
 }
 
 static int keep(struct frame *frame)
@@ -135,22 +134,24 @@ static uint64_t hash_thread(uint64_t hash, unsigned int i, unsigned int moved)
 /* Whose stacks are not what they were at the last one: @moved. */
 static uint64_t state_hash(unsigned int moved)
 {
-	static char memory[1 << 20];
+	size_t size = view_words * sizeof(words8);
 	uint64_t hash = world_hash_all();
-	size_t size;
 
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		hash = hash_thread(hash, i, moved);
 	if (x.model != UHMM_MODEL_C11)
 		return mix(hash);
-	size = memory_save(NULL);
-	if (size <= sizeof(memory)) {
-		memory_save(memory);
-		hash = hash_bytes(hash, memory, size);
+	hash = memory_hash(hash);
+	/* What comes with locks and queues. */
+	for (unsigned int i = 0; i < x.nobjects; i++)
+		if (x.objects[i].execution == x.execution &&
+		    x.objects[i].location < 0)
+			hash = hash_bytes(hash + i, &x.objects[i].view, size);
+	for (unsigned int i = 0; i < x.nthreads; i++) {
+		hash = hash_bytes(hash, &x.threads[i].view, size);
+		hash = hash_bytes(hash, &x.threads[i].view_acquire, size);
+		hash = hash_bytes(hash, &x.threads[i].view_release, size);
 	}
-	for (unsigned int i = 0; i < x.nthreads; i++)
-		hash = hash_bytes(hash, &x.threads[i].view,
-				  3 * sizeof(union view));
 	return hash;
 }
 
@@ -207,10 +208,25 @@ static bool goes_round(uint64_t hash, unsigned int enabled)
 		moved |= 1U << x.nodes[i].chosen;
 		if (s.path_progress[i] != x.progress)
 			return false;
-		if (s.path[i] == hash)
-			return !(enabled & ~moved);
+		if (s.path[i] != hash)
+			continue;
+		if (enabled & ~moved)
+			return false;
+		execution_note_bad(UHMM_DEFECT_LIVELOCK, "all go round: after "
+				   "%u steps they are where they were", x.depth);
+		x.loop_at = (int)i;
+		return true;
 	}
 	return false;
+}
+
+/* The same for an execution that is run again, called before each step of it. */
+bool states_again(void)
+{
+	s.path[x.depth] = state_hash(~0U);
+	s.path_progress[x.depth] = x.progress;
+	return x.depth == x.forced && x.depth < x.max_steps &&
+	       goes_round(s.path[x.depth], ops_enabled());
 }
 
 /*
@@ -267,10 +283,7 @@ static unsigned int arrive(struct explore_phase *phase)
 	s.hashed = x.depth;
 	if (!set_add(&s.seen, hash)) {
 		x.end = END_BLOCKED;
-		if (goes_round(hash, enabled))
-			execution_note_bad(UHMM_DEFECT_LIVELOCK,
-					   "all go round: after %u steps they "
-					   "are where they were", x.depth);
+		goes_round(hash, enabled);
 		return 0;
 	}
 	phase->states = s.seen.n;

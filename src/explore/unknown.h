@@ -46,8 +46,6 @@
 	UNKNOWN(cnd_timedwait) \
 	UNKNOWN(cnd_signal) \
 	UNKNOWN(cnd_broadcast) \
-	UNKNOWN(mmap) \
-	UNKNOWN(munmap) \
 	UNKNOWN(mprotect)
 
 #endif

@@ -20,7 +20,6 @@
 
 #include "race.h"
 
-#define HEAP_BYTES (1UL << 20)
 /* Low enough for machines with 39 bits of addresses. */
 #define HEAP_WISH ((void *)0x3000000000)
 
@@ -38,8 +37,6 @@ static struct {
 	char *image;		/* the variables as they were loaded */
 	struct line *lines;	/* in the order in which they were first seen */
 	unsigned int nlines;
-	uint8_t *freed;
-	size_t freed_size;
 	char *stack;		/* of thread 0, from @sp on */
 	size_t stack_size;
 	void *sp;
@@ -214,11 +211,10 @@ static int copies_open(const struct found *found)
 {
 	w.image = malloc(found->size);
 	w.lines = map(NULL, lines_size(found->size));
-	w.freed = malloc(w.freed_size);
 	w.stack = malloc(STACK_BYTES);
 	w.tls_image = malloc(found->tls_size + 1);
 	w.tls_kept = malloc(found->tls_size + 1);
-	if (!w.image || !w.lines || !w.freed || !w.stack ||
+	if (!w.image || !w.lines || !w.stack ||
 	    !w.tls_image || !w.tls_kept)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < MAX_THREADS; i++) {
@@ -248,8 +244,7 @@ int world_open(struct uhmm_scenario *scenario)
 				  found.size);
 	if (!ret)
 		ret = stacks_open(base + HEAP_BYTES);
-	heap_init(base, HEAP_BYTES);
-	heap_freed_map(&w.freed_size);
+	heap_init(base);
 	if (!ret)
 		ret = copies_open(&found);
 	if (ret)
@@ -278,7 +273,6 @@ void world_close(void)
 	for (unsigned int i = 0; i < REGIONS; i++)
 		region_close(&regions[i]);
 	free(w.image);
-	free(w.freed);
 	free(w.stack);
 	free(w.tls_image);
 	free(w.tls_kept);
@@ -347,7 +341,6 @@ void world_keep(void)
 	w.heap_state = *heap_state();
 	lines_forget(&regions[REGION_DATA], regions[REGION_DATA].size);
 	lines_forget(&regions[REGION_HEAP], w.heap_state.used);
-	memcpy(w.freed, heap_freed_map(&w.freed_size), w.freed_size);
 	memcpy(w.tls_kept, w.tls, w.tls_size);
 	w.now = x.now;
 	keys = keys_state(&size);
@@ -356,15 +349,12 @@ void world_keep(void)
 
 void world_restore(void)
 {
-	size_t freed_used = w.freed_size, size;
 	void *keys;
+	size_t size;
 
 	for (unsigned int i = 0; i < w.nlines; i++)
 		memcpy(w.lines[i].at, w.lines[i].kept, w.lines[i].size);
-	if (heap_state()->used / 64 + 1 < freed_used)
-		freed_used = heap_state()->used / 64 + 1;
-	memcpy(heap_freed_map(&w.freed_size), w.freed, freed_used);
-	*heap_state() = w.heap_state;
+	heap_put_back(&w.heap_state);
 	memcpy(w.sp, w.stack, w.stack_size);
 	memcpy(w.tls, w.tls_kept, w.tls_size);
 	x.threads[0].sp = w.sp;
@@ -403,7 +393,7 @@ bool world_is_errno(const void *addr)
 size_t world_save_bytes(void)
 {
 	return w.nlines * LINE_BYTES + sizeof(w.nlines) +
-	       heap_state()->used / 64 + 1 + sizeof(struct heap) +
+	       sizeof(struct heap) +
 	       MAX_THREADS * w.tls_size + sizeof(w.keys) + 64;
 }
 
@@ -415,17 +405,15 @@ static char *put(char *to, const void *from, size_t size)
 
 size_t world_save(char *to)
 {
-	struct heap *heap = heap_state();
 	size_t ignored;
 	char *at = to;
 	void *keys;
 
 	memcpy(w.tls_of[x.self], w.tls, w.tls_size);
-	at = put(at, heap, sizeof(*heap));
+	at = put(at, heap_state(), sizeof(struct heap));
 	at = put(at, &w.nlines, sizeof(w.nlines));
 	for (unsigned int i = 0; i < w.nlines; i++)
 		at = put(at, w.lines[i].at, w.lines[i].size);
-	at = put(at, heap_freed_map(&ignored), heap->used / 64 + 1);
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		at = put(at, w.tls_of[i], w.tls_size);
 	keys = keys_state(&ignored);
@@ -442,19 +430,19 @@ static const char *get(void *to, const char *from, size_t size)
 /* Threads have been put back before; x.self is who will run. */
 void world_load(const char *from)
 {
-	struct heap *heap = heap_state();
+	struct heap heap;
 	unsigned int nlines;
 	size_t ignored;
 	void *keys;
 
-	from = get(heap, from, sizeof(*heap));
+	from = get(&heap, from, sizeof(heap));
+	heap_put_back(&heap);
 	from = get(&nlines, from, sizeof(nlines));
 	for (unsigned int i = 0; i < nlines; i++)
 		from = get(w.lines[i].at, from, w.lines[i].size);
 	/* Nobody had written there yet. */
 	for (unsigned int i = nlines; i < w.nlines; i++)
 		memcpy(w.lines[i].at, w.lines[i].kept, w.lines[i].size);
-	from = get(heap_freed_map(&ignored), from, heap->used / 64 + 1);
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		from = get(w.tls_of[i], from, w.tls_size);
 	keys = keys_state(&ignored);
@@ -503,8 +491,7 @@ uint64_t world_hash_all(void)
 	size_t size;
 	void *keys = keys_state(&size);
 
-	hash = hash_bytes(hash, heap_freed_map(&size),
-			  heap_state()->used / 64 + 1);
+	hash = mix(hash ^ heap_state()->freed_hash);
 	if (w.tls_size) {
 		memcpy(w.tls_of[x.self], w.tls, w.tls_size);
 		for (unsigned int i = 0; i < x.nthreads; i++)

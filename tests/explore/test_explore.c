@@ -4,11 +4,14 @@
  * where there is nothing; its models allow what they should and no more; its
  * engines agree.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -103,6 +106,7 @@ static void bugs_are_named(void **state)
 		"race", "race_relaxed", "rwlock_race", "uaf", "lock_order",
 		"held_wait", "lost_wakeup", "sleeps", "livelock", "too_long",
 		"assertion", "choice", "unknown_call", "trylock_fails",
+		"at_once",
 	};
 	struct explore_options options = { 0 };
 
@@ -125,7 +129,7 @@ static void what_is_no_bug(void **state)
 	static const char *const names[] = {
 		"race_not", "rwlock_not", "race_release_not", "lock_order_not",
 		"wakeup_not", "spin_not", "tls_not", "keys_not", "choice_not",
-		"good1", "good2",
+		"alone_not", "good1", "good2",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -215,6 +219,15 @@ static void checkpoints_change_nothing(void **state)
 		}
 }
 
+static unsigned int threads_in(const struct trace *trace)
+{
+	unsigned int threads = 0;
+
+	for (unsigned int i = 0; i < trace->nsteps; i++)
+		threads |= 1U << trace->steps[i].thread;
+	return threads;
+}
+
 static void replay_is_the_same(void **state)
 {
 	struct explore_options options = { 0 };
@@ -237,6 +250,45 @@ static void replay_is_the_same(void **state)
 	explore_report_free(&again);
 }
 
+/* Each execution is run twice. */
+static void all_is_under_control(void **state)
+{
+	static const char *const names[] = {
+		"race_not", "rwlock_not", "wakeup_not", "spin_not", "tls_not",
+		"keys_not", "choice_not", "sb_relaxed", "good2", "valid_bool",
+	};
+	struct explore_options options = {
+		.executions = 500, .check_every = 1, .go_on = true,
+		.no_shrink = true,
+	};
+	struct explore_report report;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		for (int model = UHMM_MODEL_SC; model <= UHMM_MODEL_C11; model++)
+			for (int e = EXPLORE_RANDOM; e <= EXPLORE_DPOR; e++) {
+				options.model = EXPLORE_MODEL(model);
+				options.engine = (enum explore_engine)e;
+				report = explore(names[i], options);
+				explore_report_free(&report);
+			}
+	options.engine = EXPLORE_RANDOM;
+	assert_int_equal(explore_run(explore_find("two_courses"), &options,
+				     &report), -EINVAL);
+	assert_non_null(strstr(explore_error(), "took two courses"));
+}
+
+/* Two of the five threads have nothing to do with it. */
+static void the_simplest_is_shown(void **state)
+{
+	struct explore_report report = explore("crowd",
+					       (struct explore_options){ 0 });
+
+	assert_non_null(report.trace);
+	assert_int_equal(threads_in(report.trace), 1 << 0 | 1 << 2 | 1 << 4);
+	assert_int_equal(report.trace->preemptions, 1);
+	explore_report_free(&report);
+}
+
 /* ------------------------------------------------------------------- splitting */
 
 static char prefixes[4096][160];
@@ -248,32 +300,111 @@ static void keep_prefix(const char *prefix, void *arg)
 	snprintf(prefixes[nprefixes++], sizeof(prefixes[0]), "%s", prefix);
 }
 
-static void parts_add_up(void **state)
+/* What a process that explores some of the parts finds. */
+static struct {
+	struct explore_report sum;
+	uint64_t finals[4096];
+	unsigned int nfinals;
+} found;
+
+static void keep_final(uint64_t hash, void *arg)
+{
+	unsigned int i;
+
+	for (i = 0; i < found.nfinals && found.finals[i] != hash; i++)
+		;
+	assert_true(i < 4096);
+	found.finals[i] = hash;
+	found.nfinals += i == found.nfinals;
+}
+
+static int start_on_parts(const char *name, struct explore_options options,
+			  unsigned int first, unsigned int step)
+{
+	struct explore_report part;
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	if (fork()) {
+		close(fds[1]);
+		return fds[0];
+	}
+	memset(&found, 0, sizeof(found));
+	for (unsigned int i = first; i < nprefixes; i += step) {
+		options.prefix = prefixes[i];
+		if (explore_run(explore_find(name), &options, &part))
+			_exit(1);
+		explore_merge(&found.sum, &part);
+		explore_report_free(&part);
+	}
+	_exit(write(fds[1], &found, sizeof(found)) != sizeof(found));
+}
+
+/* All of it from a process that ends; the rest is not read before. */
+static void add_parts_of(int fd, struct explore_report *sum)
+{
+	size_t have = 0;
+	ssize_t n;
+	int status;
+
+	while ((n = read(fd, (char *)&found + have, sizeof(found) - have)) > 0)
+		have += (size_t)n;
+	close(fd);
+	assert_int_equal(have, sizeof(found));
+	assert_true(wait(&status) > 0);
+	assert_int_equal(status, 0);
+	explore_merge(sum, &found.sum);
+}
+
+static void check_parts(const char *name)
 {
 	struct explore_options options = {
 		.engine = EXPLORE_DPOR,
 		.final_states = true,
+		.final_fn = keep_final,
 	};
-	struct explore_report whole = explore("good2", options);
-	struct explore_report sum = { 0 }, part;
+	struct explore_report whole, part, sum = { 0 };
+	uint64_t hashes = 0, hashes_of_parts = 0;
+	static uint64_t both[8192];
+	unsigned int n = 0, i;
+	int fds[2];
 
+	memset(&found, 0, sizeof(found));
+	whole = explore(name, options);
+	for (i = 0; i < found.nfinals; i++)
+		hashes += found.finals[i];
 	nprefixes = 0;
 	options.split = 8;
 	options.split_fn = keep_prefix;
-	part = explore("good2", options);
+	part = explore(name, options);
 	explore_report_free(&part);
 	assert_true(nprefixes > 1);
 	options.split = 0;
-	for (unsigned int i = 0; i < nprefixes; i++) {
-		options.prefix = prefixes[i];
-		part = explore("good2", options);
-		explore_merge(&sum, &part);
-		explore_report_free(&part);
+	for (i = 0; i < 2; i++)
+		fds[i] = start_on_parts(name, options, i, 2);
+	for (i = 0; i < 2; i++) {
+		add_parts_of(fds[i], &sum);
+		memcpy(&both[n], found.finals,
+		       found.nfinals * sizeof(found.finals[0]));
+		n += found.nfinals;
 	}
+	memset(&found, 0, sizeof(found));
+	for (i = 0; i < n; i++)
+		keep_final(both[i], NULL);
+	for (i = 0; i < found.nfinals; i++)
+		hashes_of_parts += found.finals[i];
 	assert_int_equal(sum.executions, whole.executions);
+	assert_int_equal(sum.violations, whole.violations);
 	assert_int_equal(sum.traces, whole.traces);
+	assert_int_equal(found.nfinals, whole.finals);
+	assert_int_equal(hashes_of_parts, hashes);
 	assert_true(sum.complete);
 	explore_report_free(&whole);
+}
+
+static void parts_add_up(void **state)
+{
+	check_parts("good2");
 }
 
 int main(int argc, char **argv)
@@ -287,6 +418,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(engines_agree),
 		cmocka_unit_test(checkpoints_change_nothing),
 		cmocka_unit_test(replay_is_the_same),
+		cmocka_unit_test(all_is_under_control),
+		cmocka_unit_test(the_simplest_is_shown),
 		cmocka_unit_test(parts_add_up),
 	};
 	char error[300];

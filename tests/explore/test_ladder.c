@@ -149,7 +149,7 @@ static void blocked_threads_say_what_they_wait_for(void **state)
 		" 2 lock(lock)\n"
 		"   waits for active\n"
 		"   holds lock\n"
-		"                                      waits for lock, of CPU0\n"
+		"                                      waits for lock (CPU0)\n"
 		"\n"
 		" 1 sample.c:30           2 sample.c:11\n");
 }

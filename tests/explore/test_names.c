@@ -64,6 +64,50 @@ static void memory_that_is_no_variable_has_no_name(void **state)
 	assert_false(names_object(NULL, name, sizeof(name)));
 }
 
+struct node {
+	struct node *next;
+	struct device device;
+};
+
+/* What a heap would have. */
+static _Alignas(struct node) char heap[2 * sizeof(struct node)];
+static struct node *const piece = (struct node *)heap;
+struct node *list;
+void *anything;
+
+static const void *piece_of(const void *addr, size_t *ret_size)
+{
+	size_t at = (size_t)((const char *)addr - heap);
+
+	*ret_size = sizeof(*piece);
+	return at < sizeof(heap) ? &piece[at / sizeof(*piece)] : NULL;
+}
+
+static void check_pointed(const void *addr, const char *want)
+{
+	size_t size;
+	bool found = names_pointed(&list, addr, piece_of(addr, &size), piece_of,
+				   name, sizeof(name));
+
+	assert_true(found == (has_dwarf() && want));
+	if (found)
+		assert_string_equal(name, want);
+}
+
+static void objects_are_called_by_who_leads_to_them(void **state)
+{
+	check_pointed(&piece[0].device.id, NULL);
+	list = &piece[0];
+	check_pointed(&piece[0].device.id, "list->device.id");
+	check_pointed(&piece[1].device.view[1].seq, NULL);
+	piece[0].next = &piece[1];
+	check_pointed(&piece[1].device.view[1].seq,
+		      "list->next->device.view[1].seq");
+	list = NULL;
+	anything = &piece[1];
+	check_pointed(&piece[1].device, "anything+8");
+}
+
 static void code_has_function_and_line(void **state)
 {
 	struct names_place place;
@@ -96,6 +140,7 @@ int main(void)
 		cmocka_unit_test(variables_have_their_name),
 		cmocka_unit_test(parts_of_variables_are_told_apart),
 		cmocka_unit_test(memory_that_is_no_variable_has_no_name),
+		cmocka_unit_test(objects_are_called_by_who_leads_to_them),
 		cmocka_unit_test(code_has_function_and_line),
 		cmocka_unit_test(what_is_no_code_is_a_question_mark),
 	};

@@ -107,7 +107,21 @@ static void differ(unsigned long number, enum uhmm_model model,
 static struct {
 	char text[2048][160];
 	unsigned int n;
+	uint64_t finals[2 * MOST_EXECUTIONS];
+	unsigned int nfinals;
 } parts;
+
+/* Parts can end in the same state. */
+static void keep_final(uint64_t hash, void *hashes)
+{
+	for (unsigned int i = 0; i < parts.nfinals; i++)
+		if (parts.finals[i] == hash)
+			return;
+	if (parts.nfinals == 2 * MOST_EXECUTIONS)
+		fail_msg("too many final states");
+	parts.finals[parts.nfinals++] = hash;
+	*(uint64_t *)hashes += hash;
+}
 
 static void keep_part(const char *prefix, void *arg)
 {
@@ -116,7 +130,8 @@ static void keep_part(const char *prefix, void *arg)
 	snprintf(parts.text[parts.n++], sizeof(parts.text[0]), "%s", prefix);
 }
 
-static struct explore_report in_parts(enum uhmm_model model)
+static struct explore_report in_parts(enum uhmm_model model,
+				      uint64_t *ret_hashes)
 {
 	struct explore_options options = {
 		.engine = EXPLORE_DPOR,
@@ -127,14 +142,18 @@ static struct explore_report in_parts(enum uhmm_model model)
 	};
 	struct explore_report sum = { 0 }, part;
 
-	parts.n = 0;
+	parts.n = parts.nfinals = 0;
+	*ret_hashes = 0;
 	explore(options);
 	options.split = 0;
+	options.final_fn = keep_final;
+	options.final_arg = ret_hashes;
 	for (unsigned int i = 0; i < parts.n; i++) {
 		options.prefix = parts.text[i];
 		part = explore(options);
 		explore_merge(&sum, &part);
 	}
+	sum.finals = parts.nfinals;
 	return sum;
 }
 
@@ -148,13 +167,19 @@ static bool agree(unsigned long number, enum uhmm_model model)
 	};
 	struct explore_options options = { .model = EXPLORE_MODEL(model) };
 	struct explore_report brute, report;
+	uint64_t hashes = 0, of_parts;
 
+
+	parts.nfinals = 0;
 	options.engine = EXPLORE_BRUTE;
 	options.executions = MOST_EXECUTIONS;
 	options.keep_every = NEVER_KEPT;
+	options.final_fn = keep_final;
+	options.final_arg = &hashes;
 	brute = explore(options);
 	if (!brute.complete)
 		return false;
+	options.final_fn = NULL;
 	options.executions = 0;
 	options.keep_every = 1 + (unsigned int)(number % 3);
 	for (unsigned int i = 0; i < 3; i++) {
@@ -171,8 +196,9 @@ static bool agree(unsigned long number, enum uhmm_model model)
 		    report.executions != report.traces)
 			differ(number, model, "executions", &report, &brute);
 	}
-	report = in_parts(model);
-	if (!report.complete || report.traces != brute.traces)
+	report = in_parts(model, &of_parts);
+	if (!report.complete || report.traces != brute.traces ||
+	    report.finals != brute.finals || of_parts != hashes)
 		differ(number, model, "parts", &report, &brute);
 	return true;
 }

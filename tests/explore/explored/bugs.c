@@ -262,6 +262,46 @@ static void *reads(void *arg)
 }
 BUG(unknown_call, reads, sets, "unsupported");
 
+/* Some threads in a crowd. */
+static void *looks_twice(void *arg)
+{
+	assert(atomic_load(&flag) == atomic_load(&flag));
+	return NULL;
+}
+static void run_crowd(void)
+{
+	void *(*const all[])(void *) = { locked, looks_twice, locked, sets };
+	pthread_t t[4];
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, all[i], NULL);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+}
+UHMM_SCENARIO(crowd, .run = run_crowd, .bad = "assertion");
+
+/* Bad, or not, before there is a second thread. */
+static void run_at_once(void)
+{
+	uhmm_defect(UHMM_DEFECT_LOST, "by page %d", 7);
+	two(sets, sets);
+}
+UHMM_SCENARIO(at_once, .run = run_at_once, .bad = "lost invalidation");
+static void run_alone_not(void)
+{
+	uhmm_assert(!plain);
+}
+UHMM_SCENARIO(alone_not, .run = run_alone_not, .bad = "");
+
+/* What libc remembers is another thing in each execution. */
+static void *uncontrolled(void *arg)
+{
+	if (random() & 1)
+		atomic_store(&turn, 1);
+	return NULL;
+}
+BUG(two_courses, uncontrolled, sets, "error");
+
 /* ----------------------------------------------------------- two-word cases */
 static pthread_key_t key;
 static __thread int local;
