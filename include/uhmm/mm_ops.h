@@ -111,6 +111,16 @@ struct uhmm_pte {
 	void *owner;
 };
 
+/**
+ * struct uhmm_run - pages that follow each other and are of one kind
+ * @pte: of the first; the frames of the others follow its @pfn
+ * @npages: how many
+ */
+struct uhmm_run {
+	struct uhmm_pte pte;
+	size_t npages;
+};
+
 #define UHMM_FAULT_WRITE	(1U << 0)	/* the page is to be written */
 #define UHMM_FAULT_NOWAIT	(1U << 1)	/* -EAGAIN rather than sleep */
 #define UHMM_FAULT_UNLOCK	(1U << 2)	/* may give mmap_lock back */
@@ -127,6 +137,10 @@ struct uhmm_pte {
  * @walk: fill @ptes with the state of @npages pages from @addr on (page
  *	aligned), without changing anything. 0, or -EFAULT where there is no
  *	area: then *@npages says how many were filled. mmap_lock is held.
+ * @walk_runs: the same for [@addr, @end), which lies in the area @vma, as runs:
+ *	*@nruns says how many there is room for, and returns how many there are;
+ *	if the room ends first, they are the first ones. Optional, and may
+ *	answer -EOPNOTSUPP: @walk is used then.
  * @fault: make the page at @addr present as a CPU's touch would. @flags are
  *	UHMM_FAULT_*. 0; -EFAULT no area, or its protection forbids it; -ENOMEM;
  *	-EHWPOISON; -EINTR; -EAGAIN with UHMM_FAULT_NOWAIT: it would sleep; or
@@ -210,6 +224,9 @@ struct uhmm_mm_ops {
 			struct uhmm_vma *ret_vma);
 	int (*walk)(struct mm_struct *mm, unsigned long addr, size_t *npages,
 		    struct uhmm_pte *ptes);
+	int (*walk_runs)(struct mm_struct *mm, unsigned long addr,
+			 unsigned long end, const struct uhmm_vma *vma,
+			 size_t *nruns, struct uhmm_run *runs);
 	int (*fault)(struct mm_struct *mm, unsigned long addr,
 		     unsigned int flags);
 	int (*populate)(struct mm_struct *mm, unsigned long start,

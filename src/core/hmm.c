@@ -22,6 +22,7 @@
 
 #define TABLE_SIZE (UHMM_PAGE_SIZE << UHMM_PMD_ORDER)
 #define WALK_PAGES 64
+#define WALK_RUNS 64
 
 /* What a step says that is no error: look again from walk->last on. */
 #define AGAIN 1
@@ -66,14 +67,9 @@ static void fill(const struct walk *walk, unsigned long addr,
 		store(walk, addr, value);
 }
 
-/* What the page at @addr, which has @flags, lacks of what is asked for. */
-static unsigned long lacks(const struct walk *walk, unsigned long addr,
-			   unsigned long flags)
+/* What a page that has @flags lacks of what is @asked for. */
+static unsigned long lacks(unsigned long asked, unsigned long flags)
 {
-	const struct hmm_range *range = walk->range;
-	unsigned long asked = (*entry_at(walk, addr) & range->pfn_flags_mask) |
-			      range->default_flags;
-
 	if (!(asked & HMM_PFN_REQ_FAULT))
 		return 0;
 	if (asked & HMM_PFN_REQ_WRITE && !(flags & HMM_PFN_WRITE))
@@ -85,13 +81,14 @@ static unsigned long all_lack(const struct walk *walk, unsigned long addr,
 			      unsigned long end, unsigned long flags)
 {
 	const struct hmm_range *range = walk->range;
-	unsigned long need = 0;
+	unsigned long mask = range->pfn_flags_mask, need = 0;
 
-	if (!((range->default_flags | range->pfn_flags_mask) &
-	      HMM_PFN_REQ_FAULT))
-		return 0;
+	/* The same is asked for everywhere. */
+	if (!(mask & (HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE)))
+		return lacks(range->default_flags, flags);
 	for (; addr < end; addr += UHMM_PAGE_SIZE)
-		need |= lacks(walk, addr, flags);
+		need |= lacks((*entry_at(walk, addr) & mask) |
+				      range->default_flags, flags);
 	return need;
 }
 
@@ -183,13 +180,43 @@ out_fill:
 	return 0;
 }
 
+/* Many at once, from *@addr on, which moves. -EOPNOTSUPP: not here. */
+static int read_runs(struct walk *walk, unsigned long *addr, unsigned long end)
+{
+	struct uhmm_run runs[WALK_RUNS], *run = runs;
+	/* Where each page may be asked for in its own way. */
+	bool each = walk->range->pfn_flags_mask;
+	unsigned long run_end, next;
+	size_t n = WALK_RUNS;
+	int ret;
+
+	if (!walk->mm->ops->walk_runs)
+		return -EOPNOTSUPP;
+	ret = walk->mm->ops->walk_runs(walk->mm, *addr, end, &walk->vma, &n,
+				       runs);
+	for (; !ret && run < runs + n; run++) {
+		run_end = *addr + (run->npages << UHMM_PAGE_SHIFT);
+		for (; *addr < run_end; *addr = next, run->pte.pfn++) {
+			next = each ? *addr + UHMM_PAGE_SIZE : run_end;
+			ret = handle(walk, *addr, next, end, &run->pte);
+			if (ret)
+				return ret;
+		}
+	}
+	return ret;
+}
+
 /* [addr, end) is in one table. */
 static int read_table(struct walk *walk, unsigned long addr, unsigned long end)
 {
 	struct uhmm_pte ptes[WALK_PAGES];
 	size_t npages, i;
-	int ret;
+	int ret = 0;
 
+	while (addr < end && !ret)
+		ret = read_runs(walk, &addr, end);
+	if (ret != -EOPNOTSUPP)
+		return ret;
 	while (addr < end) {
 		npages = (end - addr) >> UHMM_PAGE_SHIFT;
 		if (npages > WALK_PAGES)

@@ -249,6 +249,8 @@ static void *read_it(void *unused)
 
 static void while_it_moves(struct device *device)
 {
+	/* Not when it comes home for him. */
+	device->between = NULL;
 	/* Whoever only looks sees nothing, and does not wait. */
 	assert_int_equal(pte_at(moving).state, UHMM_PTE_MIGRATION);
 	pthread_create(&reader, NULL, read_it, NULL);
@@ -396,6 +398,58 @@ static void a_read_that_has_collided(void **state)
 	}
 }
 
+#define MIXED 700
+
+/* Written, only read, never touched: the same each time it is called. */
+static char *mixed_pages(void)
+{
+	char *p = map_at(NULL, MIXED, RW, 0);
+	unsigned int random = 1;
+
+	for (size_t i = 0; i < MIXED; i++) {
+		random = random * 1103515245 + 12345;
+		if (random >> 16 & 4)
+			continue;
+		if (random >> 16 & 3)
+			p[i * PAGE] = 1;
+		else
+			(void)*(volatile char *)(p + i * PAGE);
+	}
+	return p;
+}
+
+/* What each way finds, as told from the first page on. */
+static void all_ways_find_the_same(void **state)
+{
+	static unsigned long first[3][MIXED];
+	static const unsigned long asks[] = { 0, 0, ASK };
+
+	for_each_way(i) {
+		for (int what = 0; what < 3; what++) {
+			char *p = mixed_pages();
+			unsigned long at = (unsigned long)p / PAGE, value;
+
+			/* In the second turn half of it cannot be written. */
+			if (what == 1)
+				mprotect(p, MIXED / 2 * PAGE, PROT_READ);
+			assert_int_equal(read_pages(p, MIXED, asks[what], NULL),
+					 0);
+			for (size_t k = 0; k < MIXED; k++) {
+				value = pfns[k];
+				if (value & HMM_PFN_VALID &&
+				    value & HMM_PFN_WRITE)
+					value -= at + k;
+				if (i)
+					assert_int_equal(first[what][k] & FOUND,
+							 value & FOUND);
+				else
+					first[what][k] = value;
+			}
+			munmap(p, MIXED * PAGE);
+		}
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +468,7 @@ int main(int argc, char **argv)
 		CASE(a_huge_page_has_its_order),
 		CASE(each_page_asks_for_itself),
 		CASE(a_read_that_has_collided),
+		CASE(all_ways_find_the_same),
 	};
 
 	cases_begin(argc, argv);

@@ -115,6 +115,7 @@ static void live_destroy(void *private_data)
 	.destroy = live_destroy,         \
 	.find_vma = live_find_vma,       \
 	.walk = live_walk,               \
+	.walk_runs = live_walk_runs,     \
 	.fault = live_fault,             \
 	.pending = live_pending
 

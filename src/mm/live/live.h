@@ -214,6 +214,9 @@ int live_find_vma(struct mm_struct *mm, unsigned long addr,
 /* ------------------------------------------------------------------- pages.c */
 int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
 	      struct uhmm_pte *ptes);
+int live_walk_runs(struct mm_struct *mm, unsigned long addr, unsigned long end,
+		   const struct uhmm_vma *vma, size_t *nruns,
+		   struct uhmm_run *to);
 int live_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags);
 /* Of a frame that is the number of a page: as who may not be caught by a fault. */
 int live_access(struct mm_struct *mm, unsigned long pfn, size_t offset,

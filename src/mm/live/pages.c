@@ -47,38 +47,44 @@ static unsigned int area_order(const struct live_area *area)
 		       0;
 }
 
-static bool may_write(const struct live_area *area, bool file)
+static bool may_write(unsigned long flags, bool file)
 {
-	return area->vma.flags & UHMM_VM_WRITE &&
-	       (area->vma.flags & UHMM_VM_SHARED || !file);
+	return flags & UHMM_VM_WRITE && (flags & UHMM_VM_SHARED || !file);
 }
 
 /* ------------------------------------------------------------------- regions */
 
-static void set_region(const struct walk *w, const struct page_region *r)
+/* The entry of the first page of @r, in an area with @flags. */
+static struct uhmm_pte region_entry(const struct page_region *r,
+				    unsigned long flags, unsigned int order)
 {
-	struct uhmm_pte pte = { .state = UHMM_PTE_NONE };
-	unsigned long at;
+	struct uhmm_pte pte = { .state = UHMM_PTE_NONE,
+				.pfn = r->start / LIVE_PAGE };
 
 	if (r->categories & PAGE_IS_PRESENT) {
 		pte.state = r->categories & PAGE_IS_PFNZERO ?
 				    UHMM_PTE_ZERO : UHMM_PTE_PRESENT;
 		pte.write = pte.state == UHMM_PTE_PRESENT &&
-			    may_write(w->area, r->categories & PAGE_IS_FILE);
-		pte.order = area_order(w->area);
-		if (!pte.order && r->categories & PAGE_IS_HUGE)
+			    may_write(flags, r->categories & PAGE_IS_FILE);
+		pte.order = order;
+		if (!order && r->categories & PAGE_IS_HUGE)
 			pte.order = HUGE_ORDER;
 	} else if (r->categories & PAGE_IS_GUARD) {
 		pte.state = UHMM_PTE_POISON;
 	} else if (r->categories & PAGE_IS_SWAPPED) {
 		pte.state = UHMM_PTE_SWAP;
 	}
-	for (at = r->start; at < r->end; at += LIVE_PAGE) {
-		struct uhmm_pte *to = &w->ptes[(at - w->addr) / LIVE_PAGE];
+	return pte;
+}
 
-		*to = pte;
-		to->pfn = at / LIVE_PAGE;
-	}
+static void set_region(const struct walk *w, const struct page_region *r)
+{
+	struct uhmm_pte pte = region_entry(r, w->area->vma.flags,
+					   area_order(w->area));
+	unsigned long at;
+
+	for (at = r->start; at < r->end; at += LIVE_PAGE, pte.pfn++)
+		w->ptes[(at - w->addr) / LIVE_PAGE] = pte;
 }
 
 static int walk_scan(const struct walk *w)
@@ -158,7 +164,7 @@ static void set_entry(const struct walk *w, size_t i, uint64_t entry)
 		    is_zero_page(w, addr, entry & PM_FRAME))
 			pte->state = UHMM_PTE_ZERO;
 		pte->write = pte->state == UHMM_PTE_PRESENT &&
-			     may_write(w->area, file) &&
+			     may_write(w->area->vma.flags, file) &&
 			     (alone || w->area->vma.flags & UHMM_VM_SHARED);
 		if (w->live->flags & UHMM_LIVE_USE_FRAMES)
 			pte->pfn = entry & PM_FRAME;
@@ -296,6 +302,80 @@ int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
 	}
 	*npages = done;
 	return done < wanted ? ret : 0;
+}
+
+/* ---------------------------------------------------------------------- runs */
+
+struct runs {
+	struct uhmm_run *to;
+	unsigned long at, flags;
+};
+
+/* Up to @r nothing was found, and then @r. */
+static void add_runs(struct runs *runs, const struct page_region *r)
+{
+	struct page_region gap = { runs->at, r->start, 0 };
+	const struct page_region *all[] = { &gap, r };
+
+	for (int i = 0; i < 2; i++) {
+		if (all[i]->start >= all[i]->end)
+			continue;
+		*runs->to++ = (struct uhmm_run){
+			region_entry(all[i], runs->flags, 0),
+			(all[i]->end - all[i]->start) / LIVE_PAGE,
+		};
+	}
+	runs->at = r->end;
+}
+
+/* A page that is away is seen by who looks at it for itself. */
+static bool any_away(struct live *live, unsigned long start, unsigned long end)
+{
+	unsigned long next;
+
+	if (!live->out)
+		return false;
+	mutex_lock(&live->out->lock);
+	next = out_next(live->out, start, end);
+	mutex_unlock(&live->out->lock);
+	return next < end;
+}
+
+int live_walk_runs(struct mm_struct *mm, unsigned long addr, unsigned long end,
+		   const struct uhmm_vma *vma, size_t *nruns,
+		   struct uhmm_run *to)
+{
+	struct live *live = live_of(mm);
+	struct live_area area = { .vma = *vma, .page_size = LIVE_PAGE };
+	struct page_region regions[BATCH];
+	struct runs runs = { to, addr, vma->flags };
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = addr,
+		.end = end,
+		.vec = (unsigned long)regions,
+		/* A gap before each, and one behind. */
+		.vec_len = (*nruns - 1) / 2 < BATCH ? (*nruns - 1) / 2 : BATCH,
+		.category_anyof_mask = live->scan_mask,
+		.return_mask = live->scan_mask,
+	};
+	long i, n;
+
+	if ((end - addr) / LIVE_PAGE <= SMALL || READ_ONCE(live->ended) ||
+	    !live_has(live, UHMM_LIVE_PAGEMAP_SCAN) ||
+	    live->flags & UHMM_LIVE_USE_FRAMES ||
+	    vma->flags & (UHMM_VM_SPECIAL | UHMM_VM_HUGETLB) ||
+	    watch(live, &area, addr, end))
+		return -EOPNOTSUPP;
+	n = ioctl(live->pagemap, PAGEMAP_SCAN, &arg);
+	if (n < 0 || any_away(live, addr, end))
+		return -EOPNOTSUPP;
+	for (i = 0; i < n; i++)
+		add_runs(&runs, &regions[i]);
+	if (n < (long)arg.vec_len)
+		add_runs(&runs, &(struct page_region){ end, end, 0 });
+	*nruns = (size_t)(runs.to - to);
+	return 0;
 }
 
 /* -------------------------------------------------------------------- faults */
