@@ -100,7 +100,9 @@ enum uhmm_pte_state {
  *	UHMM_PTE_NONE, no table below. 0 is one page.
  * @write: the page may be written without a fault; of device memory and of
  *	exclusive pages: could be, were it here
- * @pfn: frame number, of the page itself also inside of a larger mapping
+ * @pfn: frame number, of the page itself also inside of a larger mapping; of
+ *	UHMM_PTE_ZERO UHMM_ZERO_PFN (or 0), unless a write that replaces the
+ *	page is not announced: then a number that leads to whatever is there
  * @owner: device memory: &dev_pagemap.owner; exclusive: who asked for it
  */
 struct uhmm_pte {

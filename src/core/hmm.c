@@ -141,7 +141,8 @@ static unsigned long value_of(const struct walk *walk,
 	case UHMM_PTE_SPECIAL:
 		return value | pte->pfn;
 	case UHMM_PTE_ZERO:
-		return (value & ~HMM_PFN_WRITE) | UHMM_ZERO_PFN;
+		return (value & ~HMM_PFN_WRITE) |
+		       (pte->pfn ? pte->pfn : UHMM_ZERO_PFN);
 	case UHMM_PTE_DEVICE_PRIVATE:
 		return pte->owner == walk->range->dev_private_owner ?
 		       value | pte->pfn : 0;
@@ -175,8 +176,8 @@ static int handle(struct walk *walk, unsigned long addr, unsigned long end,
 		value = HMM_PFN_ERROR;
 out_fill:
 	/* There is one page of zeroes, and as many as are asked for of others. */
-	fill(walk, addr, end, value,
-	     value & HMM_PFN_VALID && pte->state != UHMM_PTE_ZERO ? 1 : 0);
+	fill(walk, addr, end, value, value & HMM_PFN_VALID &&
+	     uhmm_hmm_pfn_of(value) != UHMM_ZERO_PFN ? 1 : 0);
 	return 0;
 }
 

@@ -2,6 +2,8 @@
 /* HMM_DMIRROR_SNAPSHOT: what could a device do with these pages now? */
 #include "dmirror.h"
 
+#include <uhmm/mm_ops.h>
+
 struct look {
 	struct mmu_interval_notifier sub;
 	struct uhmm_dmirror *dmirror;
@@ -42,7 +44,7 @@ static unsigned char kind_of(const struct uhmm_dmirror_device *device,
 }
 
 static unsigned char prot_of(const struct uhmm_dmirror_device *device,
-			     unsigned long entry)
+			     unsigned long entry, const struct uhmm_pte *pte)
 {
 	unsigned int order = hmm_pfn_to_map_order(entry);
 	unsigned long pfn = uhmm_hmm_pfn_of(entry);
@@ -54,7 +56,8 @@ static unsigned char prot_of(const struct uhmm_dmirror_device *device,
 		return HMM_DMIRROR_PROT_NONE;
 	if (uhmm_is_device_pfn(pfn))
 		prot = kind_of(device, pfn);
-	else if (pfn == UHMM_ZERO_PFN && !order)
+	else if (!order && (pfn == UHMM_ZERO_PFN ||
+			    pte->state == UHMM_PTE_ZERO))
 		prot = HMM_DMIRROR_PROT_ZERO;
 	prot |= entry & HMM_PFN_WRITE ? HMM_DMIRROR_PROT_WRITE :
 					HMM_DMIRROR_PROT_READ;
@@ -65,11 +68,29 @@ static unsigned char prot_of(const struct uhmm_dmirror_device *device,
 	return prot;
 }
 
+/* By their state: their frame's number may be that of an ordinary page. */
+static void find_zeroes(struct uhmm_dmirror *dmirror, unsigned long addr,
+			size_t npages, struct uhmm_pte *ptes)
+{
+	size_t n;
+
+	memset(ptes, 0, npages * sizeof(*ptes));
+	mmap_read_lock(dmirror->mm);
+	/* The page behind what was found is in no area. */
+	for (; npages; npages -= n, ptes += n, addr += n << UHMM_PAGE_SHIFT) {
+		n = npages;
+		if (uhmm_mm_walk(dmirror->mm, addr, &n, ptes))
+			n = n < npages ? n + 1 : npages;
+	}
+	mmap_read_unlock(dmirror->mm);
+}
+
 static int look_at(struct uhmm_dmirror *dmirror, unsigned long start,
 		   unsigned long end, unsigned char *prots)
 {
 	struct look look = { .dmirror = dmirror };
-	unsigned long pfns[MOST_PAGES] = { 0 };
+	unsigned long pfns[MOST_PAGES] = { 0 }, i;
+	struct uhmm_pte ptes[MOST_PAGES];
 	struct hmm_range range = {
 		.notifier = &look.sub,
 		.start = start,
@@ -83,12 +104,11 @@ static int look_at(struct uhmm_dmirror *dmirror, unsigned long start,
 					   end - start, &look_ops);
 	if (ret)
 		return ret;
+	find_zeroes(dmirror, start, (end - start) >> UHMM_PAGE_SHIFT, ptes);
 	ret = dmirror_read_locked(dmirror, &range, false);
 	if (!ret) {
-		for (; start < end; start += UHMM_PAGE_SIZE, prots++)
-			*prots = prot_of(dmirror->device,
-					 pfns[(start - range.start) >>
-					      UHMM_PAGE_SHIFT]);
+		for (i = 0; i < (end - start) >> UHMM_PAGE_SHIFT; i++)
+			prots[i] = prot_of(dmirror->device, pfns[i], &ptes[i]);
 		pthread_mutex_unlock(&dmirror->lock);
 	}
 	mmu_interval_notifier_remove(&look.sub);

@@ -150,14 +150,16 @@ static void the_page_of_zeroes(void **state)
 {
 	for_each_way(i) {
 		char *p = map_at(NULL, 2, RW, 0);
-		unsigned long pfn;
+		uint64_t word = 1;
 
 		assert_int_equal(read_page(p, ASK), 0);
-		assert_true(pfns[0] & HMM_PFN_VALID);
-		/* Kernels that have none give a page of its own. */
-		pfn = uhmm_hmm_pfn_of(pfns[0]);
-		if (pfn != (unsigned long)p / PAGE)
-			assert_int_equal(pfn, UHMM_ZERO_PFN);
+		/* No event says that it is not that any more. */
+		assert_int_equal(uhmm_hmm_pfn_of(pfns[0]),
+				 (unsigned long)p / PAGE);
+		*(volatile uint64_t *)p = 7;
+		assert_int_equal(uhmm_page_read(mm, uhmm_hmm_pfn_of(pfns[0]), 0,
+						&word, sizeof(word)), 0);
+		assert_int_equal(word, 7);
 		assert_int_equal(read_page(p, ASK_WRITE), 0);
 		assert_int_equal(pfns[0] & FOUND, HMM_PFN_VALID |
 						  HMM_PFN_WRITE);

@@ -189,7 +189,7 @@ static int create(const struct uhmm_model_options *how,
 	static const struct uhmm_live_options options = {
 		.size = sizeof(options),
 		.guarantee = UHMM_G1,
-		.flags = UHMM_LIVE_UNWATCHED_TOO,
+		.flags = UHMM_LIVE_UNWATCHED_TOO | UHMM_LIVE_DEVICE,
 	};
 	struct sigaction action = { .sa_handler = caught };
 

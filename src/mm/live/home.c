@@ -21,6 +21,8 @@
 #include "uapi.h"
 #include "watch.h"
 
+#define FORK_NS 100000000
+
 /* ----------------------------------------------------------------- one page */
 
 /* It is at @pfn of a device. 0: look at the entry again. */
@@ -45,13 +47,26 @@ static int bring(struct live *live, unsigned long addr, unsigned long pfn,
 }
 
 /*
- * There is no entry for it. 1: look again, when events are read. That it is
- * registered for missing pages the kernel knows better than the table: what an
- * area grows by is registered as the rest of it, and no event tells of that.
+ * Zeroes are what a page of private anonymous memory begins with, and of no
+ * other. The table knows where missing pages are told of, but not that what an
+ * area grows by is registered as the rest of it: no event says so.
  */
+static bool begins_with_zeroes(struct live *live, unsigned long addr)
+{
+	struct live_area area;
+
+	if (out_all_missing(live->out, addr, addr + LIVE_PAGE))
+		return true;
+	return !live_area(live, addr, &area) && area.vma.start <= addr &&
+	       area.vma.flags & UHMM_VM_ANON &&
+	       !(area.vma.flags & UHMM_VM_SHARED);
+}
+
+/* There is no entry for it. 1: look again, when events are read. */
 static int never_made(struct live *live, unsigned long addr)
 {
-	int ret = move_zeroes(live, addr);
+	int ret = begins_with_zeroes(live, addr) ? move_zeroes(live, addr) :
+						   -ENXIO;
 
 	if (ret == -EAGAIN)
 		return 1;
@@ -281,17 +296,24 @@ void home_all(struct live *live)
 	}
 }
 
+/*
+ * The kernel waits for the monitor to read that there is a child, and core's
+ * locks are held for the child meanwhile. So the monitor is not to want them:
+ * what it would give back is given back later.
+ */
 void home_fork(struct live *live)
 {
 	mutex_lock(&live->out->lock);
-	live->out->forking = true;
+	WRITE_ONCE(live->out->forking, true);
 	mutex_unlock(&live->out->lock);
 	home_all(live);
+	monitor_settle(live, FORK_NS);
 }
 
 void home_fork_end(struct live *live)
 {
 	mutex_lock(&live->out->lock);
-	live->out->forking = false;
+	WRITE_ONCE(live->out->forking, false);
 	mutex_unlock(&live->out->lock);
+	out_give_back(live);
 }

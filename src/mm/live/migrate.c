@@ -212,8 +212,9 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 			return 0;
 		if (!pool_has(c->out, to))
 			to = pool_get(c->live, &n);
-		if (to)
-			carry(c, addr, to, n);
+		/* The kernel carries what is of one area only. */
+		if (to && !carry(c, addr, to, n) && n > 1)
+			return collect_some(c, addr, 1);
 		return n ? n : 1;
 	}
 	untarget(c, to + done * LIVE_PAGE, n - done, true);
@@ -294,26 +295,43 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 
 /* ------------------------------------------------------- by frame, not address */
 
+/* The entry for @pfn at @addr, if it is there still, is of who moves it now. */
+static bool take_from(struct out *out, unsigned long addr, unsigned long pfn)
+{
+	unsigned long entry;
+	bool there;
+
+	mutex_lock(&out->lock);
+	entry = addr == device_page_where(pfn) ? out_get(out, addr) : 0;
+	there = out_state(entry) == OUT_DEVICE && out_what(entry) == pfn;
+	if (there)
+		out_set(out, addr, out_entry(OUT_MOVING, pfn,
+					     entry & OUT_WRITE));
+	mutex_unlock(&out->lock);
+	return there;
+}
+
 void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args)
 {
-	struct live *live = live_of(mm);
-	unsigned long pfn, addr, entry;
+	struct mmu_notifier_range range;
+	unsigned long pfn, addr;
+	bool taken;
 
 	/* By address all is done: nobody else has entries, or references. */
 	if (args->vma)
 		return;
 	pfn = uhmm_migrate_pfn_of(args->src[0]);
-	mutex_lock(&live->out->lock);
 	addr = device_page_where(pfn);
-	entry = addr ? out_get(live->out, addr) : 0;
-	if (out_state(entry) == OUT_DEVICE && out_what(entry) == pfn)
-		out_set(live->out, addr, out_entry(OUT_MOVING, pfn,
-						   entry & OUT_WRITE));
-	else
-		args->src[0] = 0;
-	mutex_unlock(&live->out->lock);
-	if (args->src[0])
-		return;
+	if (addr) {
+		mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, mm, addr,
+					addr + LIVE_PAGE);
+		mmu_notifier_invalidate_range_start(&range);
+		taken = take_from(live_of(mm)->out, addr, pfn);
+		mmu_notifier_invalidate_range_end(&range);
+		if (taken)
+			return;
+	}
+	args->src[0] = 0;
 	uhmm_device_page_unlock(pfn);
 	uhmm_device_page_put(pfn);
 }

@@ -350,7 +350,8 @@ static void serve(struct live *live, struct shard *shard)
 	n = read_events(live, shard, messages, expect ? 1 : MESSAGES);
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(messages[0]); i++)
 		on_message(live, shard, &messages[i], &victims);
-	if (live->out && live->out->gone)
+	if (live->out && READ_ONCE(live->out->gone) &&
+	    !READ_ONCE(live->out->forking))
 		out_give_back(live);
 	if (live->nremovals)
 		removal_wait(live);

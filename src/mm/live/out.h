@@ -143,7 +143,7 @@ void out_wait(struct out *out, unsigned int seen);
  */
 /* Under the lock, as soon as it is read. */
 void out_event(struct live *live, const struct uffd_msg *m);
-/* The monitor, without the lock: give back what has gone. */
+/* Without the lock: give back what has gone. */
 void out_give_back(struct live *live);
 /*
  * Register [start, end) so that changes are told of; without the lock. Places

@@ -53,7 +53,7 @@ static void place_gone(struct live *live, unsigned long addr)
 	case OUT_DEVICE:
 		device_page_set_where(out_what(entry), 0);
 		out_set(out, addr, out_entry(OUT_GONE, out_what(entry), 0));
-		out->gone = true;
+		WRITE_ONCE(out->gone, true);
 		break;
 	case OUT_TAKEN:
 	case OUT_EXCLUSIVE:
@@ -212,7 +212,7 @@ void out_give_back(struct live *live)
 			pfns[n++] = out_what(entry);
 		}
 		if (addr == ~0UL)
-			out->gone = false;
+			WRITE_ONCE(out->gone, false);
 		mutex_unlock(&out->lock);
 		for (unsigned int i = 0; i < n; i++)
 			uhmm_device_page_put(pfns[i]);
