@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Programs of many kinds for `uhmm run`: kinds KIND. What each prints is the same
+ * with and without the tool.
+ */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+
+/* A sum over memory that comes and goes. */
+static unsigned long churn(unsigned int rounds)
+{
+	unsigned long sum = 0;
+	unsigned char *p;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		size_t size = (1 + i % 7) * 40000;
+
+		p = malloc(size);
+		memset(p, (int)i, size);
+		for (size_t k = 0; k < size; k += PAGE)
+			sum += p[k];
+		free(p);
+	}
+	return sum;
+}
+
+static void *churn_thread(void *sum)
+{
+	*(unsigned long *)sum = churn(60);
+	return NULL;
+}
+
+static int threads(void)
+{
+	pthread_t thread[8];
+	unsigned long sums[8], all = 0;
+
+	for (int i = 0; i < 8; i++)
+		if (pthread_create(&thread[i], NULL, churn_thread, &sums[i]))
+			return 1;
+	for (int i = 0; i < 8; i++) {
+		pthread_join(thread[i], NULL);
+		all += sums[i];
+	}
+	printf("threads %lu\n", all);
+	return 3;
+}
+
+static int reap(pid_t pid)
+{
+	int status;
+
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ?
+		       WEXITSTATUS(status) : -1;
+}
+
+static __attribute__((noinline)) pid_t vfork_one(char *self, int i)
+{
+	pid_t pid = vfork();
+
+	if (pid)
+		return pid;
+	if (i % 4)
+		_exit(i);
+	execl(self, self, "plain", NULL);
+	_exit(100);
+}
+
+static int vforks(char *self)
+{
+	int sum = 0;
+
+	for (int i = 0; i < 20; i++) {
+		churn(5);
+		sum += reap(vfork_one(self, i));
+	}
+	printf("vforks %d\n", sum);
+	return 4;
+}
+
+static int forks(void)
+{
+	int sum = 0;
+	pid_t pid;
+
+	for (int i = 0; i < 20; i++) {
+		unsigned long before = churn(3);
+
+		fflush(stdout);
+		pid = fork();
+		if (!pid)
+			_exit(churn(3) == before ? i : 100);
+		sum += reap(pid);
+	}
+	printf("forks %d\n", sum);
+	return 5;
+}
+
+static void *exec_thread(void *self)
+{
+	execl(self, self, "plain", NULL);
+	return NULL;
+}
+
+/* Other threads and their memory end with it. */
+static int exec_with_threads(char *self)
+{
+	pthread_t thread;
+	unsigned long sum;
+
+	for (int i = 0; i < 3; i++)
+		if (pthread_create(&thread, NULL, churn_thread, &sum))
+			return 1;
+	if (pthread_create(&thread, NULL, exec_thread, self))
+		return 1;
+	for (;;)
+		churn(1);
+}
+
+int main(int argc, char **argv)
+{
+	const char *kind = argc > 1 ? argv[1] : "plain";
+
+	if (!strcmp(kind, "plain")) {
+		printf("plain %lu\n", churn(50));
+		return 2;
+	}
+	if (!strcmp(kind, "threads"))
+		return threads();
+	if (!strcmp(kind, "vforks"))
+		return vforks(argv[0]);
+	if (!strcmp(kind, "forks"))
+		return forks();
+	if (!strcmp(kind, "exec")) {
+		churn(20);
+		execl(argv[0], argv[0], "plain", NULL);
+	}
+	if (!strcmp(kind, "exec_threads"))
+		return exec_with_threads(argv[0]);
+	return 1;
+}
