@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 # Installs the Debian packages that the named purposes need and that are not
-# there: deps.sh [--list] PURPOSE...   (build, test, bench, ci)
+# there: deps.sh [--list] PURPOSE...   (build, test, soak, bench, ci)
 # Prints nothing and touches nothing when all are there, but for the optional
 # ones: those come along when something is installed anyway.
 set -eu
@@ -14,6 +14,8 @@ packages_for()
 	test)	echo g++ binutils mandoc universal-ctags valgrind \
 			systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev liburing-dev \
 			bash git sqlite3 tar xz-utils ;;
+	soak)	echo redis-server redis-tools default-jdk-headless nodejs \
+			libjemalloc2 ;;
 	bench)	echo valgrind liburcu8 ;;
 	ci)	echo git clang clang-19 libclang-rt-dev libclang-rt-19-dev \
 			gcc-aarch64-linux-gnu libc6-dev-arm64-cross \

@@ -10,6 +10,8 @@ ROWS = 'WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n ' \
 class Program:
     """A command in a folder of its own, and the files that it needs there."""
 
+    share = 0.9     # of its memory is mirrored, or more
+
     def __init__(self, name, *command, make=None):
         self.name = name
         self.command = command

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""uhmm run on real programs: test_run.py UHMM [NAME...]. TAP out.
+"""uhmm run on real programs: test_run.py UHMM [NAME...], or, on larger ones,
+test_run.py UHMM --soak STORM SECONDS. TAP out.
 
 Each runs bare, mirrored, and mirrored by a device that is deaf to 1 of 100
 invalidations. Mirrored, its output and status are what they were bare, and
@@ -18,9 +19,12 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from tap import Tap
 from programs import programs
+from soak_programs import soak_programs
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 UHMM = os.path.abspath(sys.argv[1])
+SOAK = sys.argv[2:3] == ['--soak']
+SECONDS = 3000 if SOAK else 120
 
 
 def run(program, *prefix):
@@ -28,7 +32,7 @@ def run(program, *prefix):
         folder = pathlib.Path(name)
         program.make(folder)
         done = subprocess.run([*prefix, *program.command], cwd=folder,
-                              stdin=subprocess.DEVNULL, timeout=120,
+                              stdin=subprocess.DEVNULL, timeout=SECONDS,
                               capture_output=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
@@ -53,7 +57,7 @@ def check_mirrored(program):
         return f'stale entries were used: {processes}'
     if summary['with_agent'] != summary['processes']:
         return f'a process without an agent: {processes}'
-    if summary['share'] < 0.9:
+    if summary['share'] < program.share:
         return f'{summary["share"]:.3f} of memory mirrored: {processes}'
     if not summary['faults'] or not summary['reads']:
         return f'the device did nothing: {summary}'
@@ -81,8 +85,9 @@ def check_deaf_once(program, bare):
 
 
 def main():
-    todo = [program for program in programs(ROOT)
-            if not sys.argv[2:] or program.name in sys.argv[2:]]
+    todo = soak_programs(*sys.argv[3:]) if SOAK else \
+        [program for program in programs(ROOT)
+         if not sys.argv[2:] or program.name in sys.argv[2:]]
     tap = Tap(2 * len(todo))
     for program in todo:
         for name, check in (('mirrored', check_mirrored),

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""Larger programs, and longer ones, under `uhmm run`: for `make soak`."""
+
+import glob
+import shutil
+
+from programs import Program, text
+
+REDIS = '''
+redis-server --port 0 --unixsocket s --save "" --appendonly no >log &
+until redis-cli -s s ping 2>&1 | grep -q PONG; do sleep 0.1; done
+redis-benchmark -s s -q -n 30000 -r 10000 -d 300 -t set,get,lpush,lrange_100 \
+    >benchmark
+redis-cli -s s set key value
+redis-cli -s s get key
+redis-cli -s s memory purge
+redis-cli -s s flushall
+redis-cli -s s shutdown nosave
+wait $!
+echo $?
+'''
+
+JAVA = '''
+import java.util.*;
+
+public class Churn {
+    static long work(int n) {
+        long sum = 0;
+        Random random = new Random(n);
+        List<byte[]> kept = new ArrayList<>();
+        for (int i = 0; i < 20000; i++) {
+            byte[] block = new byte[random.nextInt(60000)];
+            Arrays.fill(block, (byte) i);
+            if (kept.size() < 200) kept.add(block);
+            else kept.set(random.nextInt(200), block);
+            for (int k = 0; k < block.length; k += 4096) sum += block[k];
+        }
+        return sum;
+    }
+
+    public static void main(String[] args) throws Exception {
+        long[] sums = new long[3];
+        Thread[] threads = new Thread[3];
+        for (int i = 0; i < 3; i++) {
+            final int n = i;
+            threads[i] = new Thread(() -> sums[n] = work(n));
+            threads[i].start();
+        }
+        for (Thread thread : threads) thread.join();
+        System.out.println(Arrays.toString(sums));
+        System.exit(5);
+    }
+}
+'''
+
+NODE = '''
+let sum = 0, kept = [];
+for (let i = 0; i < 30000; i++) {
+  const block = Buffer.alloc(1000 + (i * 7919) % 90000, i % 256);
+  kept[i % 300] = block;
+  for (let k = 0; k < block.length; k += 4096) sum += block[k];
+}
+console.log(sum);
+process.exit(6);
+'''
+
+
+def java(folder):
+    (folder / 'Churn.java').write_text(JAVA, encoding='ascii')
+
+
+class Large(Program):
+    """Its memory grows and goes faster than a device can look at it."""
+
+    share = 0
+
+
+class Server(Large):
+    """A program that a script starts, and what asks it."""
+
+    def missing(self):
+        return None if shutil.which(self.name) else \
+            f'{self.name} is not installed'
+
+
+class Preloaded(Large):
+    """A program with another library's malloc()."""
+
+    def __init__(self, name, pattern, command, make):
+        self.library = next(iter(glob.glob(pattern)), None)
+        super().__init__(name, 'sh', '-c', f'''
+            export LD_PRELOAD="$LD_PRELOAD:{self.library}"; {command}''',
+            make=make)
+
+    def missing(self):
+        return None if self.library else f'{self.name} is not installed'
+
+
+def soak_programs(storm, seconds):
+    return [
+        Server('redis-server', 'sh', '-c', REDIS),
+        Large('java', 'java', '-Xmx128m', 'Churn.java', make=java),
+        Large('node', 'node', '-e', NODE),
+        Preloaded('jemalloc', '/usr/lib/*/libjemalloc.so.2',
+                  'sort -S 8M text | cksum; xz -T2 -c text | xz -dc | cksum',
+                  text),
+        Large('storm', storm, seconds),
+    ]
