@@ -314,6 +314,35 @@ int uhmm_live_watch(struct mm_struct *mm, unsigned long start,
 bool uhmm_live_pending(struct mm_struct *mm, unsigned long start,
 		       unsigned long length);
 
+#define UHMM_WRITTEN_CLEAR	(1U << 0)	/* count from now on */
+
+/**
+ * uhmm_live_written() - which pages were written?
+ * @mm: a live address space
+ * @start: first byte of the first page
+ * @npages: how many pages
+ * @flags: 0, or UHMM_WRITTEN_CLEAR: what is told now is not told again until it
+ *	is written again, and no write falls in between
+ * @bitmap: returns one bit for each page, the first in the lowest bit of the
+ *	first word; there are (@npages + 63) / 64 words
+ *
+ * For who copies memory again and again and wants what has changed. Pages that
+ * were never cleared, that appeared or were taken under watch anew (behind a
+ * bracket say) count as written; what was dropped, and not touched since, does
+ * not: notifiers tell of that. So do writes through a pin from before, by a
+ * device or io_uring, not: they change no page table. The first write to a
+ * page after UHMM_WRITTEN_CLEAR costs a fault, which the kernel handles.
+ *
+ * Context: may sleep; mmap_lock held or not; no lock that a callback takes.
+ * Return: how many pages; -EOPNOTSUPP: UHMM_LIVE_WP_ASYNC or
+ * UHMM_LIVE_PAGEMAP_SCAN is missing, or the area cannot be watched; -EINVAL: @mm
+ * is not live, a NULL pointer, no pages, an unknown flag, or @start is not a
+ * page's; what uhmm_live_watch() returns. On error nothing was cleared.
+ */
+long uhmm_live_written(struct mm_struct *mm, unsigned long start,
+		       size_t npages, unsigned int flags,
+		       unsigned long *bitmap);
+
 /**
  * uhmm_live_sigbus() - a SIGBUS came: was it for a page that a device has?
  * @addr: &siginfo_t.si_addr
