@@ -15,21 +15,27 @@
 #include "internal.h"
 #include "race.h"
 
-#define DISTANCE 10		/* steps from one to the next, if not said */
+/* Steps from one to the next, if not said; one more for each so many bytes. */
+#define DISTANCE 4
+#define BYTES_PER_STEP 3072
 #define MAX_CHECKPOINTS 512
 #define MAX_UNDONE 16384
 
 static struct checkpoint {
 	struct snapshot snapshot;
 	unsigned int nobjects, ncells;
+	size_t bytes;
 } checkpoints[MAX_CHECKPOINTS];
 static unsigned int n;
 
 static unsigned int next_at(void)
 {
 	unsigned int distance = x.options->keep_every;
+	size_t bytes = n ? checkpoints[n - 1].bytes : 0;
 
-	return x.depth + (distance ? distance : DISTANCE);
+	if (!distance)
+		distance = DISTANCE + (unsigned int)(bytes / BYTES_PER_STEP);
+	return x.depth + distance;
 }
 
 /* What was there before, in the order in which it changed. */
@@ -95,7 +101,8 @@ void checkpoint_take(void)
 {
 	struct checkpoint *c = &checkpoints[n];
 	char *extra = n < MAX_CHECKPOINTS ?
-		      snapshot_take(&c->snapshot, sizeof(x.flush_clock)) : NULL;
+		      snapshot_take(&c->snapshot, n ? &c[-1].snapshot : NULL,
+				    sizeof(x.flush_clock)) : NULL;
 
 	if (!extra) {
 		x.keep_at = ~0U;
@@ -103,6 +110,7 @@ void checkpoint_take(void)
 	}
 	if (x.model == UHMM_MODEL_TSO)
 		memcpy(extra, x.flush_clock, sizeof(x.flush_clock));
+	c->bytes = (size_t)(extra - c->snapshot.copy);
 	c->nobjects = undo.nobjects;
 	c->ncells = undo.ncells;
 	n++;

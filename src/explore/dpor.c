@@ -219,19 +219,17 @@ static void races_on(const struct touch *touch, unsigned int actor,
 }
 
 /* Which steps of the past could have come after the actor's next one? */
-void dpor_races(unsigned int actor)
+void dpor_races(unsigned int actor, const union clock *before)
 {
 	struct touch flush[2];
 	const struct touch *touch;
-	union clock clock;
 	unsigned int n;
 
 	if (actor < MAX_THREADS && is_local(&x.threads[actor].op))
 		return;
 	touch = pending(actor, &n, flush);
-	op_clock(actor, &clock);
 	for (unsigned int i = 0; i < n; i++)
-		races_on(&touch[i], actor, &clock);
+		races_on(&touch[i], actor, before);
 }
 
 /* ---------------------------------------------------------------- the search */

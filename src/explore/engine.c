@@ -3,6 +3,7 @@
  * One execution: who goes on, until nobody can.
  */
 #include "internal.h"
+#include "order.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -187,15 +188,16 @@ static int decide(unsigned int enabled)
 			x.end = END_BLOCKED;
 			return -1;
 		}
-		if (x.depth >= x.replay_to || x.replay_to == NOTHING_STANDS) {
-			if (x.engine == EXPLORE_DPOR)
-				dpor_races((unsigned int)t);
-			prepare_next(node, (unsigned int)t);
-		}
 	}
-	if (t >= 0)
-		node->event = (int32_t)x.nevents;
 	return t;
+}
+
+/* Is the decision a new one, or the first that is another one now? */
+static bool is_fresh(void)
+{
+	return !x.force && x.engine != EXPLORE_RANDOM &&
+	       x.engine != EXPLORE_PCT &&
+	       (x.depth >= x.replay_to || x.replay_to == NOTHING_STANDS);
 }
 
 static bool all_ended(void)
@@ -256,6 +258,8 @@ static void too_long(void)
 /* The next actor; -1: the execution is over, and x.end says how. */
 int execution_pick(void)
 {
+	const union clock *before;
+	union clock room;
 	unsigned int enabled;
 	int t;
 
@@ -288,10 +292,17 @@ again:
 	t = decide(enabled);
 	if (t < 0)
 		return -1;
+	before = op_clock((unsigned int)t, &room);
+	if (is_fresh()) {
+		if (x.engine == EXPLORE_DPOR)
+			dpor_races((unsigned int)t, before);
+		prepare_next(&x.nodes[x.depth], (unsigned int)t);
+	}
+	x.nodes[x.depth].event = (int32_t)x.nevents;
 	x.depth++;
 	if (t < MAX_THREADS)
 		x.last = t;
-	op_commit((unsigned int)t);
+	op_commit((unsigned int)t, before);
 	if (t >= MAX_THREADS) {
 		record_flush((unsigned int)t - MAX_THREADS);
 		memory_flush((unsigned int)t - MAX_THREADS);
@@ -403,6 +414,7 @@ void thread_end(void)
 	record_row(TRACE_EXIT, NULL, NULL);
 	t->ended = true;
 	t->op.kind = OP_EXIT;
+	x.live &= ~(1U << x.self);
 	if (x.setup) {
 		x.setup_ended = true;
 		execution_stop(END_DONE);
@@ -452,7 +464,8 @@ int execution_setup(void)
 	checkpoints_drop();
 	memset(x.threads, 0, sizeof(x.threads));
 	forget();
-	x.nthreads = 1;
+	x.nthreads = x.live = 1;
+	x.waits = 0;
 	t->used = true;
 	t->deadline = -1;
 	t->fn = run_scenario;
@@ -491,7 +504,8 @@ void execution_begin(void)
 	view_clear(&t->view);
 	view_clear(&t->view_acquire);
 	view_clear(&t->view_release);
-	x.nthreads = 1;
+	x.nthreads = x.live = 1;
+	x.waits = 0;
 	forget();
 	world_restore();
 	names_mark(false);
@@ -517,6 +531,21 @@ void resume(unsigned int thread)
 	stack_switch(&x.main_sp, x.threads[thread].sp);
 }
 
+/* With the steps that nobody made. */
+static void last_races(void)
+{
+	union clock room;
+
+	for (unsigned int i = 0; i < x.nthreads; i++) {
+		unsigned int flush = i + MAX_THREADS;
+
+		if (!x.threads[i].ended)
+			dpor_races(i, op_clock(i, &room));
+		if (x.threads[i].nbuffered)
+			dpor_races(flush, op_clock(flush, &room));
+	}
+}
+
 enum end execution_run(void)
 {
 	int t = 0;
@@ -536,11 +565,6 @@ enum end execution_run(void)
 	x.inside = false;
 	if (x.engine == EXPLORE_DPOR && !x.force && x.end != END_BLOCKED &&
 	    x.end != END_RESTART)
-		for (unsigned int i = 0; i < x.nthreads; i++) {
-			if (!x.threads[i].ended)
-				dpor_races(i);
-			if (x.threads[i].nbuffered)
-				dpor_races(i + MAX_THREADS);
-		}
+		last_races();
 	return x.end;
 }

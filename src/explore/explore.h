@@ -62,7 +62,7 @@ struct explore_progress {
  * @check_every: every so many executions one is run twice, to see whether it
  *	comes out the same; 0: 997
  * @keep_every: depth-first, the program is kept every so many steps, for later
- *	executions to go on from there; 0: 10
+ *	executions to go on from there; 0: as much as that costs
  * @weaken: labels of barriers to weaken, separated by ","; NULL: none
  * @progress: called now and then; NULL: not
  * @progress_arg: for it

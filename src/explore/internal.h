@@ -9,13 +9,13 @@
  * thread that goes on costs no switch.
  *
  *	hooks: tsan.c posix.c locks.c api.c	what the program calls
- *	op.c					steps: possible? dependent? order
+ *	op.c order.h				steps: possible? dependent? order
  *	memory.c				what loads may read: tso, c11
  *	race.c					plain accesses
  *	engine.c dpor.c states.c		who goes on
- *	world.c heap.c snapshot.c		the program, put back
+ *	world.c heap.c snapshot.c checkpoint.c	the program, put back
  *	run.c shrink.c split.c			many executions
- *	record.c locate.c			an execution, written down
+ *	record.c names*.c			an execution, written down
  */
 #ifndef EXPLORE_INTERNAL_H
 #define EXPLORE_INTERNAL_H
@@ -133,18 +133,19 @@ struct watched {
 };
 
 /*
- * All of a thread but its stack and its thread-local storage. What may be large
- * and seldom is comes last, see snapshot.c.
+ * All of a thread but its stack and its thread-local storage. What others
+ * change comes first, and what may be large and seldom is last, see snapshot.c.
  */
 struct thread {
-	bool used;
-	bool ended;
+	union clock wake_clock;	/* the wake that ended the last sleep */
 	bool joined;
 	bool detached;
 	bool woken;
 	bool timed_out;
 	bool exempt;		/* from waiting for a change, once */
 	uint8_t spins;		/* yields in a row without a change */
+	bool used;		/* from here on it is its own */
+	bool ended;
 	uint8_t no_sleep;
 	uint8_t twin;		/* an earlier thread like this one, +1 */
 	uint8_t nheld;
@@ -159,16 +160,16 @@ struct thread {
 	void *arg;
 	void *result;
 	unsigned long sleeps;
-	struct {
-		void *lock;
-		uint8_t count;
-	} held[MAX_HELD];
-	/* dependency, and the wake that ended the last sleep */
-	union clock clock, wake_clock, first_clock;
+	/* dependency */
+	union clock clock, first_clock;
 	/* synchronization: now, to be had by an acquire fence, released */
 	union clock hb, hb_acquire, hb_release;
 	void *sp;
 	const char *name;
+	struct {
+		void *lock;
+		uint8_t count;
+	} held[MAX_HELD];
 	struct watched watched[MAX_WATCHED];
 	struct buffered buffered[MAX_BUFFERED];
 	/* what it may not miss, as hb */
@@ -244,7 +245,9 @@ struct explorer {
 	enum explore_engine engine;
 	unsigned int bound;
 	unsigned int max_steps;
-	bool wide_learnt, membarriers, weaken, races;
+	bool membarriers, yields;	/* learnt: there are such */
+	bool weaken, races;
+	bool again;		/* races may have been missed: run it again */
 	bool stateful;
 	uint64_t random;
 	struct explore_report *report;
@@ -263,6 +266,8 @@ struct explorer {
 	unsigned int self;	/* who runs */
 	int last;		/* actor of the last step, -1: none */
 	unsigned int nthreads;
+	unsigned int live;	/* threads that have not ended */
+	unsigned int waits;	/* those whose next step is not always possible */
 	int64_t now;
 	unsigned int depth;
 	unsigned int nevents;
@@ -351,6 +356,7 @@ struct region {
 	uint8_t *written;	/* lines */
 	struct cell *cells;	/* race.c */
 	uint8_t *borders;	/* race.c */
+	uint8_t *kinds;		/* race.c; one for each 4 bytes */
 	uint16_t *objects;	/* two for each 8 bytes; race.c knows the bytes */
 	uint8_t *wide;		/* 8 bytes that are accessed as one */
 };
@@ -416,9 +422,12 @@ bool world_is_errno(const void *addr);
 void *stack_of(unsigned int thread);	/* its lowest byte */
 void tls_switch(unsigned int from, unsigned int to);
 void tls_fresh(unsigned int thread);
+char *tls_of(unsigned int thread, size_t *ret_size);
+void tls_keep(void);
+void tls_put_back(void);
 /* Of states.c: all memory but stacks. */
 size_t world_save(char *to);
-void world_load(const char *from);
+const char *world_load(const char *from);
 size_t world_save_bytes(void);
 
 /* ---------------------------------------------------------------- snapshot.c */
@@ -426,11 +435,12 @@ size_t world_save_bytes(void);
 struct snapshot {
 	char *copy;
 	size_t room;
-	unsigned int depth;
-	uint32_t stack[MAX_THREADS];	/* where in the copy */
+	unsigned int depth, nthreads;
+	const char *thread[MAX_THREADS];	/* in the copy, or an earlier one */
 };
 
-char *snapshot_take(struct snapshot *s, size_t extra);
+char *snapshot_take(struct snapshot *s, const struct snapshot *earlier,
+		    size_t extra);
 const char *snapshot_put(const struct snapshot *s, unsigned int moved);
 void snapshot_free(struct snapshot *s);
 unsigned int moved_since(unsigned int depth);
@@ -483,18 +493,14 @@ bool object_is_wide(const void *addr);
 uint16_t object_of_queue(const void *addr);
 struct object *object_fresh(uint16_t number);
 bool op_enabled(unsigned int actor);
-unsigned int ops_enabled(void);
 bool touches_depend(const struct touch *a, unsigned int na,
 		    const struct touch *b, unsigned int nb);
-/* The actor's step is made now: its place in the order of all. */
-void op_commit(unsigned int actor);
 /* One that nobody decided on: it goes with the step before it. */
 void op_commit_silent(const struct op *op);
 /* Of @n outcomes of this step, the one that this execution takes. */
 unsigned int op_choose(unsigned int n);
-void op_watch(uint16_t object);
-void object_changed(uint16_t object);
-void op_clock(unsigned int actor, union clock *ret_clock);
+void watch(uint16_t object);
+void watched_change(uint16_t object);
 void ops_begin(void);
 void objects_forget(void);
 
@@ -503,6 +509,19 @@ static inline struct object *object_now(uint16_t number)
 	struct object *object = &x.objects[number];
 
 	return likely(object->epoch == x.epoch) ? object : object_fresh(number);
+}
+
+/* Whoever yields goes on when what it has read since the last time changes. */
+static inline void op_watch(uint16_t object)
+{
+	if (unlikely(x.yields))
+		watch(object);
+}
+
+static inline void object_changed(uint16_t object)
+{
+	if (unlikely(x.yields))
+		watched_change(object);
 }
 
 /* ------------------------------------------------------------------ engine.c */
@@ -528,7 +547,7 @@ int prefix_decide(struct node *node, unsigned int enabled);
 
 /* -------------------------------------------------------------------- dpor.c */
 
-void dpor_races(unsigned int actor);
+void dpor_races(unsigned int actor, const union clock *before);
 unsigned int node_sleepers(const struct node *node, unsigned int actor);
 /* The next execution of a depth-first search; false: there is none. */
 bool search_next(unsigned int floor);

@@ -414,6 +414,10 @@ void explore_yield(const void *pc)
 
 	if (alone() || x.solo)
 		return;
+	if (!x.yields) {
+		x.yields = true;
+		execution_stop(END_RESTART);
+	}
 	op_begin(OP_YIELD, NULL, pc);
 	op_point();
 	if (!t->exempt)

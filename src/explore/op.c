@@ -4,6 +4,7 @@
  * depend on one another, and the order that this gives.
  */
 #include "internal.h"
+#include "order.h"
 
 #include <string.h>
 
@@ -113,9 +114,16 @@ uint16_t object_of_queue(const void *addr)
 
 /* ------------------------------------------------------------------- steps */
 
+/* All others are always possible. */
+#define WAITING_KINDS (1U << OP_LOCK | 1U << OP_READ_LOCK | 1U << OP_SLEEP | \
+		       1U << OP_JOIN | 1U << OP_MEMBARRIER | 1U << OP_ROOM | \
+		       1U << OP_YIELD)
+
 struct op *op_begin(enum op_kind kind, void *addr, const void *pc)
 {
-	struct op *op = &self()->op;
+	struct thread *t = self();
+	struct op *op = &t->op;
+	unsigned int me = 1U << x.self;
 
 	op->kind = (uint8_t)kind;
 	op->order = 0;
@@ -124,6 +132,10 @@ struct op *op_begin(enum op_kind kind, void *addr, const void *pc)
 	op->addr = addr;
 	op->value = 0;
 	op->pc = pc;
+	if (WAITING_KINDS >> kind & 1 || (t->twin && t->nsteps < 2))
+		x.waits |= me;
+	else
+		x.waits &= ~me;
 	if (unlikely(x.membarriers))
 		op_touch(op, (uint16_t)(OBJECT_THREAD + x.self), false);
 	return op;
@@ -195,7 +207,7 @@ static bool lock_is(const struct op *op, unsigned int mask)
 
 #define LOCK_WRITER (1U << 31)
 
-static bool thread_enabled(const struct thread *t)
+bool thread_enabled(const struct thread *t)
 {
 	const struct op *op = &t->op;
 	const struct thread *other;
@@ -236,86 +248,50 @@ bool op_enabled(unsigned int actor)
 	return thread_enabled(&x.threads[actor]);
 }
 
-unsigned int ops_enabled(void)
+unsigned int ops_enabled_with_buffers(void)
 {
-	/* All others always are. */
-	const unsigned int conditional = 1U << OP_LOCK | 1U << OP_READ_LOCK |
-		1U << OP_SLEEP | 1U << OP_JOIN | 1U << OP_MEMBARRIER |
-		1U << OP_ROOM | 1U << OP_YIELD;
 	unsigned int mask = 0;
 
-	for (unsigned int i = 0; i < x.nthreads; i++) {
-		const struct thread *t = &x.threads[i];
-
-		if (t->nbuffered)
-			mask |= 1U << (i + MAX_THREADS);
-		if (t->ended || (t->op.kind == OP_LOCK && !lock_is(&t->op, ~0U)))
-			continue;
-		if ((t->twin && t->nsteps == 1) || t->nbuffered ||
-		    conditional >> t->op.kind & 1)
-			mask |= (unsigned int)thread_enabled(t) << i;
-		else
-			mask |= 1U << i;
-	}
+	for (unsigned int i = 0; i < x.nthreads; i++)
+		mask |= (unsigned int)thread_enabled(&x.threads[i]) << i |
+			(x.threads[i].nbuffered ? 1U << (i + MAX_THREADS) : 0);
 	return mask;
 }
 
 /* ------------------------------------------------------------- their order */
 
-static void join_touched(union clock *clock, const struct touch *touch,
-			 unsigned int n)
+/* As op_clock(), where that is more than what the thread knows. */
+const union clock *op_clock_of(unsigned int actor, union clock *room)
 {
-	for (unsigned int i = 0; i < n; i++) {
-		struct object *object = object_now(touch[i].object);
+	const struct thread *t = &x.threads[actor % MAX_THREADS];
+	const struct op *op = &t->op;
 
-		clock_join(clock, &object->write_clock);
-		if (touch[i].write)
-			clock_join(clock, &object->read_clock);
+	if (actor >= MAX_THREADS) {
+		*room = x.flush_clock[actor - MAX_THREADS];
+		clock_join(room, &t->buffered[0].clock);
+		return room;
 	}
-}
-
-/* Stores and their like count if they change something: object_changed(). */
-static void leave_marks(unsigned int actor, const union clock *clock,
-			const struct touch *touch, unsigned int n,
-			bool counts)
-{
-	for (unsigned int i = 0; i < n; i++) {
-		struct object *object = object_now(touch[i].object);
-
-		if (touch[i].write) {
-			object->write_clock = *clock;
-			object->last_write = (int32_t)x.nevents;
-			object->readers = 0;
-			object->read_clock = (union clock){ 0 };
-			object->version += counts;
-		} else {
-			clock_join(&object->read_clock, clock);
-			object->last_read[actor] = (int32_t)x.nevents;
-			object->readers |= (uint16_t)(1U << actor);
-		}
+	*room = t->clock;
+	if (op->kind == OP_SLEEP)
+		clock_join(room, &t->wake_clock);
+	if (op->kind == OP_JOIN) {
+		clock_join(room, &x.threads[op->value].clock);
+		clock_join(room, &x.flush_clock[op->value]);
 	}
+	if (x.model == UHMM_MODEL_TSO && op_drains(op))
+		clock_join(room, &x.flush_clock[actor]);
+	if (op->kind == OP_MEMBARRIER)
+		clock_join(room, &x.flush_clock[op->value]);
+	if (t->twin && t->nsteps == 1)
+		clock_join(room, &x.threads[t->twin - 1].first_clock);
+	return room;
 }
 
-static void event_add(unsigned int actor, uint8_t kind,
-		      const struct touch *touch, unsigned int n, int node,
-		      const union clock *clock)
-{
-	struct event *event = &x.events[x.nevents++];
-
-	event->actor = (uint8_t)actor;
-	event->kind = kind;
-	event->ntouch = (uint8_t)n;
-	for (unsigned int i = 0; i < n; i++)
-		event->touch[i] = touch[i];
-	event->node = node;
-	event->clock = *clock;
-}
-
-static void flush_commit(unsigned int thread)
+void flush_commit(unsigned int thread)
 {
 	const struct buffered *first = &x.threads[thread].buffered[0];
 	unsigned int actor = thread + MAX_THREADS;
-	struct touch touch[2] = { { first->object, true } };
+	struct touch touch[MAX_TOUCH] = { { first->object, true } };
 	union clock *clock = &x.flush_clock[thread];
 	unsigned int n = 1;
 
@@ -323,63 +299,12 @@ static void flush_commit(unsigned int thread)
 		touch[n++] = (struct touch){ (uint16_t)(OBJECT_THREAD + thread),
 					     false };
 	clock_join(clock, &first->clock);
-	join_touched(clock, touch, n);
-	clock->at[actor]++;
-	leave_marks(actor, clock, touch, n, false);
+	take_place(actor, clock, touch, n, false);
 	event_add(actor, OP_FLUSH, touch, n, (int)x.depth - 1, clock);
 }
 
-/* Everything that comes before the actor's next step. */
-void op_clock(unsigned int actor, union clock *ret_clock)
-{
-	const struct thread *t = &x.threads[actor % MAX_THREADS];
-	const struct op *op = &t->op;
-
-	if (actor >= MAX_THREADS) {
-		*ret_clock = x.flush_clock[actor - MAX_THREADS];
-		clock_join(ret_clock, &t->buffered[0].clock);
-		return;
-	}
-	*ret_clock = t->clock;
-	if (op->kind == OP_SLEEP)
-		clock_join(ret_clock, &t->wake_clock);
-	if (op->kind == OP_JOIN) {
-		clock_join(ret_clock, &x.threads[op->value].clock);
-		clock_join(ret_clock, &x.flush_clock[op->value]);
-	}
-	if (x.model == UHMM_MODEL_TSO && op_drains(op))
-		clock_join(ret_clock, &x.flush_clock[actor]);
-	if (op->kind == OP_MEMBARRIER)
-		clock_join(ret_clock, &x.flush_clock[op->value]);
-	if (t->twin && t->nsteps == 1)
-		clock_join(ret_clock, &x.threads[t->twin - 1].first_clock);
-}
-
-void op_commit(unsigned int actor)
-{
-	struct thread *t = &x.threads[actor % MAX_THREADS];
-	struct op *op = &t->op;
-	union clock *clock = &t->clock, before;
-
-	if (actor >= MAX_THREADS) {
-		flush_commit(actor - MAX_THREADS);
-		return;
-	}
-	op_clock(actor, &before);
-	*clock = before;
-	join_touched(clock, op->touch, op->ntouch);
-	clock->at[actor]++;
-	leave_marks(actor, clock, op->touch, op->ntouch,
-		    op->kind != OP_STORE && op->kind != OP_RMW);
-	event_add(actor, op->kind, op->touch, op->ntouch, (int)x.depth - 1,
-		  clock);
-	if (t->nsteps < 2 && ++t->nsteps == 2)
-		t->first_clock = *clock;
-	t->hb.at[actor]++;
-}
-
 /* What the thread that changed it watches is the change of others. */
-void object_changed(uint16_t number)
+void watched_change(uint16_t number)
 {
 	struct object *object = object_now(number);
 	struct thread *t = self();
@@ -416,7 +341,7 @@ void ops_begin(void)
 }
 
 /* The thread goes round if this does not change until it yields. */
-void op_watch(uint16_t number)
+void watch(uint16_t number)
 {
 	struct thread *t = self();
 	uint32_t version = object_now(number)->version;

@@ -34,8 +34,8 @@ static unsigned int twin_of(unsigned int number)
 
 static void thread_clear(struct thread *t)
 {
-	memset(t, 0, offsetof(struct thread, held));
-	t->clock = t->wake_clock = t->first_clock = (union clock){ 0 };
+	memset(t, 0, offsetof(struct thread, clock));
+	t->clock = t->first_clock = (union clock){ 0 };
 	t->hb_acquire = t->hb_release = (union clock){ 0 };
 	view_clear(&t->view_acquire);
 	view_clear(&t->view_release);
@@ -73,6 +73,8 @@ int W(pthread_create)(pthread_t *thread, const pthread_attr_t *attr,
 	}
 	t->twin = (uint8_t)twin_of(number);
 	x.nthreads++;
+	x.live |= 1U << number;
+	x.waits &= ~(1U << number);
 	if (x.nthreads > x.most_threads)
 		x.most_threads = x.nthreads;
 	memory_thread(x.self, number);

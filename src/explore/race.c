@@ -9,6 +9,9 @@
 
 #include "internal.h"
 
+/* How a word was ever accessed. */
+enum { KIND_ATOMIC = 1, KIND_PLAIN = 2, KIND_MIXED = 3 };
+
 static int16_t now_of(const struct thread *t)
 {
 	return t->hb.at[x.self];
@@ -60,8 +63,8 @@ static struct cell *cell_now(struct cell *cell)
 	return cell;
 }
 
-static void check_cell(struct cell *cell, bool write, bool atomic, void *addr,
-		       const void *pc)
+static void check_cell(struct cell *cell, bool write, bool atomic, bool mixed,
+		       void *addr, const void *pc)
 {
 	int16_t now = now_of(self());
 	int other;
@@ -72,7 +75,7 @@ static void check_cell(struct cell *cell, bool write, bool atomic, void *addr,
 		return;
 	if (unlikely(!ordered(cell->writer, cell->write_time)))
 		report(cell, cell->writer, write, true, addr, pc);
-	if (!atomic) {
+	if (mixed && !atomic) {
 		other = unordered(&cell->atomic_write);
 		if (unlikely(other >= 0))
 			report(cell, other, write, true, addr, pc);
@@ -82,10 +85,12 @@ static void check_cell(struct cell *cell, bool write, bool atomic, void *addr,
 		if (unlikely(other >= 0))
 			report(cell, other, write, false, addr, pc);
 	}
-	if (write && !atomic) {
+	if (mixed && write && !atomic) {
 		other = unordered(&cell->atomic_read);
 		if (unlikely(other >= 0))
 			report(cell, other, write, false, addr, pc);
+	}
+	if (write && !atomic) {
 		cell->writer = (uint8_t)x.self;
 		cell->write_time = now;
 	} else if (atomic) {
@@ -97,40 +102,63 @@ static void check_cell(struct cell *cell, bool write, bool atomic, void *addr,
 }
 
 /* A border at @offset: what is known of the piece holds for both halves. */
-static void split(struct region *region, size_t offset)
+static void split_piece(struct region *region, size_t offset)
 {
-	uint8_t *borders = &region->borders[offset / 8];
-	unsigned int bit = offset % 8;
 	size_t from = offset;
 
-	if (likely(!bit || *borders >> bit & 1))
-		return;
 	do {
 		from--;
-	} while (from % 8 && !(*borders >> from % 8 & 1));
+	} while (from % 8 && !(region->borders[from / 8] >> from % 8 & 1));
 	checkpoints_drop();
 	region->cells[offset] = region->cells[from];
-	*borders |= (uint8_t)(1U << bit);
+	region->borders[offset / 8] |= (uint8_t)(1U << offset % 8);
+}
+
+static inline void split(struct region *region, size_t offset)
+{
+	unsigned int bit = offset % 8;
+
+	if (unlikely(bit && !(region->borders[offset / 8] >> bit & 1)))
+		split_piece(region, offset);
+}
+
+/*
+ * Nothing is kept of words that are only ever accessed atomically, in all
+ * executions: most are. The first one that does otherwise is run again.
+ */
+static unsigned int kinds_of(struct region *region, size_t offset, size_t size,
+			     unsigned int kind)
+{
+	unsigned int all = 0;
+
+	for (size_t i = offset / 4; i <= (offset + size - 1) / 4; i++) {
+		if (unlikely(!(region->kinds[i] & kind))) {
+			x.again |= region->kinds[i] != 0;
+			region->kinds[i] |= (uint8_t)kind;
+		}
+		all |= region->kinds[i];
+	}
+	return all;
 }
 
 static void check(struct region *region, size_t offset, size_t size, bool write,
 		  bool atomic, const void *pc)
 {
+	unsigned int all = kinds_of(region, offset, size,
+				    atomic ? KIND_ATOMIC : KIND_PLAIN);
 	size_t end = offset + size, at = offset;
-	char *base = region->base;
 
+	if (all == KIND_ATOMIC)
+		return;
 	split(region, offset);
 	split(region, end);
 	while (at < end) {
-		check_cell(&region->cells[at], write, atomic, base + at, pc);
-		/* Eight bytes without a border inside are one piece. */
-		if (likely(!(at % 8) && !region->borders[at / 8])) {
-			at += 8;
-			continue;
-		}
-		do {
-			at++;
-		} while (at % 8 && !(region->borders[at / 8] >> at % 8 & 1));
+		unsigned int borders = region->borders[at / 8] >> at % 8 >> 1;
+
+		check_cell(&region->cells[at], write, atomic, all == KIND_MIXED,
+			   region->base + at, pc);
+		/* Up to the next border, or the next eight bytes. */
+		at += borders ? (size_t)__builtin_ctz(borders) + 1 : 8 - at % 8;
 	}
 }
 

@@ -154,17 +154,30 @@ static void final_add(void)
 /* The same decisions again; 0, or -EINVAL: they cannot be made. */
 int run_forced(const struct trace_step *steps, unsigned int n, bool record)
 {
-	checkpoints_drop();
-	x.force = steps;
-	x.forced = n;
-	x.record = record;
-	execution_run();
-	checkpoints_drop();
-	x.force = NULL;
-	x.record = false;
+	do {
+		x.again = false;
+		checkpoints_drop();
+		x.force = steps;
+		x.forced = n;
+		x.record = record;
+		execution_run();
+		checkpoints_drop();
+		x.force = NULL;
+		x.record = false;
+	} while (x.again && x.end != END_RESTART);
 	if (x.end == END_DIVERGED || x.end == END_RESTART || x.depth < n)
 		return -EINVAL;
 	return 0;
+}
+
+/* As it was, but that more is known of the memory that it uses. */
+static void run_again(void)
+{
+	static struct trace_step steps[MAX_STEPS];
+
+	if (x.end == END_DONE || x.end == END_BAD)
+		run_forced(steps, steps_get(steps), false);
+	x.again = false;
 }
 
 static int check_determinism(void)
@@ -300,6 +313,8 @@ int search(struct explore_phase *phase, struct budget most, bool stop_at_bad)
 	search_begin();
 	for (;;) {
 		execution_run();
+		if (x.again)
+			run_again();
 		if (begins_anew(phase)) {
 			if (x.nprefix || x.split != ~0U)
 				return explore_fail(-EINVAL, "what a part found "
@@ -448,7 +463,7 @@ static int begin(struct uhmm_scenario *scenario,
 	x.races = !options->no_race;
 	x.random = mix(options->seed + 1) | 1;
 	x.longest = 40;
-	x.membarriers = false;
+	x.membarriers = x.yields = x.again = false;
 	x.stateful = false;
 	x.nprefix = 0;
 	x.split = ~0U;

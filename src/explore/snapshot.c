@@ -11,7 +11,7 @@
 #include "internal.h"
 
 struct header {
-	unsigned int nthreads, self, depth, nevents;
+	unsigned int nthreads, live, waits, self, depth, nevents;
 	int last;
 	bool solo, concurrent;
 	int64_t now;
@@ -39,25 +39,65 @@ static __attribute__((noinline)) const char *get(void *to, const char *from, siz
 	return from + size;
 }
 
-/* What of it means anything. */
-static char *keep_thread(char *at, const struct thread *t)
+/* What of it means anything, but for what others change. */
+static char *keep_thread(char *at, unsigned int i)
 {
-	at = put(at, t, offsetof(struct thread, watched));
-	at = put(at, t->watched, t->nwatched * sizeof(t->watched[0]));
-	at = put(at, t->buffered, t->nbuffered * sizeof(t->buffered[0]));
+	const struct thread *t = &x.threads[i];
+	size_t size;
+	char *tls = tls_of(i, &size);
+
+	at = put(at, &t->used, offsetof(struct thread, held) -
+		 offsetof(struct thread, used));
+	if (t->nheld)
+		at = put(at, t->held, t->nheld * sizeof(t->held[0]));
+	if (t->nwatched)
+		at = put(at, t->watched, t->nwatched * sizeof(t->watched[0]));
+	if (t->nbuffered)
+		at = put(at, t->buffered,
+			 t->nbuffered * sizeof(t->buffered[0]));
 	if (x.model == UHMM_MODEL_C11)
 		at = put(at, &t->view, 3 * sizeof(t->view));
+	if (size)
+		at = put(at, tls, size);
+	return put(at, t->sp, stack_bytes(i));
+}
+
+static void put_thread(const char *at, unsigned int i)
+{
+	struct thread *t = &x.threads[i];
+	size_t size;
+	char *tls = tls_of(i, &size);
+
+	at = get(&t->used, at, offsetof(struct thread, held) -
+		 offsetof(struct thread, used));
+	if (t->nheld)
+		at = get(t->held, at, t->nheld * sizeof(t->held[0]));
+	if (t->nwatched)
+		at = get(t->watched, at, t->nwatched * sizeof(t->watched[0]));
+	if (t->nbuffered)
+		at = get(t->buffered, at,
+			 t->nbuffered * sizeof(t->buffered[0]));
+	if (x.model == UHMM_MODEL_C11)
+		at = get(&t->view, at, 3 * sizeof(t->view));
+	if (size)
+		at = get(tls, at, size);
+	get(t->sp, at, stack_bytes(i));
+}
+
+/* What others change of it; so much that gcc makes a few moves of it. */
+#define SHARED_BYTES offsetof(struct thread, used)
+
+static char *keep_shared(char *at)
+{
+	for (unsigned int i = 0; i < x.nthreads; i++, at += SHARED_BYTES)
+		memcpy(at, &x.threads[i], SHARED_BYTES);
 	return at;
 }
 
-static const char *put_thread(const char *at, struct thread *t)
+static void put_shared(const char *at)
 {
-	at = get(t, at, offsetof(struct thread, watched));
-	at = get(t->watched, at, t->nwatched * sizeof(t->watched[0]));
-	at = get(t->buffered, at, t->nbuffered * sizeof(t->buffered[0]));
-	if (x.model == UHMM_MODEL_C11)
-		at = get(&t->view, at, 3 * sizeof(t->view));
-	return at;
+	for (unsigned int i = 0; i < x.nthreads; i++, at += SHARED_BYTES)
+		memcpy(&x.threads[i], at, SHARED_BYTES);
 }
 
 static size_t most_bytes(void)
@@ -69,48 +109,72 @@ static size_t most_bytes(void)
 	return size;
 }
 
-/* Room for @extra bytes behind it, which are the caller's; NULL: no memory. */
-char *snapshot_take(struct snapshot *s, size_t extra)
+static bool make_room(struct snapshot *s, size_t size)
 {
-	size_t size = most_bytes() + extra;
+	if (size <= s->room)
+		return true;
+	free(s->copy);
+	s->room = size + size / 2;
+	s->copy = malloc(s->room);
+	return s->copy != NULL;
+}
+
+/* Membarriers have to do with all of them. */
+static unsigned int moved_too(unsigned int moved)
+{
+	return x.membarriers ? ~0U : moved | x.foreign_stacks;
+}
+
+/*
+ * Of threads that have not made a step since @earlier, which is as it was then
+ * and stays, no copy is made. Room for @extra bytes behind it, which are the
+ * caller's; NULL: no memory.
+ */
+char *snapshot_take(struct snapshot *s, const struct snapshot *earlier,
+		    size_t extra)
+{
 	struct header header = {
-		x.nthreads, x.self, x.depth, x.nevents, x.last, x.solo,
-		x.concurrent, x.now, x.progress, 0,
+		x.nthreads, x.live, x.waits, x.self, x.depth, x.nevents,
+		x.last, x.solo, x.concurrent, x.now, x.progress, 0,
 	};
+	unsigned int moved = ~0U;
 	char *at;
 
-	if (size > s->room) {
-		free(s->copy);
-		s->room = size + size / 2;
-		s->copy = malloc(s->room);
-		if (!s->copy)
-			return NULL;
+	if (!make_room(s, most_bytes() + extra))
+		return NULL;
+	if (earlier)
+		moved = moved_too(moved_since(earlier->depth)) |
+			~0U << earlier->nthreads;
+	tls_keep();
+	at = keep_shared(s->copy + sizeof(header));
+	for (unsigned int i = 0; i < x.nthreads; i++) {
+		if (!(moved >> i & 1)) {
+			s->thread[i] = earlier->thread[i];
+			continue;
+		}
+		s->thread[i] = at;
+		at = keep_thread(at, i);
 	}
-	at = s->copy + sizeof(header);
-	for (unsigned int i = 0; i < x.nthreads; i++)
-		at = keep_thread(at, &x.threads[i]);
 	header.memory = (size_t)(at - s->copy);
 	at += world_save(at);
 	memcpy(s->copy, &header, sizeof(header));
-	for (unsigned int i = 0; i < x.nthreads; i++) {
-		s->stack[i] = (uint32_t)(at - s->copy);
-		at = put(at, x.threads[i].sp, stack_bytes(i));
-	}
 	s->depth = x.depth;
+	s->nthreads = x.nthreads;
 	return at;
 }
 
 /*
- * Stacks of threads that have not made a step since are what they were: only
- * those of @moved are put back. What snapshot_take() returned is returned.
+ * Threads that have not made a step since are what they were: only those of
+ * @moved are put back. What snapshot_take() returned is returned.
  */
 const char *snapshot_put(const struct snapshot *s, unsigned int moved)
 {
-	const char *at = s->copy, *end = s->copy;
 	struct header header;
 
-	at = get(&header, at, sizeof(header));
+	memcpy(&header, s->copy, sizeof(header));
 	x.nthreads = header.nthreads;
+	x.live = header.live;
+	x.waits = header.waits;
 	x.self = header.self;
 	x.depth = header.depth;
 	x.nevents = header.nevents;
@@ -121,17 +185,13 @@ const char *snapshot_put(const struct snapshot *s, unsigned int moved)
 	x.progress = header.progress;
 	x.defect = UHMM_DEFECT_NONE;
 	x.inside = true;
+	moved = moved_too(moved);
+	put_shared(s->copy + sizeof(header));
 	for (unsigned int i = 0; i < x.nthreads; i++)
-		at = put_thread(at, &x.threads[i]);
-	world_load(at);
-	moved |= x.foreign_stacks;
-	for (unsigned int i = 0; i < x.nthreads; i++) {
-		end = s->copy + s->stack[i] + stack_bytes(i);
 		if (moved >> i & 1)
-			memcpy(x.threads[i].sp, s->copy + s->stack[i],
-			       stack_bytes(i));
-	}
-	return end;
+			put_thread(s->thread[i], i);
+	tls_put_back();
+	return world_load(s->copy + header.memory);
 }
 
 /* Who has made steps since the decision at @depth. */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "order.h"
 #include "set.h"
 
 /* Memory for states that are kept. */
@@ -78,7 +79,9 @@ static size_t objects_bytes(void)
 static int keep(struct frame *frame)
 {
 	size_t room = frame->snapshot.room;
-	char *at = snapshot_take(&frame->snapshot, objects_bytes());
+	const struct snapshot *earlier = frame == s.frames ? NULL :
+							     &frame[-1].snapshot;
+	char *at = snapshot_take(&frame->snapshot, earlier, objects_bytes());
 
 	s.kept_bytes += frame->snapshot.room - room;
 	if (!at || s.kept_bytes > MAX_KEPT_BYTES)
@@ -181,6 +184,7 @@ static bool may_choose(unsigned int enabled)
 static bool step(unsigned int actor, unsigned int enabled, unsigned int choice)
 {
 	struct node *node = &x.nodes[x.depth++];
+	union clock room;
 
 	node->chosen = (uint8_t)actor;
 	node->enabled = (uint16_t)enabled;
@@ -189,7 +193,7 @@ static bool step(unsigned int actor, unsigned int enabled, unsigned int choice)
 	s.choices = 1;
 	if (actor < MAX_THREADS)
 		x.last = (int)actor;
-	op_commit(actor);
+	op_commit(actor, op_clock(actor, &room));
 	if (actor >= MAX_THREADS) {
 		memory_flush(actor - MAX_THREADS);
 		return true;

@@ -71,10 +71,11 @@ static int region_open(struct region *region, char *base, size_t size,
 	region->written = map(NULL, tracked / LINE_BYTES + 1);
 	region->cells = map(NULL, size * sizeof(struct cell));
 	region->borders = map(NULL, size / 8 + 1);
+	region->kinds = map(NULL, size / 4 + 1);
 	region->wide = map(NULL, size / 8 + 1);
 	region->objects = map(NULL, (size / 4 + 2) * sizeof(uint16_t));
-	if (!region->cells || !region->borders || !region->wide ||
-	    !region->objects || !region->kept || !region->written)
+	if (!region->cells || !region->borders || !region->kinds ||
+	    !region->wide || !region->objects || !region->kept || !region->written)
 		return -ENOMEM;
 	return 0;
 }
@@ -89,6 +90,8 @@ static void region_close(struct region *region)
 		munmap(region->cells, region->size * sizeof(struct cell));
 	if (region->borders)
 		munmap(region->borders, region->size / 8 + 1);
+	if (region->kinds)
+		munmap(region->kinds, region->size / 4 + 1);
 	if (region->wide)
 		munmap(region->wide, region->size / 8 + 1);
 	if (region->objects)
@@ -377,6 +380,25 @@ void tls_fresh(unsigned int thread)
 	memcpy(w.tls_of[thread], w.tls_image, w.tls_size);
 }
 
+char *tls_of(unsigned int thread, size_t *ret_size)
+{
+	*ret_size = w.tls_size;
+	return w.tls_of[thread];
+}
+
+/* What runs has its own where the system has it; bring it up to date. */
+void tls_keep(void)
+{
+	if (w.tls_size)
+		memcpy(w.tls_of[x.self], w.tls, w.tls_size);
+}
+
+void tls_put_back(void)
+{
+	if (w.tls_size)
+		memcpy(w.tls, w.tls_of[x.self], w.tls_size);
+}
+
 bool world_is_tls(const void *addr)
 {
 	return (size_t)((const char *)addr - w.tls) < w.tls_size;
@@ -409,13 +431,10 @@ size_t world_save(char *to)
 	char *at = to;
 	void *keys;
 
-	memcpy(w.tls_of[x.self], w.tls, w.tls_size);
 	at = put(at, heap_state(), sizeof(struct heap));
 	at = put(at, &w.nlines, sizeof(w.nlines));
 	for (unsigned int i = 0; i < w.nlines; i++)
 		at = put(at, w.lines[i].at, w.lines[i].size);
-	for (unsigned int i = 0; i < x.nthreads; i++)
-		at = put(at, w.tls_of[i], w.tls_size);
 	keys = keys_state(&ignored);
 	at = put(at, keys, ignored);
 	return (size_t)(at - to);
@@ -428,7 +447,7 @@ static const char *get(void *to, const char *from, size_t size)
 }
 
 /* Threads have been put back before; x.self is who will run. */
-void world_load(const char *from)
+const char *world_load(const char *from)
 {
 	struct heap heap;
 	unsigned int nlines;
@@ -443,11 +462,8 @@ void world_load(const char *from)
 	/* Nobody had written there yet. */
 	for (unsigned int i = nlines; i < w.nlines; i++)
 		memcpy(w.lines[i].at, w.lines[i].kept, w.lines[i].size);
-	for (unsigned int i = 0; i < x.nthreads; i++)
-		from = get(w.tls_of[i], from, w.tls_size);
 	keys = keys_state(&ignored);
-	get(keys, from, keys_bytes(from));
-	memcpy(w.tls, w.tls_of[x.self], w.tls_size);
+	return get(keys, from, keys_bytes(from));
 }
 
 uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
