@@ -16,7 +16,7 @@ byte variant = GOOD;
 bool mm_lock, user_lock;
 bool queued, woken;		/* the fault, in the queue */
 byte seq = 2, sub_seq = 1;
-byte active;
+byte busy;
 bool valid = true;
 byte pte = 1, next = 2;
 bool freed[5];
@@ -79,7 +79,7 @@ proctype invalidate()
 	byte cur, page, old;
 
 	LOCK(mm_lock);
-	active++;
+	busy++;
 	seq = seq | 1;
 	cur = seq;
 	UNLOCK(mm_lock);
@@ -94,13 +94,13 @@ proctype invalidate()
 	freed[old] = true;
 
 	LOCK(mm_lock);
-	active--;
+	busy--;
 	if
-	:: active == 0 -> seq++
+	:: busy == 0 -> seq++
 	:: else -> skip
 	fi;
 	if
-	:: active == 0 || variant == VALID_BOOL -> valid = true
+	:: busy == 0 || variant == VALID_BOOL -> valid = true
 	:: else -> skip
 	fi;
 	broadcast();

@@ -106,7 +106,7 @@ static void bugs_are_named(void **state)
 		"race", "race_relaxed", "rwlock_race", "uaf", "lock_order",
 		"held_wait", "lost_wakeup", "sleeps", "livelock", "too_long",
 		"assertion", "choice", "unknown_call", "trylock_fails",
-		"at_once",
+		"at_once", "lock_cycle",
 	};
 	struct explore_options options = { 0 };
 
@@ -122,6 +122,24 @@ static void bugs_are_named(void **state)
 				 report.trace ? report.trace->text : "");
 		explore_report_free(&report);
 	}
+}
+
+/* All go on, and come back to where they were. */
+static void a_livelock_is_shown(void **state)
+{
+	struct explore_options options = { .engine = EXPLORE_STATES };
+	struct explore_report report = explore("politeness", options), again;
+	const struct trace *t = report.trace;
+
+	assert_non_null(t);
+	assert_int_equal(t->defect, UHMM_DEFECT_LIVELOCK);
+	assert_true(t->loop_from > 0);
+	assert_int_equal(explore_replay(explore_find("politeness"), &options,
+					t->steps, t->nsteps, &again), 0);
+	assert_int_equal(again.trace->defect, t->defect);
+	assert_int_equal(again.trace->loop_from, t->loop_from);
+	explore_report_free(&report);
+	explore_report_free(&again);
 }
 
 static void what_is_no_bug(void **state)
@@ -414,6 +432,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(litmus_tso),
 		cmocka_unit_test(litmus_c11),
 		cmocka_unit_test(bugs_are_named),
+		cmocka_unit_test(a_livelock_is_shown),
 		cmocka_unit_test(what_is_no_bug),
 		cmocka_unit_test(engines_agree),
 		cmocka_unit_test(checkpoints_change_nothing),

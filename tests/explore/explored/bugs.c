@@ -203,6 +203,31 @@ static void *no_sleep(void *arg)
 }
 BUG(sleeps, no_sleep, locked, "sleep where none is allowed");
 
+/* Each waits for the other one to have a lock, so no order comes before it. */
+static void *m_then_n(void *arg)
+{
+	pthread_mutex_lock(&m);
+	atomic_store(&flag, 1);
+	while (!atomic_load(&turn))
+		sched_yield();
+	pthread_mutex_lock(&n);
+	pthread_mutex_unlock(&n);
+	pthread_mutex_unlock(&m);
+	return NULL;
+}
+static void *n_then_m(void *arg)
+{
+	pthread_mutex_lock(&n);
+	atomic_store(&turn, 1);
+	while (!atomic_load(&flag))
+		sched_yield();
+	pthread_mutex_lock(&m);
+	pthread_mutex_unlock(&m);
+	pthread_mutex_unlock(&n);
+	return NULL;
+}
+BUG(lock_cycle, m_then_n, n_then_m, "deadlock");
+
 /* ---------------------------------------------------------------- for ever */
 static void *spin(void *arg)
 {
@@ -230,6 +255,29 @@ static void *spin_hard(void *arg)
 	return NULL;
 }
 BUG(too_long, spin_hard, forgets, "too long");
+
+/* Each gives way to the other. */
+static void give_way(atomic_int *mine, atomic_int *other)
+{
+	for (;;) {
+		atomic_store(mine, 1);
+		if (!atomic_load(other))
+			break;
+		atomic_store(mine, 0);
+	}
+	atomic_store(mine, 0);
+}
+static void *polite(void *arg)
+{
+	give_way(&flag, &turn);
+	return NULL;
+}
+static void *polite_too(void *arg)
+{
+	give_way(&turn, &flag);
+	return NULL;
+}
+BUG(politeness, polite, polite_too, "livelock");
 
 /* ------------------------------------------------------------------- others */
 static void *asserts(void *arg)
