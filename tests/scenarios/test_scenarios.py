@@ -74,7 +74,7 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, problem in zip(names, pool.map(
                 lambda name: explore(uhmm, name,
-                                     ['--executions', '300'] * (name in short)),
+                                     ['--executions', '1000'] * (name in short)),
                 names)):
             tap.say(name, problem)
     # What is declared has just been found to be what comes out.
