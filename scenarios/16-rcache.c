@@ -57,6 +57,23 @@ static void hit_remap(void)
 	together(user, remap);
 }
 
+/* Entries come and go in the place where one is being found. */
+static void *remaps(void *unused)
+{
+	uhmm_thread_name("remaps");
+	bracket(HERE, HERE + PAGE, MMU_NOTIFY_UNMAP, FIRST + 1);
+	get_and_use(HERE);
+	bracket(HERE, HERE + PAGE, MMU_NOTIFY_UNMAP, FIRST + 2);
+	return NULL;
+}
+
+static void hit_reused(void)
+{
+	begin(0);
+	get_and_use(HERE);
+	together(user, remaps);
+}
+
 #define FROM .source = "mail, 15 August 2019 (models)", \
 	     .bad = "a stale page is got"
 UHMM_SCENARIO(rcache_early, FROM, .run = early,
@@ -67,4 +84,6 @@ UHMM_SCENARIO(rcache_get_unmap, FROM, .run = get_unmap,
 UHMM_SCENARIO(rcache_get_remap, FROM, .run = get_remap,
 	      .result = UHMM_RESULT_NEVER);
 UHMM_SCENARIO(rcache_hit_remap, FROM, .run = hit_remap,
+	      .result = UHMM_RESULT_NEVER);
+UHMM_SCENARIO(rcache_hit_reused, FROM, .run = hit_reused,
 	      .result = UHMM_RESULT_NEVER);

@@ -20,6 +20,8 @@
  *  - Merge: a miss that overlaps entries registers the union, with the access
  *    of all; they are retired. Where the device refuses the union it registers
  *    the request alone. Neighbours that only touch are left alone.
+ *  - A device that registers no byte twice answers -EEXIST: what overlaps is
+ *    let go of first, and if some of that is in use, get fails so.
  *  - Upgrade: more access than an entry has is an overlap like any other.
  *  - No split: an invalidation that hits a part of an entry ends all of it.
  *  - Retired entries are never returned again. Who has one may use it until
@@ -114,7 +116,7 @@ struct uhmm_registration {
 	/* private: */
 	struct uhmm_rcache *cache;
 	unsigned long *hold;
-	void *region;
+	unsigned long *life;
 };
 
 /**

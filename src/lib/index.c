@@ -10,6 +10,7 @@
 
 #define CHUNK_MIN 4096UL
 #define CHUNK_MAX (1UL << 21)
+#define CHUNK_POPULATED 16384UL
 #define RETIRE_BATCH SYNC_SIZE(32, 2)
 
 struct key {
@@ -89,6 +90,8 @@ static int add_chunk(struct interval_index *ix, struct index_pool *pool)
 	chunk = aligned_alloc(size, size);
 	if (chunk && size == CHUNK_MAX)
 		sync_want_huge_pages(chunk, size);
+	if (chunk && size >= CHUNK_POPULATED)
+		sync_populate_pages(chunk, size);
 	spin_lock(&ix->lock);
 	if (!chunk)
 		return -ENOMEM;

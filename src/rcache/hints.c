@@ -1,81 +1,139 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /*
- * Hints: a hash of pages that leads to regions. A hint may be wrong, or missing:
- * whoever follows one looks at the region, and without one the index is
- * searched. So none is ever repaired in a hurry. They are written under the
- * cache's lock and read without; a page's hints lie in one line.
+ * Hints: a hash of pages. Where a region begins its hint knows all that a hit
+ * needs, and ends with it. Of other pages that were asked for a hint only leads
+ * to the region: it may be wrong, and is never repaired in a hurry. Without one
+ * the index is searched.
+ *
+ * They are written under the cache's lock, and read without: whoever reads one
+ * holds the region that it leads to, and finds it leading there before and after
+ * he has read the rest. A region that is held does not end and begin anew.
  */
 #include <errno.h>
+#include <limits.h>
 
 #include "internal.h"
 
-#define HINT_FIRST_BITS 9
+#define HINT_FIRST_BITS SYNC_SIZE(9, 3)
 /* So many places for each live region, and up to twice as many. */
-#define HINT_ROOM 4
+#define HINT_ROOM 2
 
-/* The first two ways were tried. */
-struct region *hint_further(const struct hints *hints, unsigned long addr)
+struct hint *hint_further(struct hints *hints, unsigned long addr)
 {
-	struct hint_key key = hint_key(hints, addr);
-	unsigned long entry;
+	unsigned long i = hint_at(hints, addr), page = page_of(addr);
+	struct hint *h;
 
-	for (unsigned int way = 2; way < HINT_WAYS; way++) {
-		/*
-		 * Ordering: (RC-HINT-READ-ON) pairs with (RC-HINT-SET) in
-		 * hint_put(): as (RC-HINT-READ).
-		 */
-		entry = smp_load_acquire(&hints->entry[key.place ^ way]);
-		if (hint_is(entry ^ key.tag))
-			return (struct region *)(entry ^ key.tag);
+	for (unsigned long way = 0; way < HINT_WAYS; way++) {
+		h = &hints->hint[i ^ way];
+		if (READ_ONCE(h->start) == page && READ_ONCE(h->life))
+			return h;
 	}
 	return NULL;
 }
 
-/* Where a hint for the page may go: NULL: all there lead to live regions. */
-static unsigned long *hint_place(struct hints *hints, struct hint_key key)
+/* One that leads nowhere, or to what has ended. */
+static bool is_free(const struct hint *h)
 {
-	unsigned long *place, entry;
-	struct region *old;
+	unsigned long life = READ_ONCE(h->life);
 
-	for (unsigned int way = 0; way < HINT_WAYS; way++) {
-		place = &hints->entry[key.place ^ way];
-		entry = READ_ONCE(*place);
-		old = (struct region *)(entry & HINT_POINTER);
-		if (!old || hint_is(entry ^ key.tag) ||
-		    !(READ_ONCE(old->state) & REGION_LIVE))
-			return place;
+	return !life || (life & LIFE_LEADS &&
+			 !READ_ONCE(life_region(life)->life));
+}
+
+/* Where a hint for the page may go; NULL: all are of use. */
+static struct hint *hint_place(struct hints *hints, unsigned long addr)
+{
+	unsigned long i = hint_at(hints, addr), page = page_of(addr);
+	struct hint *h, *place = NULL;
+
+	for (unsigned long way = 0; way < HINT_WAYS; way++) {
+		h = &hints->hint[i ^ way];
+		if (READ_ONCE(h->start) == page)
+			return h;
+		if (!place && is_free(h))
+			place = h;
 	}
-	return NULL;
+	return place;
 }
 
 bool hint_room(struct hints *hints, unsigned long addr)
 {
-	return hint_place(hints, hint_key(hints, addr)) != NULL;
+	struct hint *h = hint_place(hints, addr);
+
+	return h && is_free(h);
+}
+
+static void hint_clear(struct hint *h)
+{
+	unsigned long life = h->life;
+
+	if (life && !(life & LIFE_LEADS))
+		life_region(life)->hint = NULL;
+	WRITE_ONCE(h->life, 0);
+	/*
+	 * Ordering: (RC-HINT-CLEAR) pairs with (RC-HINT-SAME) in hold_hint():
+	 * who reads what is written from here on sees that it led elsewhere.
+	 */
+	smp_store_release(&h->start, HINT_NONE);
+}
+
+/* Can a hint know all of it? */
+static bool fits(const struct region *r)
+{
+	return !(r->node.start % HINT_PAGE) &&
+	       !(region_bytes(r) % HINT_PAGE) &&
+	       region_bytes(r) / HINT_PAGE <= UINT_MAX;
+}
+
+static void hint_set(struct hint *h, unsigned long addr, struct region *r)
+{
+	bool all = addr == r->node.start && fits(r);
+	unsigned long life = all ? r->life : (unsigned long)r | LIFE_LEADS;
+
+	hint_clear(h);
+	if (all) {
+		r->hint = h;
+		/*
+		 * Ordering: (RC-HINT-PAGES) pairs with (RC-HINT-SAME) in hold_hint():
+		 * as (RC-HINT-CLEAR).
+		 */
+		smp_store_release(&h->pages, region_bytes(r) / HINT_PAGE);
+		/*
+		 * Ordering: (RC-HINT-KEY) pairs with (RC-HINT-SAME) in hold_hint():
+		 * as (RC-HINT-CLEAR).
+		 */
+		smp_store_release(&h->key, r->key);
+		WRITE_ONCE(h->used, 0);
+	}
+	/*
+	 * Ordering: (RC-HINT-START) pairs with (RC-HINT-SAME) in hold_hint():
+	 * as (RC-HINT-CLEAR).
+	 */
+	smp_store_release(&h->start, page_of(addr));
+	/*
+	 * Ordering: (RC-HINT-SET) pairs with (RC-HINT-LIVES) in hold_hint() and
+	 * (RC-HINT-READ) in find_live() and (RC-HINT-FOLLOW) in find_further():
+	 * what it says, and the region, are seen as they were made.
+	 */
+	smp_store_release(&h->life, life);
 }
 
 static void hint_put(struct hints *hints, unsigned long addr, struct region *r)
 {
-	struct hint_key key = hint_key(hints, addr);
-	unsigned long *place = hint_place(hints, key);
+	struct hint *h = hint_place(hints, addr);
 
-	if (!place)
-		place = &hints->entry[key.place];
-	/*
-	 * Ordering: (RC-HINT-SET) pairs with (RC-HINT-READ) in hint_find() and
-	 * (RC-HINT-READ-ON) in hint_further(): the region is seen as it was made.
-	 */
-	smp_store_release(place, (unsigned long)r ^ key.tag);
+	hint_set(h ?: &hints->hint[hint_at(hints, addr)], addr, r);
 }
 
 static struct hints *hints_make(unsigned int bits)
 {
-	size_t size = sizeof(struct hints) +
-		      (sizeof(unsigned long) << bits);
+	size_t size = sizeof(struct hints) + (sizeof(struct hint) << bits);
 	struct hints *hints = sync_alloc_pages(size);
 
 	if (!hints)
 		return NULL;
 	sync_want_huge_pages(hints, size);
+	sync_populate_pages(hints, size);
 	hints->shift = 64 - bits;
 	hints->size = size;
 	return hints;
@@ -111,7 +169,7 @@ void hints_end(struct uhmm_rcache *c)
 void hints_grow(struct uhmm_rcache *c)
 {
 	unsigned int bits = 64 - c->hints->shift;
-	struct hints *hints;
+	struct hints *hints, *old = c->hints;
 	unsigned long i;
 
 	if (likely(c->hinted * HINT_ROOM <= 1UL << bits))
@@ -119,19 +177,26 @@ void hints_grow(struct uhmm_rcache *c)
 	hints = hints_make(bits + 1);
 	if (!hints)
 		return;
-	for (i = 0; i < c->pooled; i++) {
-		struct region *r = region_at(c, i);
+	/* What is found in the old ones meanwhile lives: the lock is ours. */
+	for (i = 0; i < 1UL << bits; i++) {
+		struct hint *h = &old->hint[i];
+		struct region *r = life_region(h->life);
 
-		if (READ_ONCE(r->state) & REGION_LIVE)
-			hint_put(hints, r->start, r);
+		if (is_free(h))
+			continue;
+		hint_put(hints, h->start, r);
+		WRITE_ONCE(h->life, 0);
 	}
-	hints->older = c->hints;
+	hints->older = old;
 	/*
 	 * Ordering: (RC-HINTS-SET) pairs with (RC-HINTS-READ) in find_live(),
-	 * (RC-HINTS-FURTHER) in get_slow() and (RC-HINTS-READ-AGAIN) in
+	 * (RC-HINTS-FURTHER) in find_further() and (RC-HINTS-READ-AGAIN) in
 	 * hint_missing(): they are filled.
 	 */
 	smp_store_release(&c->hints, hints);
+	/* Who still looks there, behind the first page, finds nothing. */
+	if (old->size > HINT_PAGE)
+		sync_drop_pages((char *)old + HINT_PAGE, old->size - HINT_PAGE);
 }
 
 void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r)
@@ -139,14 +204,8 @@ void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r)
 	hint_put(c->hints, addr, r);
 }
 
-void hint_drop(struct uhmm_rcache *c, struct region *r)
+void hint_drop(struct region *r)
 {
-	struct hint_key key = hint_key(c->hints, r->start);
-	unsigned long *place;
-
-	for (unsigned int way = 0; way < HINT_WAYS; way++) {
-		place = &c->hints->entry[key.place ^ way];
-		if ((struct region *)(*place & HINT_POINTER) == r)
-			WRITE_ONCE(*place, 0);
-	}
+	if (r->hint)
+		hint_clear(r->hint);
 }

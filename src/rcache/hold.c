@@ -11,6 +11,7 @@ static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 	_Static_assert(sizeof(*b) <= HOLD_BLOCK_SIZE, "of a page");
 	if (!b)
 		return NULL;
+	sync_populate_pages(b, HOLD_BLOCK_SIZE);
 	b->owner = me;
 	b->version = ~0UL;
 	/* The first get may find, with the hold that the cursor is at. */
@@ -100,15 +101,16 @@ unsigned long *hold_find(struct uhmm_rcache *c, struct hold_block **b)
 void holds_fence(void)
 {
 	/*
-	 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in hold_fence():
-	 * see there; where one fence does for all, that is none for the processor.
+	 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in hold_fence()
+	 * and (RC-SEARCH-FENCE) in search(): see there; where one fence does
+	 * for all, that is none for the processor.
 	 */
 	if (READ_ONCE(sync_asymmetric))
 		smp_mb_others();
 	else
 		/*
 		 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in
-		 * hold_fence(): see there.
+		 * hold_fence() and (RC-SEARCH-FENCE) in search(): see there.
 		 */
 		smp_mb();
 }
@@ -120,7 +122,11 @@ unsigned long holds_oldest_search(void *cache)
 	struct uhmm_rcache *c = cache;
 	struct hold_block *b;
 
-	holds_fence();
+	/*
+	 * Ordering: (RC-OLDEST-FENCE) pairs with (RC-SEARCH-FENCE) in search(): see
+	 * there.
+	 */
+	smp_mb();
 	for_each_hold_block(b, c) {
 		/*
 		 * Ordering: (RC-SEARCHES-SEEN) pairs with (RC-SEARCHED) in
@@ -154,10 +160,9 @@ static struct region *hold_settled(const unsigned long *hold)
 
 	/*
 	 * Ordering: (RC-HOLD-SEEN) pairs with (RC-HOLD-END) in
-	 * uhmm_rcache_put() and (RC-HOLD-TRY) in hold_live() and
-	 * (RC-HOLD-HELD) in hold_live() and (RC-HOLD-NOT) in hold_live() and
-	 * (RC-HOLD-BORN) in bring_to_life(): the device is done with what is
-	 * deregistered because of this.
+	 * uhmm_rcache_put() and (RC-HOLD-TRY) in hold_try() and
+	 * (RC-HOLD-HELD) in hold_end() and (RC-HOLD-BORN) in bring_to_life():
+	 * the device is done with what is deregistered because of this.
 	 */
 	while ((v = smp_load_acquire(hold)) & HOLD_TRIES)
 		sync_yield();

@@ -20,35 +20,40 @@
 #include "../sync/sync.h"
 
 /* &region.state: the access, and */
-#define REGION_LIVE (1U << 16)		/* may be returned */
 #define REGION_RETIRED (1U << 17)	/* was live, or failed to become so */
 #define REGION_CLAIMED (1U << 18)	/* somebody deregisters it */
 #define REGION_GONE (1U << 19)		/* deregistered */
 #define REGION_FOUND (1U << 20)		/* stands in the index */
 #define REGION_WATCHED (1U << 21)	/* the notifier is inserted */
 
+/* A word that is 0, or leads to a region that lives, with its access in front. */
+#define LIFE_ACCESS_SHIFT 48
+#define LIFE_POINTER ((1UL << LIFE_ACCESS_SHIFT) - 2)
+/* Of a hint: whether it lives the region says. There is no access. */
+#define LIFE_LEADS 1UL
+
 /**
  * struct region - an entry
  * @sub: for the registered range
- * @start: first byte
- * @last: last byte
- * @state: written under the lock; read by all
- * @used: since the eviction came by
- * @busy: somebody holds it; the reaper's
+ * @node: in the index, with the range
+ * @life: see LIFE_POINTER
  * @key: the device's
- * @node: in the index
+ * @hint: that knows all of it
  * @next: among the retired or the free
+ * @state: written under the lock
+ * @used: since the eviction came by; or its hint was
+ * @busy: somebody holds it; the reaper's
  */
 struct region {
 	struct mmu_interval_notifier sub;
-	unsigned long start;
-	unsigned long last;
+	struct uhmm_interval_node node;
+	unsigned long life;
+	uint64_t key;
+	struct hint *hint;
+	struct region *next;
 	unsigned int state;
 	unsigned char used;
 	unsigned char busy;
-	uint64_t key;
-	struct uhmm_interval_node node;
-	struct region *next;
 } __cacheline_aligned;
 
 _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
@@ -64,6 +69,7 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
  * @owner: sync_thread_number(); of one that has ended: free to take
  * @version: of the index as a search began; ULONG_MAX: none is under way
  * @hits: counted by the owner
+ * @misses: counted by the owner
  * @top: holds ever used
  * @cursor: the last one used
  * @next: the block made before it
@@ -76,6 +82,7 @@ struct hold_block {
 	unsigned long owner;
 	unsigned long version;
 	unsigned long hits;
+	unsigned long misses;
 	unsigned long top;
 	unsigned long cursor;
 	struct hold_block *next;
@@ -91,30 +98,53 @@ struct hold_block_cache {
 extern __thread struct hold_block_cache hold_block_cache[BLOCK_CACHE]
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-#define HINT_PAGE_SHIFT 12
+#define HINT_PAGE 4096UL
 #define HINT_WAYS 8UL
-#define HINT_POINTER ((1UL << 48) - 1)
 
 /**
- * struct hints - where the region of a page may be
+ * struct hint - what is known of a page
+ * @start: its first byte; HINT_NONE: of no page
+ * @pages: that are registered from there on
+ * @used: since the eviction came by
+ * @key: the device's
+ * @life: of the region that begins there; or it leads to the one that the page
+ *	is in, which may have ended, and nothing else is known
+ *
+ * Two are a line, and that is all that a hit has to fetch.
+ */
+struct hint {
+	unsigned long start;
+	unsigned int pages;
+	unsigned int used;
+	uint64_t key;
+	unsigned long life;
+};
+
+#define HINT_NONE 1UL
+
+_Static_assert(2 * sizeof(struct hint) == CACHE_LINE, "two are a line");
+
+/**
+ * struct hints - those of all pages
  * @shift: 64 less the bits of a place's number
  * @size: bytes
  * @older: what it replaced; may be looked at still
- * @entry: a &struct region, with 16 bits of the page's hash in front; 0: none
+ * @hint: by a hash of the page
  */
 struct hints {
 	unsigned int shift;
 	size_t size;
 	struct hints *older;
-	unsigned long entry[] __cacheline_aligned;
+	struct hint hint[] __cacheline_aligned;
 };
 
 /* Regions are cut from chunks, each as large as all before it. */
-#define POOL_FIRST 64UL
+#define POOL_FIRST SYNC_SIZE(256UL, 64UL)
+/* So many are made ready at once. */
+#define POOL_READY 512UL
 #define POOL_CHUNKS 32
 
 struct rcache_counters {
-	unsigned long misses;
 	unsigned long registrations;
 	unsigned long failures;
 	unsigned long deregistrations;
@@ -201,7 +231,7 @@ static inline struct region *region_of(struct uhmm_interval_node *node)
 
 static inline unsigned long region_bytes(const struct region *r)
 {
-	return r->last - r->start + 1;
+	return r->node.last - r->node.start + 1;
 }
 
 /* The frequent side of the fence between holds and who looks at them. */
@@ -219,49 +249,49 @@ static __always_inline void hold_fence(void)
 	}
 }
 
-/* Where a page's hints are, at @place ^ 0 to HINT_WAYS - 1, and what is in front. */
-struct hint_key {
-	unsigned long place;
-	unsigned long tag;
-};
-
-static __always_inline struct hint_key hint_key(const struct hints *hints,
-				       unsigned long addr)
+static inline unsigned long life_of(const struct region *r,
+				    unsigned int access)
 {
-	unsigned long h = (addr >> HINT_PAGE_SHIFT) * 0x9e3779b97f4a7c15UL;
-
-	return (struct hint_key){ h >> hints->shift, h << 48 | 1UL << 63 };
+	return (unsigned long)r | (unsigned long)access << LIFE_ACCESS_SHIFT;
 }
 
-/* An entry less the tag, which is never 0: does it lead to a region? */
-static __always_inline bool hint_is(unsigned long entry)
+static inline struct region *life_region(unsigned long life)
 {
-	return !(entry >> 48);
+	return (struct region *)(life & LIFE_POINTER);
+}
+
+static inline unsigned long page_of(unsigned long addr)
+{
+	return addr & ~(HINT_PAGE - 1);
+}
+
+/* Where a page's hints are: there ^ 0 to HINT_WAYS - 1. */
+static __always_inline unsigned long hint_at(const struct hints *hints,
+					     unsigned long addr)
+{
+	return addr / HINT_PAGE * 0x9e3779b97f4a7c15UL >> hints->shift;
 }
 
 /*
- * The first two ways are read at once, so that which of them it is need not be
- * guessed: a wrong guess would wait for memory before all that comes after.
+ * The first two ways are compared without a branch: a wrong guess of which it is
+ * would wait for memory before all that comes after.
  */
-static __always_inline struct region *hint_find(const struct hints *hints,
-				       unsigned long addr)
+static __always_inline struct hint *hint_near(struct hints *hints,
+					      unsigned long addr)
 {
-	struct hint_key key = hint_key(hints, addr);
-	unsigned long first, second;
+	struct hint *h = &hints->hint[hint_at(hints, addr)];
+	unsigned long other = READ_ONCE(h->start) != page_of(addr);
 
-	/*
-	 * Ordering: (RC-HINT-READ) pairs with (RC-HINT-SET) in hint_put(): the
-	 * region is seen as it was made.
-	 */
-	first = smp_load_acquire(&hints->entry[key.place]) ^ key.tag;
-	/*
-	 * Ordering: (RC-HINT-READ) pairs with (RC-HINT-SET) in hint_put(): the
-	 * same, for the second way.
-	 */
-	second = smp_load_acquire(&hints->entry[key.place ^ 1]) ^ key.tag;
-	first = __builtin_expect_with_probability(hint_is(first), 1, 0.5) ?
-		first : second;
-	return hint_is(first) ? (struct region *)first : NULL;
+	return (struct hint *)((uintptr_t)h ^ other * sizeof(*h));
+}
+
+/* Where a hint for @addr most likely is. Lock held, or to prefetch. */
+static inline const struct hint *hint_line(const struct uhmm_rcache *c,
+					   unsigned long addr)
+{
+	const struct hints *hints = READ_ONCE(c->hints);
+
+	return &hints->hint[hint_at(hints, addr)];
 }
 
 static __always_inline const struct hold_block_cache *
@@ -289,18 +319,20 @@ void holds_mark(struct uhmm_rcache *c);
 	for ((b) = smp_load_acquire(&(c)->blocks); (b); (b) = (b)->next)
 
 /* hints.c; the lock held but for the first two */
-struct region *hint_further(const struct hints *hints, unsigned long addr);
+struct hint *hint_further(struct hints *hints, unsigned long addr);
 /* May a hint for @addr be added without loss of another? */
 bool hint_room(struct hints *hints, unsigned long addr);
 int hints_init(struct uhmm_rcache *c);
 void hints_destroy(struct uhmm_rcache *c);
 void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r);
-void hint_drop(struct uhmm_rcache *c, struct region *r);
+void hint_drop(struct region *r);
 void hints_grow(struct uhmm_rcache *c);
 void hints_end(struct uhmm_rcache *c);
 
 /* region.c */
 struct region *region_at(const struct uhmm_rcache *c, unsigned long i);
+/* Have chunk @k. 0; -ENOMEM. */
+int pool_grow(struct uhmm_rcache *c, unsigned int k);
 struct region *region_alloc(struct uhmm_rcache *c);
 void region_free(struct uhmm_rcache *c, struct region *r);
 void pool_destroy(struct uhmm_rcache *c);
@@ -327,10 +359,30 @@ bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 extern unsigned int rcache_broken;
 #define BROKEN_CHECK (1U << 0)		/* what collided lives all the same */
 
+/**
+ * struct request - what is to be registered
+ * @start: first byte
+ * @last: last byte
+ * @access: see <uhmm/rcache.h>
+ * @overlaps: something lived in it when it began
+ * @born: what had ever come to life then
+ */
+struct request {
+	unsigned long start;
+	unsigned long last;
+	unsigned int access;
+	bool overlaps;
+	unsigned long born;
+};
+
 /* miss.c */
-int rcache_miss(struct uhmm_rcache *c, unsigned long start,
-		unsigned long last, unsigned int access, unsigned long *hold,
+int rcache_miss(struct uhmm_rcache *c, struct request *w, unsigned long *hold,
 		struct region **ret_region);
+/*
+ * The device registers no byte twice: retire what overlaps, and ask for the union.
+ * False: there was nothing, and nothing is about to come to life.
+ */
+bool rcache_make_way(struct uhmm_rcache *c, struct request *w);
 
 /* report.c; the lock held. Returns whether the eventfd is to be written. */
 bool queue_event(struct uhmm_rcache *c, const struct region *r);

@@ -14,22 +14,17 @@
 
 unsigned int rcache_broken;
 
-struct request {
-	unsigned long start;
-	unsigned long last;
-	unsigned int access;
-};
-
 static void widen_one(struct uhmm_rcache *c, struct region *r, void *arg)
 {
 	struct request *w = arg;
 
-	if (!(READ_ONCE(r->state) & REGION_LIVE))
+	if (!r->life)
 		return;
-	if (r->start < w->start)
-		w->start = r->start;
-	if (r->last > w->last)
-		w->last = r->last;
+	w->overlaps = true;
+	if (r->node.start < w->start)
+		w->start = r->node.start;
+	if (r->node.last > w->last)
+		w->last = r->node.last;
 	w->access |= READ_ONCE(r->state) & UHMM_RCACHE_ACCESS;
 }
 
@@ -51,8 +46,8 @@ static void replace_one(struct uhmm_rcache *c, struct region *r, void *arg)
 	const struct region *by = arg;
 	unsigned int state = READ_ONCE(r->state);
 
-	if (r != by && state & REGION_LIVE && r->start >= by->start &&
-	    r->last <= by->last &&
+	if (r != by && r->life && r->node.start >= by->node.start &&
+	    r->node.last <= by->node.last &&
 	    !(state & ~READ_ONCE(by->state) & UHMM_RCACHE_ACCESS))
 		region_retire(c, r, &c->counters.merged);
 }
@@ -69,38 +64,52 @@ static bool has_room(const struct uhmm_rcache *c, const struct request *w)
 			       bytes <= max_bytes - c->bytes));
 }
 
+/* A region for @w, in the index. Lock held, but for moments. */
+static int region_make(struct uhmm_rcache *c, const struct request *w,
+		       struct region **ret_region)
+{
+	struct region *r = region_alloc(c);
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	WRITE_ONCE(r->node.start, w->start);
+	WRITE_ONCE(r->node.last, w->last);
+	WRITE_ONCE(r->state, w->access | REGION_FOUND);
+	WRITE_ONCE(r->used, 0);
+	r->key = 0;
+	c->bytes += region_bytes(r);
+	err = index_insert(&c->index, &r->node);
+	if (err) {
+		c->bytes -= region_bytes(r);
+		region_free(c, r);
+	}
+	*ret_region = r;
+	return err;
+}
+
 /*
  * A region for @w, or for more, that nobody finds live yet. -ENOSPC: no room.
  * Lock not held.
  */
-static int begin(struct uhmm_rcache *c, const struct request *w, bool merge,
+static int begin(struct uhmm_rcache *c, struct request *w, bool merge,
 		 struct region **ret_region, bool *ret_merged)
 {
-	struct request wide = *w;
-	struct region *r = NULL;
+	struct request wide;
 	int err = -ENOSPC;
 
 	spin_lock(&c->index.lock);
-	if (merge)
-		wide = widened(c, w);
+	w->overlaps = !merge;
+	wide = merge ? widened(c, w) : *w;
+	w->overlaps = wide.overlaps;
+	w->born = c->counters.registrations;
 	if (!has_room(c, &wide))
 		wide = *w;
 	*ret_merged = wide.start != w->start || wide.last != w->last ||
 		      wide.access != w->access;
-	if (has_room(c, &wide)) {
-		r = region_alloc(c);
-		err = r ? 0 : -ENOMEM;
-	}
-	if (r) {
-		WRITE_ONCE(r->start, wide.start);
-		WRITE_ONCE(r->last, wide.last);
-		WRITE_ONCE(r->state, wide.access);
-		WRITE_ONCE(r->used, 0);
-		r->key = 0;
-		c->bytes += region_bytes(r);
-	}
+	if (has_room(c, &wide))
+		err = region_make(c, &wide, ret_region);
 	spin_unlock(&c->index.lock);
-	*ret_region = r;
 	return err;
 }
 
@@ -120,19 +129,13 @@ static int watch(struct uhmm_rcache *c, struct region *r)
 	int err;
 
 	__builtin_memset(&r->sub, 0, sizeof(r->sub));
-	err = mmu_interval_notifier_insert(&r->sub, c->mm, r->start, length,
+	err = mmu_interval_notifier_insert(&r->sub, c->mm, r->node.start, length,
 					   &c->sub_ops);
 	if (err)
 		return err == -EINVAL ? -ESRCH : err;
-	r->node.start = r->start;
-	r->node.last = r->last;
-	spin_lock(&c->index.lock);
+	/* Nobody else writes it before it is retired. */
 	WRITE_ONCE(r->state, READ_ONCE(r->state) | REGION_WATCHED);
-	err = index_insert(&c->index, &r->node);
-	if (!err)
-		WRITE_ONCE(r->state, READ_ONCE(r->state) | REGION_FOUND);
-	spin_unlock(&c->index.lock);
-	return err;
+	return 0;
 }
 
 /* Lock held, and nothing hit it. */
@@ -145,17 +148,21 @@ static void bring_to_life(struct uhmm_rcache *c, struct region *r,
 	 */
 	smp_store_release(hold, (unsigned long)r);
 	/*
-	 * Ordering: (RC-LIFE) pairs with (RC-LIVE-SEEN) in hold_live(): the region is
+	 * Ordering: (RC-LIFE) pairs with (RC-LIVE-SEEN) in hold_region(): the region is
 	 * seen as it was made.
 	 */
-	smp_store_release(&r->state, READ_ONCE(r->state) | REGION_LIVE);
+	smp_store_release(&r->life,
+			  life_of(r, READ_ONCE(r->state) & UHMM_RCACHE_ACCESS));
 	c->hinted++;
-	c->counters.registrations++;
 	hints_grow(c);
-	hint_add(c, r->start, r);
-	if (w->start != r->start)
+	hint_add(c, r->node.start, r);
+	if (w->start / HINT_PAGE != r->node.start / HINT_PAGE)
 		hint_add(c, w->start, r);
-	for_each_overlap(c, r->start, r->last, replace_one, r);
+	/* There were none, and nothing else has come to life since. */
+	if (w->overlaps || w->born != c->counters.registrations)
+		for_each_overlap(c, r->node.start, r->node.last, replace_one,
+				 r);
+	c->counters.registrations++;
 }
 
 /*
@@ -171,9 +178,9 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 	int err = 0;
 
 	if (c->live_mm)
-		err = uhmm_live_watch(c->mm, r->start, region_bytes(r));
+		err = uhmm_live_watch(c->mm, r->node.start, region_bytes(r));
 	if (!err)
-		err = c->ops->reg(c->device, r->start, region_bytes(r), access,
+		err = c->ops->reg(c->device, r->node.start, region_bytes(r), access,
 				  &r->key);
 	spin_lock(&c->index.lock);
 	collided = mmu_interval_read_retry(&r->sub, seq) &&
@@ -186,7 +193,7 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 	spin_unlock(&c->index.lock);
 	if (!collided)
 		return err == -EAGAIN ? 1 : err;
-	if (err || !c->ops->dereg(c->device, r->start, region_bytes(r), r->key))
+	if (err || !c->ops->dereg(c->device, r->node.start, region_bytes(r), r->key))
 		return 1;
 	return -EXDEV;
 }
@@ -223,7 +230,7 @@ static void make_room(struct uhmm_rcache *c, const struct request *w)
 		     used <= max_bytes ? 0 : used - max_bytes + max_bytes / 64);
 }
 
-static int miss_once(struct uhmm_rcache *c, const struct request *w, bool merge,
+static int miss_once(struct uhmm_rcache *c, struct request *w, bool merge,
 		     unsigned long *hold, struct region **ret_region,
 		     bool *ret_merged)
 {
@@ -251,27 +258,44 @@ static int miss_once(struct uhmm_rcache *c, const struct request *w, bool merge,
 	return 0;
 }
 
-int rcache_miss(struct uhmm_rcache *c, unsigned long start,
-		unsigned long last, unsigned int access, unsigned long *hold,
+static void clear_one(struct uhmm_rcache *c, struct region *r, void *arg)
+{
+	bool *any = arg;
+
+	if (r->life)
+		region_retire(c, r, &c->counters.merged);
+	else if (READ_ONCE(r->state) & REGION_RETIRED)
+		return;
+	*any = true;
+}
+
+bool rcache_make_way(struct uhmm_rcache *c, struct request *w)
+{
+	bool any = false;
+
+	spin_lock(&c->index.lock);
+	*w = widened(c, w);
+	for_each_overlap(c, w->start, w->last, clear_one, &any);
+	spin_unlock(&c->index.lock);
+	rcache_reap(c);
+	return any;
+}
+
+int rcache_miss(struct uhmm_rcache *c, struct request *w, unsigned long *hold,
 		struct region **ret_region)
 {
-	unsigned long mask = c->options.granule - 1;
-	struct request w = { start & ~mask, last | mask, access };
 	int err, stuck = 0;
 	unsigned long n;
 	bool merged;
 
-	spin_lock(&c->index.lock);
-	c->counters.misses++;
-	spin_unlock(&c->index.lock);
 	do
-		err = miss_once(c, &w, true, hold, ret_region, &merged);
+		err = miss_once(c, w, true, hold, ret_region, &merged);
 	while (err == -EXDEV && ++stuck < MISS_STUCK);
 	/* What it was merged with may be what the device refuses. */
-	if (err && merged)
-		err = miss_once(c, &w, false, hold, ret_region, &merged);
+	if (err && err != -EEXIST && merged)
+		err = miss_once(c, w, false, hold, ret_region, &merged);
 	/* A limit of the device's own. */
 	for (n = 1; err == -ENOMEM && rcache_evict(c, n, 0); n *= 2)
-		err = miss_once(c, &w, false, hold, ret_region, &merged);
+		err = miss_once(c, w, false, hold, ret_region, &merged);
 	return err == -EXDEV ? -EAGAIN : err;
 }

@@ -13,88 +13,160 @@ static unsigned long next_id = 1;
 
 /* --------------------------------------------------------------------- gets */
 
-static __always_inline void fill(struct uhmm_registration *reg, struct uhmm_rcache *c,
-			struct region *r, unsigned long *hold,
-			unsigned int access)
+static __always_inline void fill(struct uhmm_registration *reg,
+				 struct uhmm_rcache *c, unsigned long *hold,
+				 unsigned long *life, unsigned int access)
 {
-	reg->key = r->key;
 	reg->access = access;
 	reg->cache = c;
 	reg->hold = hold;
-	reg->region = r;
+	reg->life = life;
 }
 
-/*
- * Hold @r if it is live and serves the request. Its fields are those of another
- * life until the hold is seen, but then they stand. @ask: see must_ask().
- */
-static __always_inline bool hold_live(struct uhmm_rcache *c, struct region *r,
-			     unsigned long first, unsigned long last,
-			     unsigned int access, unsigned long *hold, bool ask,
-			     struct uhmm_registration *ret_reg)
+/* Does an entry with @life give the access? */
+static __always_inline bool gives(unsigned long life, unsigned int access)
 {
-	unsigned int state, want = access | REGION_LIVE;
-	unsigned long start, end;
-	bool pending = false;
+	return !(~(life >> LIFE_ACCESS_SHIFT) & access);
+}
 
+/* Hold the region at @at, should it turn out to live. */
+static __always_inline void hold_try(unsigned long *hold, unsigned long at)
+{
 	/*
 	 * Ordering: (RC-HOLD-TRY) pairs with (RC-HOLD-SEEN) in hold_settled(): what
 	 * was done under the hold before is over.
 	 */
-	smp_store_release(hold, (unsigned long)r | HOLD_TRIES);
+	smp_store_release(hold, at | HOLD_TRIES);
 	hold_fence();
-	if (ask)
-		pending = uhmm_live_pending(c->mm, first, last - first + 1);
-	/*
-	 * Ordering: (RC-LIVE-SEEN) pairs with (RC-LIFE) in bring_to_life(): see there.
-	 */
-	state = smp_load_acquire(&r->state);
-	start = READ_ONCE(r->start);
-	end = READ_ONCE(r->last);
-	if (unlikely((state & want) != want || start > first || end < last ||
-		     pending)) {
-		/*
-		 * Ordering: (RC-HOLD-NOT) pairs with (RC-HOLD-SEEN) in
-		 * hold_settled(): as (RC-HOLD-HELD).
-		 */
-		smp_store_release(hold, 0);
-		return false;
-	}
+}
+
+/* @at, or 0: it does not. */
+static __always_inline void hold_end(unsigned long *hold, unsigned long at)
+{
 	/*
 	 * Ordering: (RC-HOLD-HELD) pairs with (RC-HOLD-SEEN) in
 	 * hold_settled(): as (RC-HOLD-TRY), for who sees this instead.
 	 */
-	smp_store_release(hold, (unsigned long)r);
+	smp_store_release(hold, at);
+}
+
+/*
+ * Hold the region of @h, which had @life, if it still has, and serves the request.
+ * What else @h says it says of that region if it leads there before and after.
+ */
+static __always_inline bool
+hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long life,
+	  unsigned long first, unsigned long last, bool ask,
+	  unsigned long *hold, struct uhmm_registration *ret_reg)
+{
+	unsigned long start, bytes;
+	uint64_t key;
+
+	hold_try(hold, life & LIFE_POINTER);
+	if (ask && uhmm_live_pending(c->mm, first, last - first + 1))
+		goto not;
+	/*
+	 * Ordering: (RC-HINT-LIVES) pairs with (RC-HINT-SET) in hint_set(): the
+	 * region lives, and what follows is read behind that.
+	 */
+	if (unlikely(smp_load_acquire(&h->life) != life))
+		goto not;
+	start = READ_ONCE(h->start);
+	bytes = READ_ONCE(h->pages) * HINT_PAGE;
+	key = READ_ONCE(h->key);
+	/*
+	 * Ordering: (RC-HINT-SAME) pairs with (RC-HINT-CLEAR) in hint_clear() and
+	 * (RC-HINT-PAGES) in hint_set() and (RC-HINT-KEY) in hint_set() and
+	 * (RC-HINT-START) in hint_set(): none of it was of another region.
+	 */
+	smp_rmb();
+	if (unlikely(READ_ONCE(h->life) != life || first - start >= HINT_PAGE ||
+		     last - start >= bytes))
+		goto not;
+	hold_end(hold, life & LIFE_POINTER);
+	if (!READ_ONCE(h->used))
+		WRITE_ONCE(h->used, 1);
 	ret_reg->start = start;
-	ret_reg->length = end - start + 1;
-	fill(ret_reg, c, r, hold, state & UHMM_RCACHE_ACCESS);
+	ret_reg->length = bytes;
+	ret_reg->key = key;
+	fill(ret_reg, c, hold, &h->life,
+	     (unsigned int)(life >> LIFE_ACCESS_SHIFT));
+	return true;
+not:
+	hold_end(hold, 0);
+	return false;
+}
+
+/* A get that did not find at once. */
+struct getting {
+	struct uhmm_rcache *cache;
+	unsigned long first;
+	unsigned long last;
+	unsigned int access;
+	bool ask;			/* see must_ask() */
+	unsigned long *hold;
+	struct uhmm_registration *ret_reg;
+};
+
+/*
+ * Hold @r if it lives and serves the request. Its fields are those of another
+ * life until the hold is seen, but then they stand.
+ */
+static bool hold_region(const struct getting *g, struct region *r)
+{
+	unsigned long life, start, last;
+	bool pending;
+
+	hold_try(g->hold, (unsigned long)r);
+	pending = g->ask && uhmm_live_pending(g->cache->mm, g->first,
+					      g->last - g->first + 1);
+	/*
+	 * Ordering: (RC-LIVE-SEEN) pairs with (RC-LIFE) in bring_to_life(): see there.
+	 */
+	life = smp_load_acquire(&r->life);
+	start = READ_ONCE(r->node.start);
+	last = READ_ONCE(r->node.last);
+	if (pending || !gives(life, g->access) || start > g->first ||
+	    last < g->last) {
+		hold_end(g->hold, 0);
+		return false;
+	}
+	hold_end(g->hold, (unsigned long)r);
+	if (!READ_ONCE(r->used))
+		WRITE_ONCE(r->used, 1);
+	g->ret_reg->key = r->key;
+	g->ret_reg->start = start;
+	g->ret_reg->length = last - start + 1;
+	fill(g->ret_reg, g->cache, g->hold, &r->life,
+	     (unsigned int)(life >> LIFE_ACCESS_SHIFT));
 	return true;
 }
 
 /* Without a hint: the index, which is written meanwhile. */
-static struct region *search(struct uhmm_rcache *c, struct hold_block *b,
-			     unsigned long start, unsigned long last,
-			     unsigned int access, unsigned long *hold,
-			     struct uhmm_registration *ret_reg)
+static struct region *search(const struct getting *g, struct hold_block *b)
 {
+	struct interval_index *index = &g->cache->index;
 	struct uhmm_interval_node *out[INDEX_BATCH];
 	struct index_walk walk = {};
 	struct region *found = NULL;
-	bool ask = must_ask(c);
 	unsigned int i, n;
 
-	WRITE_ONCE(b->version, READ_ONCE(c->index.version));
-	hold_fence();
-	n = c->index.search->first(&c->index, start, start, &walk, out);
+	WRITE_ONCE(b->version, READ_ONCE(index->version));
+	/*
+	 * Ordering: (RC-SEARCH-FENCE) pairs with (RC-OLDEST-FENCE) in
+	 * holds_oldest_search() and (RC-HOLDS-FENCE) in holds_fence(): a search
+	 * that they do not see sees what was taken out of the index.
+	 */
+	smp_mb();
+	n = index->search->first(index, g->first, g->first, &walk, out);
 	for (;;) {
 		for (i = 0; !found && i < n; i++)
-			if (hold_live(c, region_of(out[i]), start, last, access,
-				      hold, ask, ret_reg))
+			if (hold_region(g, region_of(out[i])))
 				found = region_of(out[i]);
 		if (found || walk.done)
 			break;
-		n = c->index.search->resume(&c->index, start, start, &walk,
-					    out);
+		n = index->search->resume(index, g->first, g->first, &walk,
+					  out);
 	}
 	/*
 	 * Ordering: (RC-SEARCHED) pairs with (RC-SEARCHES-SEEN) in
@@ -116,7 +188,7 @@ static void hint_missing(struct uhmm_rcache *c, struct region *r,
 	if (!hint_room(smp_load_acquire(&c->hints), start))
 		return;
 	spin_lock(&c->index.lock);
-	if (READ_ONCE(r->state) & REGION_LIVE)
+	if (r->life)
 		hint_add(c, start, r);
 	spin_unlock(&c->index.lock);
 }
@@ -126,65 +198,104 @@ static void count_hit(struct hold_block *b)
 	WRITE_ONCE(b->hits, READ_ONCE(b->hits) + 1);
 }
 
+/* By a hint that only leads to a region, or one that was not looked at. */
+static bool find_further(const struct getting *g)
+{
+	struct hint *h;
+	unsigned long life;
+
+	/*
+	 * Ordering: (RC-HINTS-FURTHER) pairs with (RC-HINTS-SET) in
+	 * hints_grow(): they are filled.
+	 */
+	h = hint_further(smp_load_acquire(&g->cache->hints), g->first);
+	if (!h)
+		return false;
+	/*
+	 * Ordering: (RC-HINT-FOLLOW) pairs with (RC-HINT-SET) in hint_set(): the
+	 * region is seen as it was made.
+	 */
+	life = smp_load_acquire(&h->life);
+	if (life & LIFE_LEADS)
+		return hold_region(g, life_region(life));
+	return gives(life, g->access) &&
+	       hold_hint(g->cache, h, life, g->first, g->last, g->ask, g->hold,
+			 g->ret_reg);
+}
+
 static __attribute__((noinline)) int
-get_slow(struct uhmm_rcache *c, unsigned long start, unsigned long last,
+get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	 unsigned int access, struct uhmm_registration *ret_reg)
 {
+	struct getting g = {
+		.cache = c, .first = first, .last = last, .access = access,
+		.ret_reg = ret_reg,
+	};
+	unsigned long mask = c->options.granule - 1;
+	struct request w = {
+		.start = first & ~mask, .last = last | mask, .access = access,
+	};
 	struct hold_block *b = block_find(c);
-	unsigned long *hold;
 	struct region *r;
 	int err;
 
 	if (c->ended)
 		return -ESRCH;
-	hold = b ? hold_find(c, &b) : NULL;
-	if (!hold)
+	g.hold = b ? hold_find(c, &b) : NULL;
+	if (!g.hold)
 		return -ENOMEM;
 	/* What a change is on its way for may be good afterwards. */
-	while (must_ask(c) && uhmm_live_pending(c->mm, start, last - start + 1))
+	while (must_ask(c) && uhmm_live_pending(c->mm, first, last - first + 1))
 		sync_yield();
-	/*
-	 * Ordering: (RC-HINTS-FURTHER) pairs with (RC-HINTS-SET) in
-	 * hints_grow(): they are filled.
-	 */
-	r = hint_further(smp_load_acquire(&c->hints), start);
-	if (r && hold_live(c, r, start, last, access, hold, must_ask(c),
-			   ret_reg)) {
+	g.ask = must_ask(c);
+	if (find_further(&g)) {
 		count_hit(b);
 		return 0;
 	}
-	r = search(c, b, start, last, access, hold, ret_reg);
+	r = search(&g, b);
 	if (r) {
-		hint_missing(c, r, start);
+		hint_missing(c, r, first);
 		count_hit(b);
 		return 0;
 	}
+	WRITE_ONCE(b->misses, READ_ONCE(b->misses) + 1);
 	/* Nobody else is to take the hold meanwhile. */
-	err = rcache_miss(c, start, last, access, hold, &r);
+	while ((err = rcache_miss(c, &w, g.hold, &r)) == -EEXIST) {
+		if (search(&g, b))
+			return 0;
+		if (!rcache_make_way(c, &w))
+			return err;
+	}
 	if (err)
 		return err;
-	ret_reg->start = r->start;
+	ret_reg->key = r->key;
+	ret_reg->start = r->node.start;
 	ret_reg->length = region_bytes(r);
-	fill(ret_reg, c, r, hold, READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
+	fill(ret_reg, c, g.hold, &r->life,
+	     READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
 	return 0;
 }
 
 /* A hit: no call, so that nothing is saved and restored. */
-static __always_inline bool find_live(struct uhmm_rcache *c, unsigned long first,
-			     unsigned long last, unsigned int access, bool ask,
-			     struct uhmm_registration *ret_reg)
+static __always_inline bool
+find_live(struct uhmm_rcache *c, unsigned long first, unsigned long last,
+	  unsigned int access, bool ask, struct uhmm_registration *ret_reg)
 {
 	const struct hold_block_cache *cached = block_cached(c);
-	struct hold_block *b;
-	unsigned long *hold;
-	struct region *r;
+	struct hold_block *b = cached->block;
+	unsigned long life, *hold;
+	struct hint *h;
 
 	if (unlikely(cached->id != c->id))
 		return false;
-	b = cached->block;
 	/* Ordering: (RC-HINTS-READ) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
-	r = hint_find(smp_load_acquire(&c->hints), first);
-	if (unlikely(!r))
+	h = hint_near(smp_load_acquire(&c->hints), first);
+	/*
+	 * Ordering: (RC-HINT-READ) pairs with (RC-HINT-SET) in hint_set(): as
+	 * (RC-HINT-FOLLOW).
+	 */
+	life = smp_load_acquire(&h->life);
+	if (unlikely(!gives(life, access)))
 		return false;
 	/* Once; who had the block before may have written it. */
 	hold = &b->hold[READ_ONCE(b->cursor)];
@@ -192,11 +303,10 @@ static __always_inline bool find_live(struct uhmm_rcache *c, unsigned long first
 	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
 	 * sees our use of the hold sees what came before that.
 	 */
-	if (unlikely(smp_load_acquire(hold) ||
-		     !hold_live(c, r, first, last, access, hold, ask, ret_reg)))
+	if (unlikely(smp_load_acquire(hold)))
 		return false;
-	if (!READ_ONCE(r->used))
-		WRITE_ONCE(r->used, 1);
+	if (unlikely(!hold_hint(c, h, life, first, last, ask, hold, ret_reg)))
+		return false;
 	count_hit(b);
 	return true;
 }
@@ -224,14 +334,21 @@ int uhmm_rcache_get(struct uhmm_rcache *cache, unsigned long addr,
 		return -EINVAL;
 	if (unlikely(cache->probe))
 		return get_live(cache, addr, last, access, ret_reg);
-	if (find_live(cache, addr, last, access, false, ret_reg))
+	if (likely(find_live(cache, addr, last, access, false, ret_reg)))
 		return 0;
 	return get_slow(cache, addr, last, access, ret_reg);
 }
 
+static __attribute__((noinline)) void put_last(struct uhmm_rcache *c,
+					       const struct region *r)
+{
+	if (READ_ONCE(r->state) & REGION_RETIRED && !c->ended)
+		rcache_reap(c);
+}
+
 void uhmm_rcache_put(struct uhmm_registration *reg)
 {
-	struct region *r = reg->region;
+	unsigned long held = READ_ONCE(*reg->hold);
 
 	/*
 	 * Ordering: (RC-HOLD-END) pairs with (RC-HOLD-SEEN) in hold_settled() and
@@ -240,9 +357,8 @@ void uhmm_rcache_put(struct uhmm_registration *reg)
 	 */
 	smp_store_release(reg->hold, 0);
 	hold_fence();
-	if (unlikely(READ_ONCE(r->state) & REGION_RETIRED) &&
-	    !reg->cache->ended)
-		rcache_reap(reg->cache);
+	if (unlikely((READ_ONCE(*reg->life) ^ held) << 16))
+		put_last(reg->cache, (const struct region *)held);
 }
 
 /* --------------------------------------------------------------------- fork */
@@ -362,6 +478,8 @@ static int build(struct uhmm_rcache *c)
 
 	if (!err)
 		err = hints_init(c);
+	if (!err)
+		err = pool_grow(c, 0);
 	if (err || !c->options.queue)
 		return err;
 	c->events = sync_alloc_pages(queue_size(c));

@@ -33,7 +33,7 @@ static void unclaim(struct uhmm_rcache *c, struct region *r, unsigned int gone)
 /* It is claimed. Returns whether it is deregistered. */
 static bool deregister(struct uhmm_rcache *c, struct region *r)
 {
-	int err = c->ended ? 0 : c->ops->dereg(c->device, r->start,
+	int err = c->ended ? 0 : c->ops->dereg(c->device, r->node.start,
 					       region_bytes(r), r->key);
 
 	spin_lock(&c->index.lock);
@@ -81,7 +81,7 @@ static size_t end_lives(struct uhmm_rcache *c,
 	for (i = 0; i < n; i++) {
 		r = container_of(subs[i], struct region, sub);
 		mmu_interval_set_seq(subs[i], cur_seq);
-		if (READ_ONCE(r->state) & REGION_LIVE) {
+		if (r->life) {
 			region_retire(c, r, &c->counters.invalidated);
 			*ret_signal |= queue_event(c, r);
 		}
@@ -119,6 +119,8 @@ static bool invalidate_batch(struct mmu_interval_notifier *const *subs,
 			mmu_interval_set_seq(subs[i], cur_seq);
 		return true;
 	}
+	/* It ends with its region, and is missed together with that. */
+	__builtin_prefetch(hint_line(c, range->start), 1);
 	if (eager && !mmu_notifier_range_blockable(range))
 		return false;
 	nmine = end_lives(c, subs, n, cur_seq, eager, mine, &signal);
@@ -157,7 +159,6 @@ static struct region *detach(struct uhmm_rcache *c, unsigned long *ret_stamp)
 		if (!(READ_ONCE(r->state) & REGION_FOUND))
 			continue;
 		index_remove(&c->index, &r->node);
-		hint_drop(c, r);
 		WRITE_ONCE(r->state, READ_ONCE(r->state) & ~REGION_FOUND);
 	}
 	spin_unlock(&c->index.lock);
@@ -222,6 +223,19 @@ unsigned long rcache_reap(struct uhmm_rcache *c)
 	return left;
 }
 
+/* Was it returned since? Not any more. */
+static bool second_chance(struct region *r)
+{
+	bool used = READ_ONCE(r->used);
+
+	WRITE_ONCE(r->used, 0);
+	if (r->hint && READ_ONCE(r->hint->used)) {
+		WRITE_ONCE(r->hint->used, 0);
+		used = true;
+	}
+	return used;
+}
+
 /*
  * Second chance: what was returned since the hand came by last is passed over
  * once. Retire so many, and reap; false: the device has as much as before.
@@ -237,12 +251,8 @@ bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 	before = c->counters.deregistrations;
 	for (i = 0; i < n && (chosen < entries || freed < bytes); i++) {
 		r = region_at(c, c->hand++ % c->pooled);
-		if (!(READ_ONCE(r->state) & REGION_LIVE))
+		if (!r->life || second_chance(r))
 			continue;
-		if (READ_ONCE(r->used)) {
-			WRITE_ONCE(r->used, 0);
-			continue;
-		}
 		region_retire(c, r, &c->counters.evicted);
 		chosen++;
 		freed += region_bytes(r);
@@ -257,7 +267,7 @@ bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 
 static void flush_one(struct uhmm_rcache *c, struct region *r, void *unused)
 {
-	if (READ_ONCE(r->state) & REGION_LIVE)
+	if (r->life)
 		region_retire(c, r, &c->counters.flushed);
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /* Regions: their memory, and the end of their lives. */
+#include <errno.h>
+
 #include "internal.h"
 
 /* The chunk that region @i lies in begins with this number. */
@@ -25,6 +27,30 @@ static size_t chunk_size(unsigned int k)
 	return sizeof(struct region) * (k ? POOL_FIRST << (k - 1) : POOL_FIRST);
 }
 
+/* The regions at @i of chunk @k and behind are there before they are touched. */
+static void pool_ready(struct uhmm_rcache *c, unsigned int k, unsigned long i)
+{
+	size_t size = chunk_size(k) - i * sizeof(struct region);
+
+	if (size > POOL_READY * sizeof(struct region))
+		size = POOL_READY * sizeof(struct region);
+	sync_populate_pages(&c->pool[k][i], size);
+}
+
+int pool_grow(struct uhmm_rcache *c, unsigned int k)
+{
+	if (k >= POOL_CHUNKS)
+		return -ENOMEM;
+	if (c->pool[k])
+		return 0;
+	c->pool[k] = sync_alloc_pages(chunk_size(k));
+	if (!c->pool[k])
+		return -ENOMEM;
+	sync_want_huge_pages(c->pool[k], chunk_size(k));
+	pool_ready(c, k, 0);
+	return 0;
+}
+
 /* NULL: no memory. Lock held. */
 struct region *region_alloc(struct uhmm_rcache *c)
 {
@@ -36,14 +62,10 @@ struct region *region_alloc(struct uhmm_rcache *c)
 		c->free = r->next;
 	} else {
 		k = chunk_of(c->pooled, &first);
-		if (k >= POOL_CHUNKS)
+		if (pool_grow(c, k))
 			return NULL;
-		if (!c->pool[k]) {
-			c->pool[k] = sync_alloc_pages(chunk_size(k));
-			if (!c->pool[k])
-				return NULL;
-			sync_want_huge_pages(c->pool[k], chunk_size(k));
-		}
+		if (c->pooled > first && !((c->pooled - first) % POOL_READY))
+			pool_ready(c, k, c->pooled - first);
 		r = region_at(c, c->pooled++);
 	}
 	c->entries++;
@@ -69,9 +91,12 @@ void region_retire(struct uhmm_rcache *c, struct region *r,
 {
 	unsigned int state = READ_ONCE(r->state);
 
-	if (state & REGION_LIVE)
+	if (r->life) {
 		c->hinted--;
-	WRITE_ONCE(r->state, (state & ~REGION_LIVE) | REGION_RETIRED);
+		WRITE_ONCE(r->life, 0);
+		hint_drop(r);
+	}
+	WRITE_ONCE(r->state, state | REGION_RETIRED);
 	r->next = c->retired;
 	c->retired = r;
 	WRITE_ONCE(c->nretired, c->nretired + 1);

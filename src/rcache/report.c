@@ -17,16 +17,17 @@ bool queue_event(struct uhmm_rcache *c, const struct region *r)
 	if (n == size) {
 		e = &c->events[(c->first_event + n - 1) % size];
 		last = e->start + e->length - 1;
-		if (r->start < e->start)
-			e->start = r->start;
-		e->length = (r->last > last ? r->last : last) - e->start + 1;
+		if (r->node.start < e->start)
+			e->start = r->node.start;
+		e->length = (r->node.last > last ? r->node.last : last) -
+			    e->start + 1;
 		e->key = r->key;
 		e->merged = 1;
 		c->counters.overflows++;
 		return false;
 	}
 	e = &c->events[(c->first_event + n) % size];
-	e->start = r->start;
+	e->start = r->node.start;
 	e->length = region_bytes(r);
 	e->key = r->key;
 	e->merged = 0;
@@ -82,10 +83,11 @@ int uhmm_rcache_get_stats(struct uhmm_rcache *cache,
 	ret_stats->bytes = cache->bytes;
 	ret_stats->retired = cache->nretired;
 	spin_unlock(&cache->index.lock);
-	ret_stats->hits = 0;
-	for_each_hold_block(b, cache)
+	ret_stats->hits = ret_stats->misses = 0;
+	for_each_hold_block(b, cache) {
 		ret_stats->hits += READ_ONCE(b->hits);
-	ret_stats->misses = n.misses;
+		ret_stats->misses += READ_ONCE(b->misses);
+	}
 	ret_stats->registrations = n.registrations;
 	ret_stats->failures = n.failures;
 	ret_stats->deregistrations = n.deregistrations;

@@ -19,6 +19,7 @@
 #include "arch.h"
 
 #define NSEC_PER_SEC 1000000000LL
+#define PAGE 4096UL
 
 bool sync_asymmetric;
 /* It was true; who read that then may still act on it. */
@@ -360,4 +361,18 @@ void sync_want_huge_pages(void *pages, size_t size)
 {
 	/* Refused or not, it works. */
 	madvise(pages, size, MADV_HUGEPAGE);
+}
+
+/* Of pages that are part of it the whole; Linux 5.14 or else faults as ever. */
+void sync_populate_pages(void *pages, size_t size)
+{
+	size_t before = (uintptr_t)pages % PAGE;
+
+	madvise((char *)pages - before, before + size, MADV_POPULATE_WRITE);
+}
+
+/* Nobody is to be told: as a system call, not by libc. */
+void sync_drop_pages(void *pages, size_t size)
+{
+	syscall(SYS_madvise, pages, size, MADV_DONTNEED);
 }

@@ -203,5 +203,9 @@ void *sync_alloc_pages(size_t size);
 void sync_free_pages(void *pages, size_t size);
 /* Memory that is used all over: the kernel may back it with huge pages. */
 void sync_want_huge_pages(void *pages, size_t size);
+/* All of them now, by one call, rather than by a fault for each later. */
+void sync_populate_pages(void *pages, size_t size);
+/* What is in them is of no use any more: they may read as zeroes. */
+void sync_drop_pages(void *pages, size_t size);
 
 #endif

@@ -185,3 +185,11 @@ void sync_free_pages(void *pages, size_t size)
 void sync_want_huge_pages(void *pages, size_t size)
 {
 }
+
+void sync_populate_pages(void *pages, size_t size)
+{
+}
+
+void sync_drop_pages(void *pages, size_t size)
+{
+}
