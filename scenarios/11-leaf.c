@@ -31,6 +31,13 @@ static void *inserts_and_removes(void *unused)
 	return NULL;
 }
 
+/* Beside two that stay. */
+static void slot_of_freed_of_three(void)
+{
+	views(3, PAGE, &ops);
+	view_gone(view[0]);
+}
+
 static void *unmap(void *unused)
 {
 	uhmm_thread_name("unmap");
@@ -40,6 +47,7 @@ static void *unmap(void *unused)
 
 #define USED "memory that was given back is used"
 ORDERED_RUN(leaf, USED, slot_of_freed(), inserts, unmap);
+ORDERED_RUN(leaf_many, USED, slot_of_freed_of_three(), inserts, unmaps);
 ORDERED_RUN(leaf_twice, USED, slot_of_freed(), inserts_and_removes, unmap);
 ORDERED_RUN(leaf_replaced, USED, views(1, PAGE, &ops), removes_first, inserts,
 	    unmap);

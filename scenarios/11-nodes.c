@@ -10,7 +10,7 @@
  */
 #include "bare.h"
 
-#define LEAF 15
+#define LEAF 14
 #define ROOT (LEAF * LEAF + LEAF + 1)	/* and a node of two leaves beside it */
 
 static struct view *view[ROOT];
@@ -44,10 +44,10 @@ static void *removes(unsigned int i)
 	{ \
 		return removes(I); \
 	}
-REMOVES(15)
-REMOVES(30)
-REMOVES(45)
-REMOVES(240)
+REMOVES(14)
+REMOVES(28)
+REMOVES(42)
+REMOVES(210)
 
 #define UNMAPS(FROM, TO) \
 	static void *unmaps_##FROM(void *unused) \
@@ -57,12 +57,12 @@ REMOVES(240)
 		return NULL; \
 	}
 UNMAPS(0, 1)
-UNMAPS(224, 230)		/* the last one below a node, and the next node */
-UNMAPS(230, 231)
+UNMAPS(195, 200)		/* the last one below a node, and the next node */
+UNMAPS(200, 201)
 
 #define USED "memory that was given back is used"
-ORDERED_RUN(root, USED, fill(2 * LEAF + 1), removes_30, unmaps_0);
-ORDERED_RUN(node, USED, fill(ROOT), removes_240, unmaps_230);
-ORDERED_RUN(node_next, USED, fill(ROOT), removes_240, unmaps_224);
-ORDERED_RUN(node_again, USED, thin_out(), unmaps_0, removes_15, removes_30,
-	    removes_45);
+ORDERED_RUN(root, USED, fill(2 * LEAF + 1), removes_28, unmaps_0);
+ORDERED_RUN(node, USED, fill(ROOT), removes_210, unmaps_200);
+ORDERED_RUN(node_next, USED, fill(ROOT), removes_210, unmaps_195);
+ORDERED_RUN(node_again, USED, thin_out(), unmaps_0, removes_14, removes_28,
+	    removes_42);

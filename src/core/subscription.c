@@ -105,7 +105,7 @@ int uhmm_interval_notifier_insert_tagged(struct mmu_interval_notifier *interval_
 /* ------------------------------------------------------------------- remove */
 
 /* Out of the index; true: it was the last one there. */
-static bool sub_unlink(struct mmu_interval_notifier *sub)
+static inline bool sub_unlink(struct mmu_interval_notifier *sub)
 {
 	struct mm_struct *mm = sub->mm;
 	bool last;

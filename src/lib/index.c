@@ -3,15 +3,10 @@
  * The writing side of the interval index. All of it under index->lock; a
  * search may look at any time.
  */
-#include "index.h"
+#include "index_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-#define CHUNK_MIN 4096UL
-#define CHUNK_MAX (1UL << 21)
-#define CHUNK_POPULATED 16384UL
-#define RETIRE_BATCH SYNC_SIZE(32, 2)
 
 struct key {
 	unsigned long start, order;
@@ -30,127 +25,19 @@ static struct index_inner *inner_of(struct index_node *node)
 
 /* ------------------------------------------------------------------- nodes */
 
-static void pool_give(struct index_pool *pool, struct index_node *node)
+static struct index_node *new_leaf(struct interval_index *ix,
+				   unsigned long scale) __must_hold(&ix->lock)
 {
-	node->next = pool->free;
-	pool->free = node;
-	pool->avail++;
-}
-
-static struct index_node *pool_take(struct index_pool *pool)
-{
-	struct index_node *node = pool->free;
-
-	pool->avail--;
-	if (node) {
-		pool->free = node->next;
-		return node;
-	}
-	node = (void *)pool->fresh;
-	pool->fresh += pool->size;
-	return node;
-}
-
-/* What is left of the last chunk goes to the free ones. */
-static void pool_add(struct index_pool *pool, char *chunk, size_t size)
-{
-	while (pool->fresh && pool->fresh + pool->size <= pool->end) {
-		struct index_node *node = (void *)pool->fresh;
-
-		node->next = pool->free;
-		pool->free = node;
-		pool->fresh += pool->size;
-	}
-	pool->fresh = chunk + CACHE_LINE;
-	pool->end = chunk + size;
-	pool->avail += (size - CACHE_LINE) / pool->size;
-	if (pool->chunk < CHUNK_MAX)
-		pool->chunk *= 2;
-}
-
-static bool room(const struct interval_index *ix) __must_hold(&ix->lock)
-{
-	return ix->leaves.avail >= 2 &&
-	       ix->inners.avail >= 2 * node_level(ix->root) + 2;
-}
-
-static struct index_pool *short_of(struct interval_index *ix)
-	__must_hold(&ix->lock)
-{
-	return ix->leaves.avail < 2 ? &ix->leaves : &ix->inners;
-}
-
-static int add_chunk(struct interval_index *ix, struct index_pool *pool)
-	__must_hold(&ix->lock) __no_context_analysis
-{
-	size_t size = pool->chunk;
-	struct index_chunk *chunk;
-
-	spin_unlock(&ix->lock);
-	chunk = aligned_alloc(size, size);
-	if (chunk && size == CHUNK_MAX)
-		sync_want_huge_pages(chunk, size);
-	if (chunk && size >= CHUNK_POPULATED)
-		sync_populate_pages(chunk, size);
-	spin_lock(&ix->lock);
-	if (!chunk)
-		return -ENOMEM;
-	chunk->next = ix->chunks;
-	ix->chunks = chunk;
-	ix->bytes += size;
-	pool_add(pool, (char *)chunk, size);
-	return 0;
-}
-
-static void free_list(struct interval_index *ix, struct index_node *node)
-	__must_hold(&ix->lock)
-{
-	while (node) {
-		struct index_node *next = node->next;
-
-		pool_give(node_level(node) ? &ix->inners : &ix->leaves, node);
-		node = next;
-	}
-}
-
-/*
- * Retired nodes wait in two generations: one is filled, the other is freed
- * once no search is left that began before its version.
- */
-static void reclaim(struct interval_index *ix) __must_hold(&ix->lock)
-{
-	if (ix->waiting) {
-		if (ix->oldest_reader(ix->arg) < ix->waiting_version)
-			return;
-		free_list(ix, ix->waiting);
-	}
-	ix->waiting = ix->retired;
-	ix->waiting_version = ix->version;
-	ix->retired = NULL;
-	ix->nretired = 0;
-}
-
-static void retire(struct interval_index *ix, struct index_node *node)
-	__must_hold(&ix->lock)
-{
-	node->next = ix->retired;
-	ix->retired = node;
-	if (++ix->nretired >= RETIRE_BATCH &&
-	    !(ix->nretired % (RETIRE_BATCH / 2)))
-		reclaim(ix);
-}
-
-static struct index_node *new_leaf(struct interval_index *ix)
-	__must_hold(&ix->lock)
-{
-	struct index_node *leaf = pool_take(&ix->leaves);
+	struct index_node *leaf = index_take(&ix->leaves);
 
 	for (unsigned int i = 0; i < INDEX_FANOUT; i++) {
-		leaf->lo[i] = ~0UL;
+		leaf->lo[i] = UINT_MAX;
 		leaf->hi[i] = 0;
 		leaf->at[i] = NULL;
 	}
 	leaf->perm = PERM_EMPTY;
+	leaf->scale = scale;
+	leaf->rough = false;
 	WRITE_ONCE(leaf->tag, INDEX_ADDED);
 	return leaf;
 }
@@ -159,14 +46,8 @@ static struct index_inner *new_inner(struct interval_index *ix,
 				     unsigned int level)
 	__must_hold(&ix->lock)
 {
-	struct index_inner *inner = inner_of(pool_take(&ix->inners));
+	struct index_inner *inner = inner_of(index_take(&ix->inners));
 
-	for (unsigned int i = 0; i < INDEX_FANOUT; i++) {
-		inner->node.lo[i] = ~0UL;
-		inner->node.hi[i] = 0;
-		inner->node.at[i] = NULL;
-	}
-	inner->node.perm = 0;
 	inner->node.tag = level;
 	inner->count = 0;
 	return inner;
@@ -178,19 +59,45 @@ static void inner_add(struct index_inner *inner, struct key lo,
 {
 	unsigned long i = inner->count++;
 
-	inner->node.lo[i] = i ? lo.start : 0;
-	inner->order[i] = i ? lo.order : 0;
-	inner->node.hi[i] = hi;
+	inner->exact[i].lo = i ? lo.start : 0;
+	inner->exact[i].order = i ? lo.order : 0;
+	inner->exact[i].hi = hi;
 	inner->node.at[i] = child;
-	inner->node.perm |= 1UL << i;
 }
 
 static void inner_add_from(struct index_inner *inner,
 			   const struct index_inner *from, unsigned int i)
 {
-	struct key lo = { from->node.lo[i], from->order[i] };
+	struct key lo = { from->exact[i].lo, from->exact[i].order };
 
-	inner_add(inner, lo, from->node.hi[i], from->node.at[i]);
+	inner_add(inner, lo, from->exact[i].hi, from->node.at[i]);
+}
+
+static inline void set_bound(struct index_inner *inner, unsigned int i,
+			     unsigned long hi)
+{
+	inner->exact[i].hi = hi;
+	WRITE_ONCE(inner->node.hi[i], scaled(inner->node.scale, hi));
+}
+
+/* All children are there: make what is searched. */
+static struct index_node *inner_seal(struct index_inner *inner)
+{
+	const struct index_bounds *exact = inner->exact;
+	struct index_node *node = &inner->node;
+	unsigned int i, n = (unsigned int)inner->count;
+
+	node->scale = scale_for(exact[n > 1].lo, exact[n - 1].lo);
+	for (i = 0; i < n; i++) {
+		node->lo[i] = scaled(node->scale, exact[i].lo);
+		node->hi[i] = scaled(node->scale, exact[i].hi);
+	}
+	for (; i < INDEX_FANOUT; i++) {
+		node->lo[i] = UINT_MAX;
+		node->hi[i] = 0;
+	}
+	node->perm = (1UL << n) - 1;
+	return node;
 }
 
 /* ---------------------------------------------------------- bounds, version */
@@ -212,24 +119,47 @@ static void raise_bounds(struct interval_index *ix, const struct index_path *p,
 	unsigned int d;
 
 	for (d = p->depth; d; d--) {
-		unsigned long *hi = &p->step[d - 1].node->node.hi[p->step[d - 1].i];
+		struct index_inner *inner = p->step[d - 1].node;
+		unsigned int i = p->step[d - 1].i;
 
-		if (*hi >= last)
+		if (inner->exact[i].hi >= last)
 			break;
-		WRITE_ONCE(*hi, last);
+		set_bound(inner, i, last);
 	}
 	if (d < p->depth)
 		bump(ix);
 }
 
+static const struct uhmm_interval_node *
+leaf_entry(const struct index_node *leaf, unsigned int pos)
+{
+	return leaf->at[perm_slot(leaf->perm, pos)];
+}
+
+/* Of the intervals themselves, where the leaf does not tell. */
+static __attribute__((noinline)) unsigned long
+leaf_max_exact(const struct index_node *leaf, unsigned int units)
+{
+	unsigned int pos, count = perm_count(leaf->perm);
+	unsigned long max = 0;
+
+	for (pos = 0; pos < count; pos++)
+		if (leaf->hi[perm_slot(leaf->perm, pos)] == units &&
+		    leaf_entry(leaf, pos)->last > max)
+			max = leaf_entry(leaf, pos)->last;
+	return max;
+}
+
 static unsigned long leaf_max(const struct index_node *leaf)
 {
-	unsigned long perm = leaf->perm, max = 0;
+	unsigned int units = 0, pos, count = perm_count(leaf->perm);
 
-	for (unsigned int i = 0; i < perm_count(perm); i++)
-		if (leaf->hi[perm_slot(perm, i)] > max)
-			max = leaf->hi[perm_slot(perm, i)];
-	return max;
+	for (pos = 0; pos < count; pos++)
+		if (leaf->hi[perm_slot(leaf->perm, pos)] > units)
+			units = leaf->hi[perm_slot(leaf->perm, pos)];
+	if (leaf->rough || !count)
+		return leaf_max_exact(leaf, units);
+	return scale_last(leaf->scale, units);
 }
 
 static unsigned long inner_max(const struct index_inner *inner)
@@ -237,8 +167,8 @@ static unsigned long inner_max(const struct index_inner *inner)
 	unsigned long max = 0;
 
 	for (unsigned int i = 0; i < inner->count; i++)
-		if (inner->node.hi[i] > max)
-			max = inner->node.hi[i];
+		if (inner->exact[i].hi > max)
+			max = inner->exact[i].hi;
 	return max;
 }
 
@@ -248,11 +178,11 @@ static void lower_bounds(const struct index_path *p, unsigned int depth,
 {
 	while (depth--) {
 		struct index_inner *inner = p->step[depth].node;
-		unsigned long *hi = &inner->node.hi[p->step[depth].i];
+		unsigned int i = p->step[depth].i;
 
-		if (*hi == max)
+		if (inner->exact[i].hi == max)
 			return;
-		WRITE_ONCE(*hi, max);
+		set_bound(inner, i, max);
 		max = inner_max(inner);
 	}
 }
@@ -279,15 +209,18 @@ static void replace(struct interval_index *ix, struct index_path *p,
 
 /* ----------------------------------------------------------------- the path */
 
+/* @start: that of @key, scaled. */
 static unsigned int child_at(const struct interval_index *ix,
-			     const struct index_inner *inner, struct key key)
+			     const struct index_inner *inner, struct key key,
+			     unsigned int start)
 {
-	unsigned int i = ix->search->rank(&inner->node, key.start);
+	unsigned int i = ix->search->rank(&inner->node, start);
 
 	if (unlikely(i > inner->count))
 		i = (unsigned int)inner->count;
-	for (i--; i && unlikely(key.start == inner->node.lo[i]); i--)
-		if (key.order >= inner->order[i])
+	for (i--; i && unlikely(start == inner->node.lo[i]); i--)
+		if (!key_less(key.start, key.order, inner->exact[i].lo,
+			      inner->exact[i].order))
 			break;
 	return i;
 }
@@ -306,22 +239,28 @@ static __attribute__((noinline)) void descend(struct interval_index *ix,
 {
 	struct index_path *p = &ix->path;
 	struct index_node *node = ix->root;
-	unsigned int depth = 0;
+	unsigned int depth = 0, start = 0;
+	unsigned long scale = SCALE_NONE;
 
 	p->pos = ~0U;
 	p->lo = p->lo_order = 0;
 	p->hi = p->hi_order = ~0UL;
 	while (node_level(node)) {
 		struct index_inner *inner = inner_of(node);
-		unsigned int i = child_at(ix, inner, key);
+		unsigned int i;
 
+		if (unlikely(node->scale != scale)) {
+			scale = node->scale;
+			start = scaled(scale, key.start);
+		}
+		i = child_at(ix, inner, key, start);
 		if (i) {
-			p->lo = node->lo[i];
-			p->lo_order = inner->order[i];
+			p->lo = inner->exact[i].lo;
+			p->lo_order = inner->exact[i].order;
 		}
 		if (i + 1 < inner->count) {
-			p->hi = node->lo[i + 1];
-			p->hi_order = inner->order[i + 1];
+			p->hi = inner->exact[i + 1].lo;
+			p->hi_order = inner->exact[i + 1].order;
 		}
 		p->step[depth].node = inner;
 		p->step[depth++].i = i;
@@ -330,9 +269,12 @@ static __attribute__((noinline)) void descend(struct interval_index *ix,
 	}
 	p->depth = depth;
 	p->leaf = node;
+	p->fits = scale_fits(node->scale, p->lo) &&
+		  scale_fits(node->scale, p->hi);
 }
 
-static struct index_path *path_to(struct interval_index *ix, struct key key)
+static inline __attribute__((always_inline)) struct index_path *
+path_to(struct interval_index *ix, struct key key)
 	__must_hold(&ix->lock)
 {
 	if (unlikely(!path_leads(&ix->path, key)))
@@ -342,12 +284,17 @@ static struct index_path *path_to(struct interval_index *ix, struct key key)
 
 /* ------------------------------------------------------------------- insert */
 
-static void leaf_fill(struct index_node *leaf, unsigned int slot,
-		      struct uhmm_interval_node *x)
+static inline void leaf_fill(struct index_node *leaf, unsigned int slot,
+			     struct uhmm_interval_node *x, unsigned int lo)
 {
+	const unsigned long scale = leaf->scale;
+	unsigned int hi = scaled_above(scale, x->last);
+
+	if (unlikely(!scale_whole(scale, x->start, x->last) || hi == UINT_MAX))
+		leaf->rough = true;
 	WRITE_ONCE(x->order, node_order(x) | slot);
-	WRITE_ONCE(leaf->lo[slot], x->start);
-	WRITE_ONCE(leaf->hi[slot], x->last);
+	WRITE_ONCE(leaf->lo[slot], lo);
+	WRITE_ONCE(leaf->hi[slot], hi);
 	/*
 	 * Ordering: (IX-FILL) pairs with (IX-TAKE) in take(): who finds @x by
 	 * an old word of the leaf must still see what it is.
@@ -356,40 +303,49 @@ static void leaf_fill(struct index_node *leaf, unsigned int slot,
 }
 
 /*
- * Where in its leaf something that starts at @start goes: behind its equals,
- * as nothing that is alive has a greater order.
+ * Where in its leaf something that starts at @start, scaled @at, goes: behind
+ * its equals, as nothing that is alive has a greater order.
  */
 static unsigned int leaf_pos(const struct interval_index *ix,
-			     const struct index_path *p, unsigned long start)
-	__must_hold(&ix->lock)
+			     const struct index_path *p, unsigned long start,
+			     unsigned int at) __must_hold(&ix->lock)
 {
 	const struct index_node *leaf = p->leaf;
-	unsigned int n = perm_count(leaf->perm), pos = p->pos;
+	unsigned long perm = leaf->perm;
+	unsigned int n = perm_count(perm), pos = p->pos;
 
 	/* Where the last one went, most likely, if the path is the last one. */
-	if (pos <= n &&
-	    (!pos || leaf->lo[perm_slot(leaf->perm, pos - 1)] <= start) &&
-	    (pos == n || leaf->lo[perm_slot(leaf->perm, pos)] > start))
+	if (pos <= n && !leaf->rough &&
+	    (!pos || leaf->lo[perm_slot(perm, pos - 1)] <= at) &&
+	    (pos == n || leaf->lo[perm_slot(perm, pos)] > at))
 		return pos;
 	/* The unused count too if it starts at the very top. */
-	pos = ix->search->rank(leaf, start);
-	return pos < n ? pos : n;
+	pos = ix->search->rank(leaf, at);
+	if (pos > n)
+		pos = n;
+	/* Of those in its unit some may start behind it. */
+	while (leaf->rough && pos && leaf->lo[perm_slot(perm, pos - 1)] == at &&
+	       leaf_entry(leaf, pos - 1)->start > start)
+		pos--;
+	return pos;
 }
 
-static inline void leaf_add(struct index_node *leaf,
-			    struct uhmm_interval_node *x, unsigned int pos)
+static inline __attribute__((always_inline)) void
+leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
+	 unsigned int lo, unsigned int pos)
 {
 	unsigned long perm = leaf->perm;
 
-	leaf_fill(leaf, perm_slot(perm, perm_count(perm)), x);
+	leaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo);
 	/*
-	 * Ordering: (IX-PUBLISH) pairs with (IX-LEAF) in leaf_hits(): the slot
-	 * is filled before it counts as live.
+	 * Ordering: (IX-PUBLISH) pairs with (IX-LEAF) in leaf_hits() and
+	 * (IX-LEAVES) in leaf_many(): the slot is filled before it counts as
+	 * live.
 	 */
 	smp_store_release(&leaf->perm, perm_insert(perm, pos));
 	/*
-	 * Ordering: (IX-ADDED) pairs with (IX-BEFORE) in leaf_hits(): who reads
-	 * the new tag finds the entry.
+	 * Ordering: (IX-ADDED) pairs with (IX-BEFORE) in index_find() and
+	 * (IX-AGAIN) in leaf_many(): who reads the new tag finds the entry.
 	 */
 	smp_store_release(&leaf->tag, leaf->tag + INDEX_ADDED);
 }
@@ -401,26 +357,41 @@ struct halves {
 	struct key key;
 };
 
-/* Two leaves for a full one and @x. */
-static void split_leaf(struct interval_index *ix, const struct index_node *leaf,
+static struct index_node *leaf_of(struct interval_index *ix,
+				  struct uhmm_interval_node *const *all,
+				  unsigned int n) __must_hold(&ix->lock)
+{
+	struct index_node *leaf = new_leaf(ix, scale_for(all[0]->start,
+							 all[n - 1]->start));
+
+	for (unsigned int i = 0; i < n; i++)
+		leaf_add(leaf, all[i], scale_units(leaf->scale, all[i]->start),
+			 i);
+	return leaf;
+}
+
+/* A leaf anew, with @x: two if it was full, one if @x does not fit its scale. */
+static void renew_leaf(struct interval_index *ix, const struct index_node *leaf,
 		       struct uhmm_interval_node *x, struct halves *h)
 	__must_hold(&ix->lock)
 {
 	struct uhmm_interval_node *all[INDEX_FANOUT + 1];
-	unsigned int i, at, cut;
+	unsigned int i, at, n = perm_count(leaf->perm), cut = n + 1;
 
-	h->a = new_leaf(ix);
-	h->b = new_leaf(ix);
-	for (i = 0; i < INDEX_FANOUT; i++)
+	for (i = 0; i < n; i++)
 		all[i] = leaf->at[perm_slot(leaf->perm, i)];
-	for (at = INDEX_FANOUT; at && all[at - 1]->start > x->start; at--)
+	for (at = n; at && all[at - 1]->start > x->start; at--)
 		all[at] = all[at - 1];
 	all[at] = x;
 	/* Whoever inserts in order, up or down, leaves full leaves behind. */
-	cut = at == INDEX_FANOUT ? at : at == 0 ? 1 : (INDEX_FANOUT + 1) / 2;
-	for (i = 0; i <= INDEX_FANOUT; i++)
-		leaf_add(i < cut ? h->a : h->b, all[i], i < cut ? i : i - cut);
+	if (n == INDEX_FANOUT)
+		cut = at == n ? at : at == 0 ? 1 : (n + 1) / 2;
+	h->a = leaf_of(ix, all, cut);
 	h->a_max = leaf_max(h->a);
+	h->b = NULL;
+	if (cut > n)
+		return;
+	h->b = leaf_of(ix, all + cut, n + 1 - cut);
 	h->b_max = leaf_max(h->b);
 	h->key.start = all[cut]->start;
 	h->key.order = node_order(all[cut]);
@@ -433,7 +404,7 @@ static void split_inner(struct interval_index *ix, const struct index_inner *old
 {
 	struct index_inner *x = new_inner(ix, node_level(&old->node)), *y = x;
 	unsigned int k, total = (unsigned int)old->count + 1, cut = total;
-	struct key lo = { old->node.lo[i], old->order[i] };
+	struct key lo = { old->exact[i].lo, old->exact[i].order };
 	struct key cut_key = h->key;
 
 	if (total > INDEX_FANOUT) {
@@ -445,8 +416,8 @@ static void split_inner(struct interval_index *ix, const struct index_inner *old
 		unsigned int from = k <= i ? k : k - 1;
 
 		if (k == cut && k != i + 1) {
-			cut_key.start = old->node.lo[from];
-			cut_key.order = old->order[from];
+			cut_key.start = old->exact[from].lo;
+			cut_key.order = old->exact[from].order;
 		}
 		if (k == i)
 			inner_add(to, lo, h->a_max, h->a);
@@ -455,9 +426,9 @@ static void split_inner(struct interval_index *ix, const struct index_inner *old
 		else
 			inner_add_from(to, old, from);
 	}
-	h->a = &x->node;
+	h->a = inner_seal(x);
 	h->a_max = inner_max(x);
-	h->b = y == x ? NULL : &y->node;
+	h->b = y == x ? NULL : inner_seal(y);
 	h->b_max = inner_max(y);
 	h->key = cut_key;
 }
@@ -479,27 +450,30 @@ static void grow(struct interval_index *ix, struct index_path *p,
 		root = new_inner(ix, node_level(h->a) + 1);
 		inner_add(root, zero, h->a_max, h->a);
 		inner_add(root, h->key, h->b_max, h->b);
-		h->a = &root->node;
+		h->a = inner_seal(root);
 	}
 	replace(ix, p, top, h->a);
 	for (; d < p->depth; d++)
-		retire(ix, &p->step[d].node->node);
+		index_retire(ix, &p->step[d].node->node);
 }
 
-/* Split the full leaf at the end of the path, if there is memory for that. */
-static __attribute__((noinline)) int insert_split(struct interval_index *ix,
-						  struct index_path *p,
-						  struct uhmm_interval_node *x)
+/* @x into a leaf that has no room for it, if there is memory for that. */
+static __attribute__((noinline)) int insert_anew(struct interval_index *ix,
+						 struct index_path *p,
+						 struct uhmm_interval_node *x)
 	__must_hold(&ix->lock)
 {
 	struct index_node *leaf = p->leaf;
 	struct halves halves;
 
-	if (!room(ix))
+	if (!index_room(ix))
 		return -ENOMEM;
-	split_leaf(ix, leaf, x, &halves);
-	grow(ix, p, &halves);
-	retire(ix, leaf);
+	renew_leaf(ix, leaf, x, &halves);
+	if (halves.b)
+		grow(ix, p, &halves);
+	else
+		replace(ix, p, p->depth, halves.a);
+	index_retire(ix, leaf);
 	return 0;
 }
 
@@ -508,12 +482,15 @@ static int insert(struct interval_index *ix, struct uhmm_interval_node *x)
 {
 	struct key key = { x->start, x->order };
 	struct index_path *p = path_to(ix, key);
+	unsigned int lo;
 
 	raise_bounds(ix, p, x->last);
-	if (unlikely(perm_count(p->leaf->perm) == INDEX_FANOUT))
-		return insert_split(ix, p, x);
-	p->pos = leaf_pos(ix, p, x->start);
-	leaf_add(p->leaf, x, p->pos);
+	if (unlikely(perm_count(p->leaf->perm) == INDEX_FANOUT ||
+		     !(p->fits || scale_fits(p->leaf->scale, x->start))))
+		return insert_anew(ix, p, x);
+	lo = scale_units(p->leaf->scale, x->start);
+	p->pos = leaf_pos(ix, p, x->start, lo);
+	leaf_add(p->leaf, x, lo, p->pos);
 	return 0;
 }
 
@@ -521,7 +498,7 @@ int index_insert(struct interval_index *ix, struct uhmm_interval_node *x)
 {
 	x->order = ix->next_order++ * ORDER_STEP;
 	while (unlikely(insert(ix, x))) {
-		if (add_chunk(ix, short_of(ix)))
+		if (index_add_chunk(ix, index_short_of(ix)))
 			return -ENOMEM;
 		/* The lock was dropped. */
 		x->order = ix->next_order++ * ORDER_STEP;
@@ -560,13 +537,13 @@ static __attribute__((noinline)) void shrink(struct interval_index *ix,
 		for (k = 0; k < old->count; k++)
 			if (k != i)
 				inner_add_from(copy, old, k);
-		replace(ix, p, d - 1, &copy->node);
+		replace(ix, p, d - 1, inner_seal(copy));
 		lower_bounds(p, d - 1, inner_max(copy));
 	}
 	for (k = d ? d - 1 : 0; k < p->depth; k++)
-		retire(ix, &p->step[k].node->node);
+		index_retire(ix, &p->step[k].node->node);
 	if (d)
-		retire(ix, leaf);
+		index_retire(ix, leaf);
 }
 
 void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
@@ -580,27 +557,22 @@ void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
 
 	ix->count--;
 	/*
-	 * Ordering: (IX-UNPUBLISH) pairs with (IX-LEAF) in leaf_hits(): the
-	 * slot is not live any more before it is filled with anything else.
+	 * Ordering: (IX-UNPUBLISH) pairs with (IX-LEAF) in leaf_hits() and
+	 * (IX-LEAVES) in leaf_many(): the slot is not live any more before it
+	 * is filled with anything else.
 	 */
 	smp_store_release(&leaf->perm, perm_remove(perm, pos));
-	WRITE_ONCE(leaf->lo[slot], ~0UL);
+	WRITE_ONCE(leaf->lo[slot], UINT_MAX);
 	if (!p->depth)
 		return;
 	if (perm_count(perm) == 1)
 		shrink(ix, p);
-	else if (p->step[p->depth - 1].node->node.hi[p->step[p->depth - 1].i] ==
+	else if (p->step[p->depth - 1].node->exact[p->step[p->depth - 1].i].hi ==
 		 x->last)
 		lower_bounds(p, p->depth, leaf_max(leaf));
 }
 
 /* --------------------------------------------------------------- life, memory */
-
-static void pool_init(struct index_pool *pool, size_t size)
-{
-	pool->size = size;
-	pool->chunk = CHUNK_MIN;
-}
 
 int index_init(struct interval_index *ix,
 	       unsigned long (*oldest_reader)(void *arg), void *arg)
@@ -609,8 +581,8 @@ int index_init(struct interval_index *ix,
 	int ret;
 
 	spin_lock_init(&ix->lock);
-	pool_init(&ix->leaves, sizeof(struct index_node));
-	pool_init(&ix->inners, sizeof(struct index_inner));
+	index_pool_init(&ix->leaves, sizeof(struct index_node));
+	index_pool_init(&ix->inners, sizeof(struct index_inner));
 	ix->oldest_reader = oldest_reader;
 	ix->arg = arg;
 	ix->search = index_search_vector();
@@ -618,9 +590,9 @@ int index_init(struct interval_index *ix,
 		ix->search = &index_search_portable;
 	ix->version = 1;
 	spin_lock(&ix->lock);
-	ret = add_chunk(ix, &ix->leaves);
+	ret = index_add_chunk(ix, &ix->leaves);
 	if (!ret)
-		ix->root = new_leaf(ix);
+		ix->root = new_leaf(ix, scale_for(0, 0));
 	spin_unlock(&ix->lock);
 	return ret;
 }

@@ -21,8 +21,10 @@
  * So a search misses only what was inserted, and finds beyond what is there
  * only what was removed, while it ran; its caller decides that with a fence.
  *
- * The shape is chosen for memory: 15 keys, their bounds and their pointers are
- * two lines each, compared all at once, fetched all at once.
+ * The shape is chosen for memory: 14 keys are one line, their bounds another,
+ * compared all at once, and their pointers two; all four are fetched at once. To
+ * fit, keys and bounds are scaled (index_scale.h), which makes a search look
+ * where it need not now and then, and at the interval itself before it tells.
  */
 #ifndef LIB_INDEX_H
 #define LIB_INDEX_H
@@ -30,33 +32,41 @@
 #include <uhmm/interval.h>
 
 #include "../sync/sync.h"
+#include "index_scale.h"
 
-#define INDEX_FANOUT 15
+#define INDEX_FANOUT 14
 #define INDEX_BATCH SYNC_SIZE(128, 16)
 #define INDEX_MAX_HEIGHT 24
 
 /**
  * struct index_node - a leaf, or the part of an inner node that is searched
- * @lo: leaf: start; inner: no key below is less, 0 for the first
+ * @lo: leaf: start; inner: no key below is less, 0 for the first; scaled
  * @perm: leaf: the slots in key order, 4 bits each from the bottom, the live
  *	ones first; their number in the top 4 bits; inner: a bit for each
  *	child
- * @hi: leaf: last; inner: no interval below ends later
+ * @hi: leaf: last; inner: no interval below ends later; scaled
+ * @scale: of @lo and @hi; all starts of a leaf fit
+ * @at: leaf: the interval; inner: the node below
  * @tag: in the low 8 bits the level, 0: leaf; above, in a leaf: how many
  *	entries were ever added
- * @at: leaf: the interval; inner: the node below
  * @next: among the retired and the free
+ * @rough: leaf in use: some interval begins or ends within a unit of @scale, so
+ *	that @lo and @hi do not tell where
  *
- * The unused have @lo ULONG_MAX. @perm and @tag are the sixteenth
- * lane of their row.
+ * The unused have @lo UINT_MAX. @perm and @scale are the last two lanes of
+ * their line.
  */
 struct index_node {
-	unsigned long lo[INDEX_FANOUT];
+	unsigned int lo[INDEX_FANOUT];
 	unsigned long perm;
-	unsigned long hi[INDEX_FANOUT];
-	unsigned long tag;
+	unsigned int hi[INDEX_FANOUT];
+	unsigned long scale;
 	void *at[INDEX_FANOUT];
-	struct index_node *next;
+	unsigned long tag;
+	union {
+		struct index_node *next;
+		bool rough;
+	};
 } __cacheline_aligned;
 
 #define INDEX_ADDED 256UL
@@ -75,15 +85,21 @@ static inline unsigned int node_level(const struct index_node *node)
 	return READ_ONCE(node->tag) % INDEX_ADDED;
 }
 
+/* What a child of an inner node holds: keys from @lo on, the last byte @hi. */
+struct index_bounds {
+	unsigned long lo, order;
+	unsigned long hi;
+};
+
 /**
  * struct index_inner - an inner node
  * @node: what is searched
- * @order: the second half of the keys in &index_node.lo
+ * @exact: what is scaled in @node; @hi is the writers'
  * @count: how many children, in key order
  */
 struct index_inner {
 	struct index_node node;
-	unsigned long order[INDEX_FANOUT];
+	struct index_bounds exact[INDEX_FANOUT];
 	unsigned long count;
 };
 
@@ -94,7 +110,6 @@ struct index_inner {
  * @done: nothing is left
  * @leaf: the only leaf that could hold anything, NULL: none could
  * @single: @leaf says so
- * @tag: of @leaf, before it was looked at
  */
 struct index_walk {
 	unsigned long start;
@@ -102,7 +117,6 @@ struct index_walk {
 	bool done;
 	bool single;
 	const struct index_node *leaf;
-	unsigned long tag;
 };
 
 /**
@@ -111,7 +125,8 @@ struct index_walk {
  * @start: only @leaf holds anything of [@start, @last]
  * @last: see @start
  * @leaf: that leaf; NULL: none does
- * @tag: of @leaf when it held nothing of that either; 0: it did
+ * @tag: of @leaf when it held nothing of that either; 0: it did, or was not
+ *	looked at twice yet
  */
 struct index_finger {
 	unsigned long version;
@@ -129,7 +144,7 @@ struct interval_index;
  * @leaf: hits of one leaf
  * @first: from the beginning
  * @resume: go on at @walk
- * @rank: for writers: how many entries of a node have a @lo up to @key
+ * @rank: for writers: how many entries of a node have a @lo up to @key, scaled
  *
  * The first three append to @out, which has room for INDEX_BATCH, and return
  * how many.
@@ -147,7 +162,7 @@ struct index_search {
 			       unsigned long start, unsigned long last,
 			       struct index_walk *walk,
 			       struct uhmm_interval_node **out);
-	unsigned int (*rank)(const struct index_node *node, unsigned long key);
+	unsigned int (*rank)(const struct index_node *node, unsigned int key);
 };
 
 extern const struct index_search index_search_portable;
@@ -168,6 +183,7 @@ struct index_path {
 	unsigned long lo, lo_order;	/* first key of the leaf */
 	unsigned long hi, hi_order;	/* first key of the next one, if any */
 	unsigned int pos;		/* in the leaf, of the last insert */
+	bool fits;			/* all such keys have room in its scale */
 };
 
 /* Nodes of one size. */
@@ -308,6 +324,7 @@ static inline unsigned int index_find(const struct interval_index *ix,
 	 * is not in force yet, and that @finger->leaf is not reused.
 	 */
 	unsigned long version = smp_load_acquire(&ix->version);
+	unsigned long tag = 0;
 	unsigned int n;
 
 	if (finger->version == version && finger_covers(finger, start, last)) {
@@ -315,10 +332,12 @@ static inline unsigned int index_find(const struct interval_index *ix,
 		if (!finger->leaf)
 			return 0;
 		/*
-		 * An old tag read behind our fence means that what was added
-		 * since is not in force yet. IX-BEFORE acquires it.
+		 * Ordering: (IX-BEFORE) pairs with (IX-ADDED) in leaf_add(): what
+		 * was added before is found, what is added later shows. An old tag
+		 * read behind our fence means that what was added since is not in
+		 * force yet.
 		 */
-		walk->tag = READ_ONCE(finger->leaf->tag);
+		tag = smp_load_acquire(&finger->leaf->tag);
 		n = ix->search->leaf(finger->leaf, start, last, out);
 		if (n)
 			return n;
@@ -331,16 +350,16 @@ static inline unsigned int index_find(const struct interval_index *ix,
 	}
 	finger->start = start;
 	finger->last = last;
-	finger->tag = n ? 0 : walk->tag;
+	finger->tag = tag;
 	return n;
 }
 
 /* ---------------------------------------------- the word of a leaf */
 #define PERM_COUNT_SHIFT 60
-#define PERM_SLOTS ((1UL << PERM_COUNT_SHIFT) - 1)
-#define PERM_EMPTY 0x0edcba9876543210UL
-#define PERM_ONES 0x0111111111111111UL
-#define PERM_TOPS 0x0888888888888888UL
+#define PERM_SLOTS ((1UL << 4 * INDEX_FANOUT) - 1)
+#define PERM_EMPTY (0x0edcba9876543210UL & PERM_SLOTS)
+#define PERM_ONES (0x0111111111111111UL & PERM_SLOTS)
+#define PERM_TOPS (0x0888888888888888UL & PERM_SLOTS)
 
 static inline unsigned int perm_count(unsigned long perm)
 {
@@ -364,10 +383,8 @@ static inline unsigned int perm_position(unsigned long perm, unsigned int slot)
 /* All lines of a node at once: they are missed together. */
 static inline void index_prefetch(const struct index_node *node)
 {
-	__builtin_prefetch(&node->lo[0]);
-	__builtin_prefetch(&node->lo[8]);
-	__builtin_prefetch(&node->hi[0]);
-	__builtin_prefetch(&node->hi[8]);
+	__builtin_prefetch(node->lo);
+	__builtin_prefetch(node->hi);
 	__builtin_prefetch(&node->at[0]);
 	__builtin_prefetch(&node->at[8]);
 }

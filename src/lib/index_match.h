@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * The comparisons of a key with a node's fifteen entries, in three forms:
- * which can overlap, for searches, and how many come before it, for writers. The
+ * The comparisons of a scaled key with a node's entries, in three forms: which
+ * can overlap, for searches, and how many come before it, for writers. The
  * portable form reads each word as the shared word it is; the vector forms
- * rely on aligned lanes of 8 bytes being read whole, as they are on x86-64.
+ * rely on aligned lanes of 4 bytes being read whole, as they are on x86-64.
  */
 #ifndef LIB_INDEX_MATCH_H
 #define LIB_INDEX_MATCH_H
@@ -17,27 +17,23 @@
 #include <immintrin.h>
 
 static inline unsigned int index_match(const struct index_node *node,
-				       unsigned long start, unsigned long last)
+				       unsigned int start, unsigned int last)
 {
-	const __m512i s = _mm512_set1_epi64((long long)start);
-	const __m512i e = _mm512_set1_epi64((long long)last);
-	__mmask8 a = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), e);
-	__mmask8 b = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), e);
+	__mmask16 m = _mm512_cmple_epu32_mask(_mm512_load_si512(node->lo),
+					      _mm512_set1_epi32((int)last));
 
-	a = _mm512_mask_cmpge_epu64_mask(a, _mm512_load_si512(node->hi), s);
-	b = _mm512_mask_cmpge_epu64_mask(b, _mm512_load_si512(node->hi + 8), s);
-	return _mm512_kunpackb(b, a) & INDEX_LANES;
+	m = _mm512_mask_cmpge_epu32_mask(m, _mm512_load_si512(node->hi),
+					 _mm512_set1_epi32((int)start));
+	return m & INDEX_LANES;
 }
 
 static inline unsigned int index_rank(const struct index_node *node,
-				      unsigned long key)
+				      unsigned int key)
 {
-	const __m512i k = _mm512_set1_epi64((long long)key);
-	__mmask8 a = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo), k);
-	__mmask8 b = _mm512_cmple_epu64_mask(_mm512_load_si512(node->lo + 8), k);
+	__mmask16 m = _mm512_cmple_epu32_mask(_mm512_load_si512(node->lo),
+					      _mm512_set1_epi32((int)key));
 
-	return (unsigned int)__builtin_popcount(_mm512_kunpackb(b, a) &
-						INDEX_LANES);
+	return (unsigned int)__builtin_popcount(m & INDEX_LANES);
 }
 
 #define INDEX_SEARCH_NAME "avx512"
@@ -47,43 +43,51 @@ static inline unsigned int index_rank(const struct index_node *node,
 
 #include <immintrin.h>
 
-/* Bits of those of four words that are greater; keys have no sign. */
-static inline unsigned int greater4(__m256i a, __m256i b)
-{
-	const __m256i top = _mm256_set1_epi64x((long long)(1UL << 63));
-	__m256i gt = _mm256_cmpgt_epi64(_mm256_xor_si256(a, top),
-					_mm256_xor_si256(b, top));
-
-	return (unsigned int)_mm256_movemask_pd(_mm256_castsi256_pd(gt));
-}
-
-static inline __m256i load4(const unsigned long *words)
+static inline __m256i load8(const unsigned int *words)
 {
 	return _mm256_load_si256((const __m256i *)(const void *)words);
 }
 
-static inline unsigned int index_match(const struct index_node *node,
-				       unsigned long start, unsigned long last)
+/* Bits of those of eight words that equal the lesser, or the greater, of two. */
+static inline unsigned int equal8(__m256i a, __m256i b)
 {
-	const __m256i s = _mm256_set1_epi64x((long long)start);
-	const __m256i e = _mm256_set1_epi64x((long long)last);
-	unsigned int out = 0;
+	__m256i equal = _mm256_cmpeq_epi32(a, b);
 
-	for (unsigned int i = 0; i < 4; i++)
-		out |= (greater4(load4(node->lo + 4 * i), e) |
-			greater4(s, load4(node->hi + 4 * i))) << 4 * i;
-	return ~out & INDEX_LANES;
+	return (unsigned int)_mm256_movemask_ps(_mm256_castsi256_ps(equal));
+}
+
+static inline unsigned int upto8(const unsigned int *words, __m256i key)
+{
+	__m256i x = load8(words);
+
+	return equal8(x, _mm256_min_epu32(x, key));
+}
+
+static inline unsigned int from8(const unsigned int *words, __m256i key)
+{
+	__m256i x = load8(words);
+
+	return equal8(x, _mm256_max_epu32(x, key));
+}
+
+static inline unsigned int index_match(const struct index_node *node,
+				       unsigned int start, unsigned int last)
+{
+	const __m256i s = _mm256_set1_epi32((int)start);
+	const __m256i e = _mm256_set1_epi32((int)last);
+	unsigned int lo = upto8(node->lo, e) | upto8(node->lo + 8, e) << 8;
+	unsigned int hi = from8(node->hi, s) | from8(node->hi + 8, s) << 8;
+
+	return lo & hi & INDEX_LANES;
 }
 
 static inline unsigned int index_rank(const struct index_node *node,
-				      unsigned long key)
+				      unsigned int key)
 {
-	const __m256i k = _mm256_set1_epi64x((long long)key);
-	unsigned int out = 0;
+	const __m256i k = _mm256_set1_epi32((int)key);
+	unsigned int lo = upto8(node->lo, k) | upto8(node->lo + 8, k) << 8;
 
-	for (unsigned int i = 0; i < 4; i++)
-		out |= greater4(load4(node->lo + 4 * i), k) << 4 * i;
-	return (unsigned int)__builtin_popcount(~out & INDEX_LANES);
+	return (unsigned int)__builtin_popcount(lo & INDEX_LANES);
 }
 
 #define INDEX_SEARCH_NAME "avx2"
@@ -92,7 +96,7 @@ static inline unsigned int index_rank(const struct index_node *node,
 #else
 
 static inline unsigned int index_match(const struct index_node *node,
-				       unsigned long start, unsigned long last)
+				       unsigned int start, unsigned int last)
 {
 	unsigned int mask = 0;
 
@@ -103,7 +107,7 @@ static inline unsigned int index_match(const struct index_node *node,
 }
 
 static inline unsigned int index_rank(const struct index_node *node,
-				      unsigned long key)
+				      unsigned int key)
 {
 	unsigned int n = 0;
 

@@ -48,35 +48,48 @@ static void sort_by_key(struct uhmm_interval_node **hits, unsigned int n)
 	}
 }
 
-static inline __attribute__((always_inline)) unsigned int
-leaf_hits(const struct index_node *leaf, unsigned long start,
-	  unsigned long last, const struct index_walk *from,
-	  struct uhmm_interval_node **out, unsigned int n)
+/* What is searched for, as the nodes of one scale have it. */
+struct scaled_range {
+	unsigned long scale;
+	unsigned int start, last;
+};
+
+/* Most often that of the node before. */
+static inline void rescale(struct scaled_range *range,
+			   const struct index_node *node, unsigned long start,
+			   unsigned long last)
+{
+	unsigned long scale = READ_ONCE(node->scale);
+
+	if (likely(scale == range->scale))
+		return;
+	range->scale = scale;
+	range->start = scaled(scale, start);
+	range->last = scaled(scale, last);
+}
+
+/* The slots in @mask, as @perm has them, in key order. */
+static unsigned int leaf_many(const struct index_node *leaf,
+			      const struct scaled_range *range,
+			      unsigned long perm, unsigned int mask,
+			      unsigned long start, unsigned long last,
+			      const struct index_walk *from,
+			      struct uhmm_interval_node **out, unsigned int n)
 {
 	/*
-	 * Ordering: (IX-BEFORE) pairs with (IX-ADDED) in leaf_add(): what was
-	 * added before, also before our caller read the tag, is found; what was
-	 * added since shows when it is read again.
+	 * Ordering: (IX-AGAIN) pairs with (IX-ADDED) in leaf_add(): what is
+	 * added from here on shows when it is read again.
 	 */
 	unsigned long tag = smp_load_acquire(&leaf->tag);
 	/*
-	 * Ordering: (IX-LEAF) pairs with (IX-PUBLISH) in leaf_add() and
-	 * (IX-UNPUBLISH) in index_remove(): the slots that the word calls live
-	 * are seen as they were filled.
+	 * Ordering: (IX-LEAVES) pairs with (IX-PUBLISH) in leaf_add() and
+	 * (IX-UNPUBLISH) in index_remove(): as (IX-LEAF).
 	 */
-	unsigned long perm = smp_load_acquire(&leaf->perm);
-	unsigned int mask = index_match(leaf, start, last);
-	unsigned int i, first = n, count = perm_count(perm);
-	unsigned long left = perm;
+	unsigned long now = smp_load_acquire(&leaf->perm), left = now;
+	unsigned int i, first = n, count = perm_count(now);
 
-	if (!mask)
-		return n;
-	if (!(mask & (mask - 1))) {
-		i = (unsigned int)__builtin_ctz(mask);
-		if (perm_position(perm, i) >= count)
-			return n;
-		return take(leaf, i, start, last, from, out, n);
-	}
+	if (unlikely(now != perm))
+		mask = index_match(leaf, range->start, range->last);
 	for (i = 0; i < count; i++, left >>= 4)
 		if (mask >> (left & 15) & 1)
 			n = take(leaf, left & 15, start, last, from, out, n);
@@ -85,10 +98,36 @@ leaf_hits(const struct index_node *leaf, unsigned long start,
 	 * It was taken out of the word first; a word that is the same again has
 	 * it in its place if nothing else was added.
 	 */
-	if (unlikely(READ_ONCE(leaf->perm) != perm ||
+	if (unlikely(READ_ONCE(leaf->perm) != now ||
 		     READ_ONCE(leaf->tag) != tag))
 		sort_by_key(out + first, n - first);
 	return n;
+}
+
+static inline __attribute__((always_inline)) unsigned int
+leaf_hits(const struct index_node *leaf, const struct scaled_range *range,
+	  unsigned long start, unsigned long last,
+	  const struct index_walk *from, struct uhmm_interval_node **out,
+	  unsigned int n)
+{
+	/*
+	 * Ordering: (IX-LEAF) pairs with (IX-PUBLISH) in leaf_add() and
+	 * (IX-UNPUBLISH) in index_remove(): the slots that the word calls live
+	 * are seen as they were filled.
+	 */
+	unsigned long perm = smp_load_acquire(&leaf->perm);
+	unsigned int mask = index_match(leaf, range->start, range->last);
+	unsigned int i;
+
+	if (!mask)
+		return n;
+	if (mask & (mask - 1))
+		return leaf_many(leaf, range, perm, mask, start, last, from,
+				 out, n);
+	i = (unsigned int)__builtin_ctz(mask);
+	if (perm_position(perm, i) >= perm_count(perm))
+		return n;
+	return take(leaf, i, start, last, from, out, n);
 }
 
 /* The last child that may hold keys from the cursor on, or less. */
@@ -99,8 +138,8 @@ static inline unsigned int child_of(const struct index_node *node,
 						       node);
 	unsigned int i = (unsigned int)inner->count - 1;
 
-	while (i && key_less(from->start, from->order, inner->node.lo[i],
-			     inner->order[i]))
+	while (i && key_less(from->start, from->order, inner->exact[i].lo,
+			     inner->exact[i].order))
 		i--;
 	return i;
 }
@@ -116,8 +155,11 @@ struct pending {
 static void walk_pause(struct index_walk *walk, const struct index_node *node,
 		       unsigned int i)
 {
-	walk->start = node->lo[i];
-	walk->order = container_of(node, struct index_inner, node)->order[i];
+	const struct index_inner *inner = container_of(node, struct index_inner,
+						       node);
+
+	walk->start = inner->exact[i].lo;
+	walk->order = inner->exact[i].order;
 	walk->done = false;
 	walk->single = false;
 }
@@ -133,6 +175,7 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 	 */
 	const struct index_node *node = smp_load_acquire(&ix->root);
 	const struct index_walk from = *walk;
+	struct scaled_range range = { .scale = SCALE_NONE };
 	struct pending stack[INDEX_MAX_HEIGHT];
 	unsigned int i, mask, depth = 0, n = 0;
 	unsigned int level = node_level(node);
@@ -141,7 +184,8 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 	walk->single = true;
 	for (;;) {
 		while (level) {
-			mask = index_match(node, start, last) &
+			rescale(&range, node, start, last);
+			mask = index_match(node, range.start, range.last) &
 			       (unsigned int)node->perm;
 			if (resume)
 				mask &= ~0U << child_of(node, &from);
@@ -164,8 +208,9 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 			index_prefetch(node);
 		}
 		leaf = node;
-		walk->tag = READ_ONCE(leaf->tag);
-		n = leaf_hits(leaf, start, last, resume ? &from : NULL, out, n);
+		rescale(&range, leaf, start, last);
+		n = leaf_hits(leaf, &range, start, last,
+			      resume ? &from : NULL, out, n);
 up:
 		if (!depth)
 			break;
@@ -192,7 +237,10 @@ static unsigned int search_leaf(const struct index_node *leaf,
 				unsigned long start, unsigned long last,
 				struct uhmm_interval_node **out)
 {
-	return leaf_hits(leaf, start, last, NULL, out, 0);
+	struct scaled_range range = { .scale = SCALE_NONE };
+
+	rescale(&range, leaf, start, last);
+	return leaf_hits(leaf, &range, start, last, NULL, out, 0);
 }
 
 static unsigned int search_first(const struct interval_index *ix,
@@ -212,7 +260,7 @@ static unsigned int search_resume(const struct interval_index *ix,
 }
 
 static unsigned int search_rank(const struct index_node *node,
-				unsigned long key)
+				unsigned int key)
 {
 	return index_rank(node, key);
 }

@@ -57,8 +57,16 @@ void history_interval(enum index_shape shape, unsigned int a, unsigned int b,
 
 	switch (shape) {
 	case SHAPE_DENSE:
+		*start = (a * 16UL + b % 16) << 12;
+		*last = *start + ((b / 16 * 3 + 1UL) << 12) - 1;
+		return;
+	case SHAPE_BYTES:
 		*start = a * 16UL + b % 16;
 		*last = *start + b / 16 * 3;
+		return;
+	case SHAPE_FAR:
+		*start = ((unsigned long)a << 56 >> b % 32) + (b << 12);
+		*last = *start + ((b / 32 + 1UL) << 12) - 1;
 		return;
 	case SHAPE_WIDE:
 		*start = ((unsigned long)a << 20) + b;
@@ -355,7 +363,9 @@ static void check_leaf(struct history *h, const struct index_node *leaf,
 			wrong(h, "entry %zu is not in its place", c->n);
 			return;
 		}
-		if (leaf->lo[slot] != node->start || leaf->hi[slot] != node->last)
+		if (leaf->lo[slot] != scaled(leaf->scale, node->start) ||
+		    leaf->hi[slot] != scaled(leaf->scale, node->last) ||
+		    !scale_fits(leaf->scale, node->start))
 			wrong(h, "entry %zu is not what its leaf says", c->n);
 		if (!pos) {
 			c->min = node->start;
@@ -373,6 +383,24 @@ static bool key_above(unsigned long a, unsigned long a_order, unsigned long b,
 		      unsigned long b_order)
 {
 	return a > b || (a == b && a_order > b_order);
+}
+
+/* @c: what is below child @i. */
+static void check_child(struct history *h, const struct index_inner *inner,
+			unsigned int i, const struct checked *c, bool any)
+{
+	const struct index_node *node = &inner->node;
+	const struct index_bounds *exact = &inner->exact[i];
+
+	if (i && any &&
+	    key_above(exact->lo, exact->order, c->min, c->min_order))
+		wrong(h, "a key is below the bound of its node");
+	/* What was refused may have raised it already. */
+	if (exact->hi < c->max || (exact->hi > c->max && !h->refused))
+		wrong(h, "a bound is %lx instead of %lx", exact->hi, c->max);
+	if (node->lo[i] != scaled(node->scale, exact->lo) ||
+	    node->hi[i] != scaled(node->scale, exact->hi))
+		wrong(h, "a bound is not scaled");
 }
 
 static void check_node(struct history *h, const struct index_node *node,
@@ -398,19 +426,11 @@ static void check_node(struct history *h, const struct index_node *node,
 	for (unsigned int i = 0; i < inner->count; i++) {
 		size_t before = c->n;
 
+		c->max = 0;
 		check_node(h, node->at[i], level - 1, c);
 		if (*h->problem)
 			return;
-		if (i && before != c->n &&
-		    key_above(node->lo[i], inner->order[i], c->min,
-			      c->min_order))
-			wrong(h, "a key is below the bound of its node");
-		if (before == c->n)
-			c->max = 0;
-		/* What was refused may have raised it already. */
-		if (node->hi[i] < c->max || (node->hi[i] > c->max && !h->refused))
-			wrong(h, "a bound is %lx instead of %lx", node->hi[i],
-			      c->max);
+		check_child(h, inner, i, c, before != c->n);
 		if (c->max > max)
 			max = c->max;
 	}

@@ -17,11 +17,13 @@
 
 /* How two bytes become an interval; the first byte of a history. */
 enum index_shape {
-	SHAPE_DENSE,		/* short ones side by side */
+	SHAPE_DENSE,		/* short ones side by side, whole pages */
 	SHAPE_WIDE,		/* long ones that overlap many */
 	SHAPE_EQUAL,		/* four different starts */
 	SHAPE_EDGES,		/* 0, ULONG_MAX and the middle, all around */
 	SHAPE_NESTED,		/* powers of two, up to all there is */
+	SHAPE_BYTES,		/* many in a page */
+	SHAPE_FAR,		/* few pages each, all over the address space */
 	SHAPES
 };
 

@@ -14,6 +14,7 @@ MM = 'src/core/mm.c'
 SYNC = 'src/sync/native.c'
 INDEX = 'src/lib/index.c'
 INDEX_H = 'src/lib/index.h'
+INDEX_MEMORY = 'src/lib/index_memory.c'
 SEARCH = 'src/lib/index_search.c'
 PUBLIC = 'include/uhmm/mmu_notifier.h'
 

@@ -151,11 +151,12 @@ static void what_is_looked_at_stays(void)
 }
 
 /* ------------------------------------------------- an insert beside a search
- * A search has looked at the lanes when one is inserted. It may miss that; the
- * thread's next one may not.
+ * A search in the leaf of the one before has looked at the lanes when one is
+ * inserted. It may miss that; the thread's next one may not.
  */
-static void start_ten_twice(void)
+static void start_ten_again(void)
 {
+	start_ten();
 	start_ten();
 	calls = 0;
 	start_ten();
@@ -163,7 +164,7 @@ static void start_ten_twice(void)
 
 static void the_next_search_finds_it(void)
 {
-	begin_victim(&job, start_ten_twice, "after the lanes", 0);
+	begin_victim(&job, start_ten_again, "after the lanes", 0);
 	insert(0, 10);
 	let_victim_go(&job);
 	if (calls != 1)
@@ -180,6 +181,7 @@ static void an_insert_in_two_parts(void)
 {
 	begin_victim(&job, insert_first, "in an insert", 0);
 	start_ten();
+	start_ten();
 	let_victim_go(&job);
 	calls = 0;
 	start_ten();
@@ -191,8 +193,8 @@ static void an_insert_in_two_parts(void)
  * Where it is to go on nobody is left, and so it comes to a leaf that it has
  * been to.
  */
-#define BATCH_END 120		/* eight full leaves */
-#define LEAF 15
+#define BATCH_END 126		/* nine full leaves */
+#define LEAF 14
 
 static unsigned int called[2 * BATCH_END];
 

@@ -66,7 +66,10 @@ FILL = release('IX-FILL', INDEX, 'leaf->at[slot], (void *)x',
 PUBLISH = release('IX-PUBLISH', INDEX, 'leaf->perm, perm_insert(perm, pos)',
                   why_not=masked('IX-FILL'))
 TAKE = acquire('IX-TAKE', SEARCH, 'leaf->at[slot]', caught_by=[HOT])
-LEAF = acquire('IX-LEAF', SEARCH, 'leaf->perm', why_not=masked('IX-TAKE'))
+LEAF = acquire('IX-LEAF', SEARCH, 'leaf->perm', 'perm = ',
+               why_not=masked('IX-TAKE'))
+LEAVES = acquire('IX-LEAVES', SEARCH, 'leaf->perm', 'now = ',
+                 why_not=masked('IX-TAKE'))
 
 MUTANTS = [
     Mutant('READ-VERIFIED', 'a plain load',
@@ -175,13 +178,15 @@ MUTANTS = [
             why_not=NO_PLAIN),
     TAKE,
     LEAF,
-    Mutant('IX-TAKE and IX-LEAF', 'plain loads', edits(TAKE, LEAF),
+    Mutant('IX-TAKE, IX-LEAF and IX-LEAVES', 'plain loads',
+           edits(TAKE, LEAF, LEAVES),
            [INDEXES, ONE_PAGE]),
     acquire('IX-ROOT', SEARCH, 'ix->root', caught_by=[INDEXES]),
     acquire('IX-CHILD', SEARCH, 'node->at[i]', '\t\t\tnode = ',
             caught_by=[INDEXES]),
-    acquire('IX-BEFORE', SEARCH, 'leaf->tag', 'tag = ', ';\n\t/*\n\t * Ordering: (IX-LEAF)',
-            why_not=NO_PLAIN),
+    acquire('IX-BEFORE', INDEX_H, 'finger->leaf->tag', why_not=NO_PLAIN),
+    acquire('IX-AGAIN', SEARCH, 'leaf->tag', why_not=NO_PLAIN),
+    LEAVES,
     acquire('IX-NEXT', SEARCH, 'node->at[i]', '\n\t\tnode = ',
             caught_by=[INDEXES]),
 ]

@@ -6,7 +6,7 @@ from detectors import INDEX, NOTIFIER, READ, SEARCH, SLOT, SUB
 DECLARE = 'void pause_here(const char *point);\n'
 
 IN_SEARCH = '#include "index_match.h"\n'
-IN_INDEX = '#define RETIRE_BATCH SYNC_SIZE(32, 2)\n'
+IN_INDEX = '#include "index_memory.h"\n'
 IN_READ = '#include UHMM_PROBES_H\n'
 IN_SLOT = '#define CHUNK_BYTES SYNC_SIZE(16384UL, 4096UL)\n'
 IN_SUB = '#include "reserve.h"\n'
@@ -32,14 +32,14 @@ BEFORE_THE_INTERVAL = [
 ]
 BEFORE_THE_LANES = [
     declared(SEARCH, IN_SEARCH),
-    (SEARCH, 'mask = index_match(leaf, start, last);',
-     'mask = (pause_here("before the lanes"),\n\t\t\t     '
-     'index_match(leaf, start, last));'),
+    (SEARCH, 'count = perm_count(now);',
+     'count = (pause_here("before the lanes"), perm_count(now));'),
 ]
 AFTER_THE_LANES = [
     declared(SEARCH, IN_SEARCH),
-    (SEARCH, 'count = perm_count(perm);',
-     'count = (pause_here("after the lanes"),\n\t\t\t\t perm_count(perm));'),
+    (SEARCH, 'return leaf_hits(leaf, &range, start, last, NULL, out, 0);',
+     'unsigned int n = leaf_hits(leaf, &range, start, last, NULL, out, 0);\n\n'
+     '\tpause_here("after the lanes");\n\treturn n;'),
 ]
 IN_AN_INSERT = [
     declared(INDEX, IN_INDEX),

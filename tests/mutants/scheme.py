@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """The scheme and the index: what is done is wrong, or done too early."""
 
-from detectors import (INDEX, INDEX_H, INTERNAL, LIST, NOTIFIER, READ, RESERVE,
-                       RESERVE_H, SEARCH, SUB, Group, Mutant, interleave,
-                       litmus, unit)
+from detectors import (INDEX, INDEX_H, INDEX_MEMORY, INTERNAL, LIST, NOTIFIER,
+                       READ, RESERVE, RESERVE_H, SEARCH, SUB, Group, Mutant,
+                       interleave, litmus, unit)
 from pauses import (AFTER_THE_LANES, BEFORE_A_LOOK, BEFORE_A_NODE,
                     BEFORE_THE_INTERVAL, BEFORE_THE_LANES, BEFORE_THE_VERDICT, IN_A_FILL,
                     IN_AN_INSERT, IN_THE_CURSOR)
@@ -180,10 +180,10 @@ INDEXED = Group('The index', '', [
            [(INDEX, 'leaf->tag + INDEX_ADDED', 'leaf->tag')],
            [unit('index')], quick=True),
     Mutant('tag read late', 'a finger takes the tag after it has searched',
-           [(SEARCH, '\t\twalk->tag = READ_ONCE(leaf->tag);\n', ''),
-            (SEARCH, 'resume ? &from : NULL, out, n);\n',
-             'resume ? &from : NULL, out, n);\n'
-             '\t\twalk->tag = READ_ONCE(leaf->tag);\n')],
+           [(INDEX_H, '\t\ttag = smp_load_acquire(&finger->leaf->tag);\n', ''),
+            (INDEX_H, 'search->leaf(finger->leaf, start, last, out);\n',
+             'search->leaf(finger->leaf, start, last, out);\n'
+             '\t\ttag = smp_load_acquire(&finger->leaf->tag);\n')],
            [interleave('tag')], AFTER_THE_LANES),
     Mutant('tag raised early', 'the tag of a leaf rises before the entry is '
            'there',
@@ -193,15 +193,14 @@ INDEXED = Group('The index', '', [
              'smp_store_release(&leaf->perm, perm_insert(perm, pos));')],
            [interleave('insert-in-two')], IN_AN_INSERT),
     Mutant('filled late', 'an entry is live before it is filled',
-           [(INDEX, '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x);\n',
+           [(INDEX, '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo);\n',
              ''),
             (INDEX, '\tsmp_store_release(&leaf->tag, leaf->tag + ',
-             '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x);\n'
+             '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo);\n'
              '\tsmp_store_release(&leaf->tag, leaf->tag + ')],
            [interleave('insert-in-two')], IN_A_FILL),
     Mutant('finger of a hit', 'a finger remembers a hit as nothing',
-           [(INDEX_H, 'finger->tag = n ? 0 : walk->tag;',
-             'finger->tag = walk->tag;')], [unit('index')]),
+           [(INDEX_H, '\t\tif (n)\n\t\t\treturn n;\n', '')], [unit('index')]),
     Mutant('finger elsewhere', 'a finger is good for any range',
            [(INDEX_H, 'return last - finger->start', 'return 1 || last')],
            [unit('invalidate')]),
@@ -217,9 +216,21 @@ INDEXED = Group('The index', '', [
            [(SEARCH, 'if (from && key_less(', 'if (0 && key_less(')],
            [interleave('again')]),
     Mutant('oldest_reader', 'nodes are used again under a search',
-           [(INDEX, 'if (ix->oldest_reader(ix->arg) < ix->waiting_version)\n'
+           [(INDEX_MEMORY, 'if (ix->oldest_reader(ix->arg) < ix->waiting_version)\n'
              '\t\t\treturn;', ';')],
            [interleave('nodes-are-kept')], BEFORE_A_NODE),
+    Mutant('part of a unit', 'an entry that ends within a unit is taken for '
+           'one that fills it',
+           [(INDEX, '\t\tleaf->rough = true;', '\t\t;')], [unit('index')]),
+    Mutant('outside', 'what lies before the base of its leaf goes into it',
+           [(INDEX, '!(p->fits || scale_fits(p->leaf->scale, x->start))', '0')],
+           [unit('index')]),
+    Mutant('child of equals', 'keys of one unit all go to its last child',
+           [(INDEX, 'i && unlikely(start == inner->node.lo[i]); i--', '0; i--')],
+           [unit('index')]),
+    Mutant('scale of before', 'a node is searched with the scale of another',
+           [(SEARCH, 'likely(scale == range->scale)',
+             'likely(range->scale)')], [unit('index')]),
     Mutant('path', 'a writer goes the way of before to a node that is gone',
            [(INDEX, '\tbump(ix);\n\tp->leaf = NULL;', '\tbump(ix);')],
            [unit('index')]),

@@ -14,6 +14,8 @@
 
 #include "fuzz/index_history.h"
 
+#define PAGE 4096UL
+
 static struct history history;
 
 static void assert_right(void)
@@ -119,9 +121,8 @@ static void a_leafs_word_is_a_permutation(void **state)
 
 /* ------------------------------------------------------------ comparing lanes */
 
-static const unsigned long bounds[] = {
-	0, 1, 1000, LONG_MAX, (unsigned long)LONG_MAX + 1,
-	(unsigned long)LONG_MAX + 2, ULONG_MAX - 1, ULONG_MAX,
+static const unsigned int bounds[] = {
+	0, 1, 1000, INT_MAX, INT_MAX + 1U, INT_MAX + 2U, UINT_MAX - 1, UINT_MAX,
 };
 
 #define BOUNDS ARRAY_SIZE(bounds)
@@ -129,9 +130,9 @@ static const unsigned long bounds[] = {
 /* So that only the lanes decide: this one overlaps everything. */
 static struct uhmm_interval_node everything[INDEX_FANOUT];
 
-static void make_leaf(struct index_node *leaf, unsigned long lo,
-		      unsigned long hi)
+static void make_leaf(struct index_node *leaf, unsigned int lo, unsigned int hi)
 {
+	leaf->scale = scale_for(0, 0);
 	for (unsigned int i = 0; i < INDEX_FANOUT; i++) {
 		leaf->lo[i] = lo;
 		leaf->hi[i] = hi;
@@ -164,14 +165,15 @@ static void try_lane(const struct index_search *search,
 	unsigned int i = (lane + 1) % INDEX_FANOUT, mask;
 
 	for (unsigned int q = 0; q < BOUNDS * BOUNDS; q++) {
-		unsigned long start = bounds[q / BOUNDS];
-		unsigned long last = bounds[q % BOUNDS];
+		unsigned int start = bounds[q / BOUNDS];
+		unsigned int last = bounds[q % BOUNDS];
 
 		mask = leaf->lo[i] <= last && leaf->hi[i] >= start ?
 			       all & ~(1U << lane) : 0;
 		if (leaf->lo[lane] <= last && leaf->hi[lane] >= start)
 			mask |= 1U << lane;
-		assert_int_equal(mask_of(search, leaf, start, last), mask);
+		assert_int_equal(mask_of(search, leaf, start * PAGE,
+					 last * PAGE), mask);
 	}
 	for (unsigned int q = 0; q < BOUNDS; q++)
 		assert_int_equal(search->rank(leaf, bounds[q]),
@@ -187,13 +189,13 @@ static void compare_all_lanes(const struct index_search *search)
 
 	for (i = 0; i < BOUNDS * BOUNDS; i++) {
 		for (lane = 0; lane < INDEX_FANOUT; lane++) {
-			make_leaf(&leaf, ULONG_MAX, 0);
+			make_leaf(&leaf, UINT_MAX, 0);
 			leaf.lo[lane] = bounds[i / BOUNDS];
 			leaf.hi[lane] = bounds[i % BOUNDS];
 			try_lane(search, &leaf, lane);
 			make_leaf(&leaf, bounds[i / BOUNDS],
 				  bounds[i % BOUNDS]);
-			leaf.lo[lane] = ULONG_MAX;
+			leaf.lo[lane] = UINT_MAX;
 			leaf.hi[lane] = 0;
 			try_lane(search, &leaf, lane);
 		}
@@ -226,8 +228,8 @@ static void each_vector_search_compares_right(void **state)
 static void small_step(unsigned int step)
 {
 	static const unsigned long intervals[][2] = {
-		{ 0, 0 }, { 100, 200 }, { 100, 150 }, { 101, ULONG_MAX },
-		{ ULONG_MAX, ULONG_MAX },
+		{ 0, 0 }, { 100 * PAGE, 200 * PAGE }, { 100 * PAGE, 150 * PAGE },
+		{ 100 * PAGE + 1, ULONG_MAX }, { ULONG_MAX, ULONG_MAX },
 	};
 
 	if (step < ARRAY_SIZE(intervals))
@@ -241,7 +243,9 @@ static void small_step(unsigned int step)
 
 static void small_queries(void)
 {
-	static const unsigned long at[] = { 0, 99, 100, 160, 201, ULONG_MAX };
+	static const unsigned long at[] = {
+		0, 99 * PAGE, 100 * PAGE, 160 * PAGE, 201 * PAGE, ULONG_MAX,
+	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++)
 		for (unsigned int k = i; k < ARRAY_SIZE(at); k++)
@@ -259,7 +263,8 @@ static void try_small(unsigned int filled)
 	for (code = 0; code < n; code++) {
 		begin(SHAPE_DENSE);
 		for (i = 0; i < filled; i++)
-			history_insert(&history, 90 + 3 * i, 92 + 3 * i);
+			history_insert(&history, (90 + 3 * i) * PAGE,
+				       (93 + 3 * i) * PAGE - 1);
 		steps = code;
 		for (i = 0; i < DEPTH; i++) {
 			small_step(steps % STEPS);
@@ -290,7 +295,8 @@ static void every_short_history_around_two_leaves(void **state)
 static void fill(unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
-		history_insert(&history, 100 * (i + 1), 100 * (i + 1) + 120);
+		history_insert(&history, (100 * i + 100) * PAGE,
+			       (100 * i + 220) * PAGE);
 }
 
 /* Into a tree all of whose nodes on the way are full, at each place. */
@@ -302,9 +308,9 @@ static void a_full_tree_grows_at_every_place(void **state)
 		begin(SHAPE_DENSE);
 		fill(n);
 		assert_int_equal(node_level(history.ix.root), 1);
-		history_insert(&history, 100 * i + 50, ULONG_MAX - i);
-		history_find(&history, 100 * i, 100 * i + 60);
-		history_find(&history, 50, 100 * i + 49);
+		history_insert(&history, (100 * i + 50) * PAGE, ULONG_MAX - i);
+		history_find(&history, 100 * i * PAGE, (100 * i + 60) * PAGE);
+		history_find(&history, 50, (100 * i + 50) * PAGE - 1);
 		end();
 	}
 }
@@ -317,9 +323,10 @@ static void a_tall_tree_grows_at_every_leaf(void **state)
 		begin(SHAPE_DENSE);
 		fill(n);
 		assert_int_equal(node_level(history.ix.root), 2);
-		history_insert(&history, 100 * i + 50, 100 * i + 60);
+		history_insert(&history, (100 * i + 50) * PAGE,
+			       (100 * i + 60) * PAGE);
 		assert_int_equal(node_level(history.ix.root), 3);
-		history_find(&history, 100 * i, 100 * i + 60);
+		history_find(&history, 100 * i * PAGE, (100 * i + 60) * PAGE);
 		end();
 	}
 }
@@ -509,6 +516,16 @@ static void random_histories_of_equal_starts(void **state)
 	try_random(SHAPE_EQUAL);
 }
 
+static void random_histories_of_many_in_a_page(void **state)
+{
+	try_random(SHAPE_BYTES);
+}
+
+static void random_histories_far_apart(void **state)
+{
+	try_random(SHAPE_FAR);
+}
+
 static void random_histories_at_the_edges(void **state)
 {
 	try_random(SHAPE_EDGES);
@@ -539,6 +556,8 @@ int main(void)
 		cmocka_unit_test(random_histories_of_long_intervals),
 		cmocka_unit_test(random_histories_of_equal_starts),
 		cmocka_unit_test(random_histories_at_the_edges),
+		cmocka_unit_test(random_histories_of_many_in_a_page),
+		cmocka_unit_test(random_histories_far_apart),
 		cmocka_unit_test(random_histories_of_nested_intervals),
 	};
 

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Memory for the nodes of the interval index: cut from chunks, never given back
+ * before the index goes, used again once no search can look at it.
+ */
+#include "index_memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define CHUNK_MIN 4096UL
+#define CHUNK_MAX (1UL << 21)
+#define CHUNK_POPULATED 16384UL
+#define RETIRE_BATCH SYNC_SIZE(32, 2)
+
+void index_pool_init(struct index_pool *pool, size_t size)
+{
+	pool->size = size;
+	pool->chunk = CHUNK_MIN;
+}
+
+static void pool_give(struct index_pool *pool, struct index_node *node)
+{
+	node->next = pool->free;
+	pool->free = node;
+	pool->avail++;
+}
+
+struct index_node *index_take(struct index_pool *pool)
+{
+	struct index_node *node = pool->free;
+
+	pool->avail--;
+	if (node) {
+		pool->free = node->next;
+		return node;
+	}
+	node = (void *)pool->fresh;
+	pool->fresh += pool->size;
+	return node;
+}
+
+/* What is left of the last chunk goes to the free ones. */
+static void pool_add(struct index_pool *pool, char *chunk, size_t size)
+{
+	while (pool->fresh && pool->fresh + pool->size <= pool->end) {
+		struct index_node *node = (void *)pool->fresh;
+
+		node->next = pool->free;
+		pool->free = node;
+		pool->fresh += pool->size;
+	}
+	pool->fresh = chunk + CACHE_LINE;
+	pool->end = chunk + size;
+	pool->avail += (size - CACHE_LINE) / pool->size;
+	if (pool->chunk < CHUNK_MAX)
+		pool->chunk *= 2;
+}
+
+bool index_room(const struct interval_index *ix)
+{
+	return ix->leaves.avail >= 2 &&
+	       ix->inners.avail >= 2 * node_level(ix->root) + 2;
+}
+
+struct index_pool *index_short_of(struct interval_index *ix)
+{
+	return ix->leaves.avail < 2 ? &ix->leaves : &ix->inners;
+}
+
+int index_add_chunk(struct interval_index *ix, struct index_pool *pool)
+	__no_context_analysis
+{
+	size_t size = pool->chunk;
+	struct index_chunk *chunk;
+
+	spin_unlock(&ix->lock);
+	chunk = aligned_alloc(size, size);
+	if (chunk && size == CHUNK_MAX)
+		sync_want_huge_pages(chunk, size);
+	if (chunk && size >= CHUNK_POPULATED)
+		sync_populate_pages(chunk, size);
+	spin_lock(&ix->lock);
+	if (!chunk)
+		return -ENOMEM;
+	chunk->next = ix->chunks;
+	ix->chunks = chunk;
+	ix->bytes += size;
+	pool_add(pool, (char *)chunk, size);
+	return 0;
+}
+
+static void free_list(struct interval_index *ix, struct index_node *node)
+	__must_hold(&ix->lock)
+{
+	while (node) {
+		struct index_node *next = node->next;
+
+		pool_give(node_level(node) ? &ix->inners : &ix->leaves, node);
+		node = next;
+	}
+}
+
+/*
+ * Retired nodes wait in two generations: one is filled, the other is freed
+ * once no search is left that began before its version.
+ */
+static void reclaim(struct interval_index *ix) __must_hold(&ix->lock)
+{
+	if (ix->waiting) {
+		if (ix->oldest_reader(ix->arg) < ix->waiting_version)
+			return;
+		free_list(ix, ix->waiting);
+	}
+	ix->waiting = ix->retired;
+	ix->waiting_version = ix->version;
+	ix->retired = NULL;
+	ix->nretired = 0;
+}
+
+void index_retire(struct interval_index *ix, struct index_node *node)
+{
+	node->next = ix->retired;
+	ix->retired = node;
+	if (++ix->nretired >= RETIRE_BATCH &&
+	    !(ix->nretired % (RETIRE_BATCH / 2)))
+		reclaim(ix);
+}
