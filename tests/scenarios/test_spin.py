@@ -70,6 +70,7 @@ def problem_of(folder, uhmm, scenarios, variant):
 
 def main():
     uhmm, scenarios, compiler, *spin = sys.argv[1:]
+    uhmm = pathlib.Path(uhmm).resolve()
     tap = Tap(len(SCENARIOS))
     if not spin:
         for name in SCENARIOS:
