@@ -87,12 +87,35 @@ static bool name_given(const void *addr, char *buf, size_t size)
 	return true;
 }
 
+/* What leads to it is looked for once in an execution. */
+static struct {
+	const void *addr;
+	char name[64];
+} led_to[64];
+static unsigned int nled_to;
+
+static bool name_led_to(const void *addr, char *buf, size_t size)
+{
+	size_t piece_size;
+	const void *piece = heap_piece(addr, &piece_size);
+
+	for (unsigned int i = 0; i < nled_to; i++)
+		if (led_to[i].addr == addr) {
+			snprintf(buf, size, "%s", led_to[i].name);
+			return *buf;
+		}
+	if (!piece || nled_to == ARRAY_SIZE(led_to))
+		return false;
+	names_pointed((const void *)(uintptr_t)x.scenario->run, addr, piece,
+		      heap_piece, buf, size);
+	led_to[nled_to].addr = addr;
+	snprintf(led_to[nled_to++].name, sizeof(led_to[0].name), "%s", buf);
+	return *buf;
+}
+
 /* It takes its time: "" unless somebody is going to read it. */
 const char *name_of(const void *addr, char *buf, size_t size)
 {
-	const void *piece;
-	size_t piece_size;
-
 	*buf = '\0';
 	if (!x.record && !x.setup)
 		return buf;
@@ -104,9 +127,7 @@ const char *name_of(const void *addr, char *buf, size_t size)
 		snprintf(buf, size, "stack");
 		return buf;
 	}
-	piece = heap_piece(addr, &piece_size);
-	if (piece && names_pointed((const void *)(uintptr_t)x.scenario->run,
-				   addr, piece, heap_piece, buf, size))
+	if (name_led_to(addr, buf, size))
 		return buf;
 	if (heap_describe(addr, buf, size))
 		return buf;
@@ -124,7 +145,7 @@ void record_begin(void)
 		r.rows = calloc(MAX_ROWS, sizeof(*r.rows));
 		r.pcs = calloc(MAX_ROWS * MAX_FRAMES, sizeof(*r.pcs));
 	}
-	r.n = 0;
+	r.n = nled_to = 0;
 	memset(r.stored_by, 0, sizeof(r.stored_by));
 	memset(r.frames, 0, sizeof(r.frames));
 	names_place((const char *)(uintptr_t)x.scenario->run + 1, &place);
