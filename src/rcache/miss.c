@@ -67,6 +67,7 @@ static bool has_room(const struct uhmm_rcache *c, const struct request *w)
 /* A region for @w, in the index. Lock held, but for moments. */
 static int region_make(struct uhmm_rcache *c, const struct request *w,
 		       struct region **ret_region)
+	__must_hold(&c->index.lock)
 {
 	struct region *r = region_alloc(c);
 	int err;
