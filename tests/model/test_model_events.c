@@ -227,9 +227,9 @@ static void merging_says_clear(void **state)
 	poke(2, 7);
 	listen();
 	assert_int_equal(uhmm_model_ksm_merge(mm, PG(0), PG(2)), 0);
-	assert_non_null(strstr(heard, "CLEAR 0+1"));
+	/* Not to be written any more, both; then the one is the other. */
+	assert_heard("CLEAR 0+1 CLEAR 2+1 CLEAR 0+1");
 	assert_peek(0, 7);
-	*heard = '\0';
 	poke(0, 8);
 	assert_heard("CLEAR 0+1");
 	assert_peek(2, 7);
@@ -259,7 +259,103 @@ static void a_collapse_says_clear(void **state)
 	assert_peek(9, 9);
 }
 
+static void broken_memory_says_clear(void **state)
+{
+	struct mm_struct *child;
+
+	area_anon(0, 2, RW);
+	poke(0, 7);
+	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
+	listen();
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(1), 100), 0);
+	assert_heard("CLEAR 0+1");
+	assert_entries(0, "p.");
+	assert_int_equal(poke_in(mm, 0, 1), SIGBUS);
+	assert_int_equal(poke_in(child, 0, 1), SIGBUS);
+	mmput(child);
+}
+
+/* --------------------------------------------------------------- hugetlb's */
+
+static bool at_newest(void)
+{
+	return machine.level == UHMM_KERNEL_NEWEST;
+}
+
+static void pool_area(int page)
+{
+	machine.huge_pages = 4;
+	machine_remake();
+	area_file(page, 1024, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, 0);
+	poke(page, 7);
+}
+
+static void pages_of_a_pool_go(void **state)
+{
+	pool_area(0);
+	listen();
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(512),
+					    MADV_DONTNEED), 0);
+	assert_heard(at_newest() ? "CLEAR 0+512" : "CLEAR 0+512[UNMAP 0+512]");
+	/* Not of a part of one. */
+	assert_int_equal(uhmm_model_madvise(mm, PG(512), LEN(8),
+					    MADV_DONTNEED), 0);
+	assert_int_equal(uhmm_model_madvise(mm, PG(8), LEN(512),
+					    MADV_DONTNEED), -EINVAL);
+	assert_heard("");
+	assert_int_equal(uhmm_model_munmap(mm, PG(0), LEN(512)), 0);
+	assert_heard(at_newest() ? "UNMAP 0+512" : "UNMAP 0+512[UNMAP 0+512]");
+}
+
+static void pages_of_a_pool_are_protected(void **state)
+{
+	pool_area(0);
+	listen();
+	assert_int_equal(uhmm_model_mprotect(mm, PG(0), LEN(1024), PROT_READ),
+			 0);
+	assert_heard("VMA 0+1024");
+	/* Also where none is yet. */
+	assert_int_equal(uhmm_model_mprotect(mm, PG(512), LEN(512), RW), 0);
+	assert_heard("VMA 512+512");
+}
+
+static void pages_of_a_pool_are_copied(void **state)
+{
+	struct mm_struct *child;
+
+	pool_area(0);
+	listen();
+	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
+	assert_heard("CLEAR 0+1024");
+	poke(1, 8);
+	assert_heard("CLEAR 0+512");
+	assert_int_equal(peek_in(child, 1), 0);
+	mmput(child);
+}
+
+static void pages_of_a_pool_move(void **state)
+{
+	pool_area(0);
+	listen();
+	assert_int_equal(uhmm_model_mremap(mm, PG(0), LEN(512), LEN(512),
+			MREMAP_MAYMOVE | MREMAP_FIXED, PG(4096)), PG(4096));
+	assert_heard(at_newest() ? "CLEAR 0+512 UNMAP 0+512" :
+				   "CLEAR 0+512 UNMAP 0+512[UNMAP 0+512]");
+	assert_peek(4096, 7);
+}
+
 /* ------------------------------------------------------------------ protected */
+
+/* The newest says it of all from the table of tables on, not from the table. */
+static void the_newest_protects_by_larger_steps(void **state)
+{
+	area_anon(0, 1536, RW);
+	poke(600, 1);
+	listen();
+	assert_int_equal(uhmm_model_mprotect(mm, PG(0), LEN(1536), PROT_READ),
+			 0);
+	assert_heard("VMA 0+1536");
+}
 
 static void mprotect_says_it_where_tables_are(void **state)
 {
@@ -332,6 +428,43 @@ static void soft_dirty_is_cleared_everywhere(void **state)
 	assert_heard("SOFT all");
 	uhmm_model_clear_references(mm);
 	assert_heard("");
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static char last_words[200];
+
+static bool hear_end(struct mmu_interval_notifier *sub,
+		     const struct mmu_notifier_range *range,
+		     unsigned long cur_seq)
+{
+	size_t n = strlen(last_words);
+
+	mmu_interval_set_seq(sub, cur_seq);
+	snprintf(last_words + n, sizeof(last_words) - n, "%s%s %lx-%lx;",
+		 names[range->event],
+		 mmu_notifier_range_blockable(range) ? "" : "~",
+		 range->start, range->end);
+	return true;
+}
+
+/* Once, of everything, and nothing after it. */
+static void the_end_says_release(void **state)
+{
+	static const struct mmu_interval_notifier_ops end_ops = {
+		.invalidate = hear_end };
+	struct mmu_interval_notifier sub;
+
+	area_anon(0, 4, RW);
+	poke(0, 1);
+	*last_words = '\0';
+	assert_int_equal(mmu_interval_notifier_insert(&sub, mm, PG(0), LEN(4),
+						      &end_ops), 0);
+	mmput(mm);
+	assert_string_equal(last_words, "RELEASE 0-ffffffffffffffff;");
+	mmu_interval_notifier_remove(&sub);
+	mm = NULL;
+	machine_remake();
 }
 
 /* ------------------------------------------------------------- before the change */
@@ -462,11 +595,22 @@ int main(void)
 		HEARD(merging_says_clear),
 		HEARD(a_huge_page_is_split_as_a_whole),
 		HEARD(a_collapse_says_clear),
+		HEARD(broken_memory_says_clear),
+		HEARD(pages_of_a_pool_go),
+		HEARD_NEWEST(pages_of_a_pool_go),
+		HEARD(pages_of_a_pool_are_protected),
+		HEARD_NEWEST(pages_of_a_pool_are_protected),
+		HEARD(pages_of_a_pool_are_copied),
+		HEARD_NEWEST(pages_of_a_pool_are_copied),
+		HEARD(pages_of_a_pool_move),
+		HEARD_NEWEST(pages_of_a_pool_move),
 		HEARD(mprotect_says_it_where_tables_are),
 		HEARD(so_do_hints_and_userfaultfd),
 		HEARD(fork_says_it_to_the_parent),
 		HEARD(written_back_pages_are_protected),
 		HEARD(soft_dirty_is_cleared_everywhere),
+		HEARD_NEWEST(the_newest_protects_by_larger_steps),
+		CASE(the_end_says_release),
 		CASE(events_come_before_the_change),
 		CASE_NEWEST(events_come_before_the_change),
 	};

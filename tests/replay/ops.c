@@ -517,6 +517,8 @@ int op_run(struct replay *replay, const struct op *op)
 	to.mm = op->child ? replay->child : replay->mm;
 	if (!to.mm)
 		return -1;
+	if (replay->world->settle)
+		replay->world->settle(to.mm);
 	for (int i = 1; i < op->n; i++)
 		name_region(replay, op, region_by_name(op->args[i]));
 	if (of_child(replay, op))

@@ -82,6 +82,7 @@ struct replay;
  * @child_op: let the child do an op by itself, and say what came of it; NULL:
  *	it is no process of its own
  * @emptied: what such a child has on a device is to go home too
+ * @settle: before an op: what the last one has set going is over; or NULL
  *
  * The other operations are those of <uhmm/model.h>; NULL: this world has none.
  */
@@ -94,6 +95,7 @@ struct world_ops {
 	void (*child_exit)(struct replay *replay);
 	int (*child_op)(struct replay *replay, const struct op *op);
 	void (*emptied)(struct replay *replay, unsigned int device);
+	void (*settle)(struct mm_struct *mm);
 	void (*exit)(struct mm_struct *mm);
 	long (*mmap)(struct mm_struct *mm, unsigned long addr,
 		     unsigned long len, int prot, int flags, int file,
@@ -155,6 +157,7 @@ extern const struct world_ops live_world;
 const char *live_world_is_another(void);
 
 /* pins_uring.c, or pins_none.c: pages pinned by a fixed buffer of io_uring. */
+extern const bool pins_can_be;
 int pins_add(struct mm_struct *mm, unsigned long addr, size_t npages,
 	     bool write);
 int pins_drop(struct mm_struct *mm, int id);

@@ -201,6 +201,13 @@ static int create(const struct uhmm_model_options *how,
 	return uhmm_mm_create_live(&options, ret_mm);
 }
 
+/* A page that an event is still to be read about goes nowhere. */
+static void settle(struct mm_struct *mm)
+{
+	for (int i = 0; i < 5000 && uhmm_live_pending(mm, 0, ~0UL); i++)
+		usleep(1000);
+}
+
 /* What came of an op of the child. */
 struct answer {
 	int ret;
@@ -328,6 +335,7 @@ const struct world_ops live_world = {
 	.child_exit = child_exit_live,
 	.child_op = child_op,
 	.emptied = emptied,
+	.settle = settle,
 	.exit = mmput,
 	.mmap = do_mmap,
 	.munmap = do_munmap,
@@ -386,6 +394,8 @@ const char *live_world_is_another(void)
 
 	if (longer("/proc/swaps", 1))
 		return "there is swap here";
+	if (!pins_can_be)
+		return "it is built without liburing";
 	if (huge_pages())
 		return "huge pages are reserved here";
 	if (uhmm_mm_create_live(NULL, &mm))

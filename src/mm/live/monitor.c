@@ -256,6 +256,9 @@ static void on_remap(struct live *live, struct shard *shard,
 	unsigned long length = m->arg.remap.len;
 	struct uffdio_range range = { to, length };
 
+	/* By ourselves, in a bracket: see carry() in migrate.c. */
+	if (live->out && pool_has(live->out, to))
+		return;
 	live_count(live, remaps);
 	watch_clear(live, from, from + length);
 	watch_clear(live, to, to + length);

@@ -98,7 +98,8 @@ static void copy_tables(struct space *space, struct vma *from,
 	if (!from->anon && !(from->flags & VM_SPECIAL))
 		return;
 	if (vma_cow(from))
-		event_start(space, &range, MMU_NOTIFY_PROTECTION_PAGE,
+		event_start(space, &range, from->flags & VM_HUGETLB ?
+			    MMU_NOTIFY_CLEAR : MMU_NOTIFY_PROTECTION_PAGE,
 			    from->start, from->end, NULL);
 	while ((leaf = leaf_next(space, &addr, from->end))) {
 		unsigned long next = leaf_end(addr, from->end);

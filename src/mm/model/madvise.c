@@ -138,6 +138,21 @@ static int advise_cold(struct space *space, struct vma *vma,
 	return 0;
 }
 
+static int advise_dontneed(struct space *space, struct vma *vma,
+			   unsigned long start, unsigned long end)
+{
+	if (vma->flags & (VM_LOCKED | VM_IO))
+		return -EINVAL;
+	if (vma->flags & VM_HUGETLB) {
+		if (start & ~LEAF_MASK)
+			return -EINVAL;
+		end &= LEAF_MASK;
+	}
+	if (start < end)
+		zap_clear(space, vma, start, end, ZAP_COWS);
+	return 0;
+}
+
 static int advise_remove(struct space *space, struct vma *vma,
 			 unsigned long start, unsigned long end)
 {
@@ -268,10 +283,7 @@ static int advise_area(struct space *space, struct vma **vma,
 	case ADV_WILLNEED:
 		return 0;
 	case ADV_DONTNEED:
-		if ((*vma)->flags & (VM_LOCKED | VM_IO))
-			return -EINVAL;
-		zap_clear(space, *vma, start, end, ZAP_COWS);
-		return 0;
+		return advise_dontneed(space, *vma, start, end);
 	case ADV_FREE:
 		if ((*vma)->flags & (VM_LOCKED | VM_IO))
 			return -EINVAL;

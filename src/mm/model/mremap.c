@@ -38,7 +38,8 @@ static void move_tables(struct space *space, struct vma *vma,
 	unsigned long end = from + len, addr = from;
 	struct mmu_notifier_range range;
 
-	event_start(space, &range, MMU_NOTIFY_UNMAP, from, end, NULL);
+	event_start(space, &range, vma->flags & VM_HUGETLB ?
+		    MMU_NOTIFY_CLEAR : MMU_NOTIFY_UNMAP, from, end, NULL);
 	while (leaf_next(space, &addr, end)) {
 		unsigned long at = to + (addr - from);
 		unsigned long n = min_ul(leaf_end(addr, end) - addr,

@@ -116,12 +116,14 @@ static void change_step(struct space *space, struct vma *vma,
 		for (; addr < end; addr = leaf_end(addr, end))
 			leaf_make(space, addr);
 	addr = start;
-	if (!leaf_next(space, &addr, end))
+	/* Of hugetlb's pages it is said whether there are any or not. */
+	if (!leaf_next(space, &addr, end) && !(vma->flags & VM_HUGETLB))
 		return;
 	first = newest(space) ? max_ul(start, addr & ~(PUD_SIZE - 1)) : addr;
 	if (vma->flags & VM_HUGETLB)
 		first = start;
 	event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, end, NULL);
+	addr = start;
 	while (leaf_next(space, &addr, end)) {
 		unsigned long next = leaf_end(addr, end);
 
@@ -136,6 +138,9 @@ void change_protection(struct space *space, struct vma *vma,
 		       unsigned int how)
 {
 	unsigned long step = newest(space) ? 1UL << 39 : PUD_SIZE, next;
+
+	if (vma->flags & VM_HUGETLB)
+		step = 1UL << 47;
 
 	for (; start < end; start = next) {
 		next = min_ul((start & ~(step - 1)) + step, end);

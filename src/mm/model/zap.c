@@ -80,26 +80,32 @@ void zap_range(struct space *space, struct vma *vma, unsigned long start,
 	}
 }
 
+/* Linux 6.1 says of hugetlb's pages once more that they go. */
+static void zap_area(struct space *space, struct vma *vma, unsigned long start,
+		     unsigned long end, unsigned int how)
+{
+	bool nested = vma->flags & VM_HUGETLB && !newest(space);
+	struct mmu_notifier_range range;
+
+	if (nested)
+		event_start(space, &range, MMU_NOTIFY_UNMAP, start, end, NULL);
+	zap_range(space, vma, start, end, how);
+	if (nested)
+		event_end(space, &range);
+}
+
 void zap_clear(struct space *space, struct vma *vma, unsigned long start,
 	       unsigned long end, unsigned int how)
 {
 	struct mmu_notifier_range range;
 
 	event_start(space, &range, MMU_NOTIFY_CLEAR, start, end, NULL);
-	zap_range(space, vma, start, end, how);
+	zap_area(space, vma, start, end, how);
 	event_end(space, &range);
 }
 
 /* All of an area that goes for good. */
 void unmap_area(struct space *space, struct vma *vma)
 {
-	struct mmu_notifier_range range;
-	bool nested = vma->flags & VM_HUGETLB && !newest(space);
-
-	if (nested)
-		event_start(space, &range, MMU_NOTIFY_UNMAP, vma->start,
-			    vma->end, NULL);
-	zap_range(space, vma, vma->start, vma->end, ZAP_COWS | ZAP_MARKERS);
-	if (nested)
-		event_end(space, &range);
+	zap_area(space, vma, vma->start, vma->end, ZAP_COWS | ZAP_MARKERS);
 }
