@@ -260,8 +260,10 @@ static void *unmapper(void *unused)
 		p = mmap(slot_at(k), SLOT_PAGES * PAGE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 			 0);
-		if (p == MAP_FAILED)
+		if (p == MAP_FAILED) {
+			sched_yield();
 			continue;
+		}
 		take_in(k);
 		own_hits += is_good(&views[k]);
 		__atomic_store_n(&next_free, n, __ATOMIC_RELEASE);
@@ -315,15 +317,20 @@ static void read_mine(void)
 		unsigned long n = __atomic_load_n(&next_free, __ATOMIC_ACQUIRE);
 		unsigned int k = n % SLOTS;
 
-		if (n == last)
+		/* Or who is waited for is not let run, where cores are few. */
+		if (n == last) {
+			sched_yield();
 			continue;
+		}
 		p = mmap(slot_at(k), SLOT_PAGES * PAGE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 			 0);
-		for (int i = 0; p != MAP_FAILED && i < LOOKS; i++)
-			stale += look_up(k, &value);
-		if (p == MAP_FAILED)
+		if (p == MAP_FAILED) {
+			sched_yield();
 			continue;
+		}
+		for (int i = 0; i < LOOKS; i++)
+			stale += look_up(k, &value);
 		unmap(p);
 		last = n;
 	}
