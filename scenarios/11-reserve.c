@@ -61,11 +61,11 @@ static void reserve(void)
 static void reserve_later(void)
 {
 	begin();
-	others(0, 13, HERE, 0, 1);
+	others(0, 12, HERE, 0, 1);
 	insert();
-	others(13, OTHERS, HERE, 0, PAGE);
+	others(12, OTHERS, HERE, 0, PAGE);
 	mmu_interval_read_begin(&sub);
-	between(&other[14], device_late);
+	between(&other[13], device_late);
 }
 
 static void reserve_new(void)

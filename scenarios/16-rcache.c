@@ -50,30 +50,6 @@ static void get_remap(void)
 	together(user_twice, remap);
 }
 
-static void hit_remap(void)
-{
-	begin(0);
-	get_and_use(HERE);
-	together(user, remap);
-}
-
-/* Entries come and go in the place where one is being found. */
-static void *remaps(void *unused)
-{
-	uhmm_thread_name("remaps");
-	bracket(HERE, HERE + PAGE, MMU_NOTIFY_UNMAP, FIRST + 1);
-	get_and_use(HERE);
-	bracket(HERE, HERE + PAGE, MMU_NOTIFY_UNMAP, FIRST + 2);
-	return NULL;
-}
-
-static void hit_reused(void)
-{
-	begin(0);
-	get_and_use(HERE);
-	together(user, remaps);
-}
-
 #define FROM .source = "mail, 15 August 2019 (models)", \
 	     .bad = "a stale page is got"
 UHMM_SCENARIO(rcache_early, FROM, .run = early,
@@ -82,8 +58,4 @@ UHMM_SCENARIO(rcache_late, FROM, .run = late, .result = UHMM_RESULT_SOMETIMES);
 UHMM_SCENARIO(rcache_get_unmap, FROM, .run = get_unmap,
 	      .result = UHMM_RESULT_NEVER);
 UHMM_SCENARIO(rcache_get_remap, FROM, .run = get_remap,
-	      .result = UHMM_RESULT_NEVER);
-UHMM_SCENARIO(rcache_hit_remap, FROM, .run = hit_remap,
-	      .result = UHMM_RESULT_NEVER);
-UHMM_SCENARIO(rcache_hit_reused, FROM, .run = hit_reused,
 	      .result = UHMM_RESULT_NEVER);

@@ -37,7 +37,7 @@ static inline void insert(void)
 }
 
 /* With one more than a leaf of the index has room for. */
-#define OTHERS 16
+#define OTHERS 15
 
 static struct mmu_interval_notifier other[OTHERS];
 

@@ -5,7 +5,7 @@
 
 #include "bare.h"
 
-#define MANY 17		/* more than one leaf of the index has room for */
+#define MANY 16		/* more than one leaf of the index has room for */
 
 static struct view *view[MANY];
 

@@ -35,7 +35,7 @@
 #include "index_scale.h"
 
 #define INDEX_FANOUT 14
-#define INDEX_BATCH SYNC_SIZE(128, 16)
+#define INDEX_BATCH SYNC_SIZE(128, INDEX_FANOUT + 1)
 #define INDEX_MAX_HEIGHT 24
 
 /**
