@@ -339,8 +339,8 @@ leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
 	leaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo);
 	/*
 	 * Ordering: (IX-PUBLISH) pairs with (IX-LEAF) in leaf_hits() and
-	 * (IX-LEAVES) in leaf_many(): the slot is filled before it counts as
-	 * live.
+	 * (IX-LEAVES) in leaf_many() and (IX-SAME) in leaf_many(): the slot is
+	 * filled before it counts as live, and the tag raised for those before.
 	 */
 	smp_store_release(&leaf->perm, perm_insert(perm, pos));
 	/*

@@ -97,8 +97,11 @@ static unsigned int leaf_many(const struct index_node *leaf,
 	 * A slot that was filled anew meanwhile may hold what belongs elsewhere.
 	 * It was taken out of the word first; a word that is the same again has
 	 * it in its place if nothing else was added.
+	 *
+	 * Ordering: (IX-SAME) pairs with (IX-PUBLISH) in leaf_add(): who reads a
+	 * word that is the same again reads the tag as it was raised before.
 	 */
-	if (unlikely(READ_ONCE(leaf->perm) != now ||
+	if (unlikely(smp_load_acquire(&leaf->perm) != now ||
 		     READ_ONCE(leaf->tag) != tag))
 		sort_by_key(out + first, n - first);
 	return n;

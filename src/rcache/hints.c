@@ -67,8 +67,10 @@ static void hint_clear(struct hint *h)
 {
 	unsigned long life = h->life;
 
-	if (life && !(life & LIFE_LEADS))
+	if (life && !(life & LIFE_LEADS)) {
 		life_region(life)->hint = NULL;
+		life_region(life)->unhinted = true;
+	}
 	WRITE_ONCE(h->life, 0);
 	/*
 	 * Ordering: (RC-HINT-CLEAR) pairs with (RC-HINT-SAME) in hold_hint():
@@ -87,9 +89,11 @@ static bool fits(const struct region *r)
 
 static void hint_set(struct hint *h, unsigned long addr, struct region *r)
 {
-	bool all = addr == r->node.start && fits(r);
+	bool all = addr == r->node.start && fits(r) && !r->unhinted;
 	unsigned long life = all ? r->life : (unsigned long)r | LIFE_LEADS;
 
+	if (all && r->hint == h)
+		return;
 	hint_clear(h);
 	if (all) {
 		r->hint = h;
@@ -165,18 +169,21 @@ void hints_end(struct uhmm_rcache *c)
 	WRITE_ONCE(c->hints, c->no_hints);
 }
 
-/* Without memory they stay as they are, and more is found by the index. */
-void hints_grow(struct uhmm_rcache *c)
+/*
+ * Without memory they stay as they are, and more is found by the index. Returns
+ * those that were too few, for hints_outgrown(), or NULL.
+ */
+struct hints *hints_grow(struct uhmm_rcache *c)
 {
 	unsigned int bits = 64 - c->hints->shift;
 	struct hints *hints, *old = c->hints;
 	unsigned long i;
 
 	if (likely(c->hinted * HINT_ROOM <= 1UL << bits))
-		return;
+		return NULL;
 	hints = hints_make(bits + 1);
 	if (!hints)
-		return;
+		return NULL;
 	/* What is found in the old ones meanwhile lives: the lock is ours. */
 	for (i = 0; i < 1UL << bits; i++) {
 		struct hint *h = &old->hint[i];
@@ -194,9 +201,18 @@ void hints_grow(struct uhmm_rcache *c)
 	 * hint_missing(): they are filled.
 	 */
 	smp_store_release(&c->hints, hints);
-	/* Who still looks there, behind the first page, finds nothing. */
-	if (old->size > HINT_PAGE)
-		sync_drop_pages((char *)old + HINT_PAGE, old->size - HINT_PAGE);
+	return old;
+}
+
+/*
+ * Who still looks there, behind the first page, finds nothing. In a live process
+ * this may wait for the monitor, and that for the cache's lock.
+ */
+void hints_outgrown(struct hints *hints)
+{
+	if (hints && hints->size > HINT_PAGE)
+		sync_drop_pages((char *)hints + HINT_PAGE,
+				hints->size - HINT_PAGE);
 }
 
 void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r)

@@ -43,6 +43,8 @@
  * @state: written under the lock
  * @used: since the eviction came by; or its hint was
  * @busy: somebody holds it; the reaper's
+ * @unhinted: a hint that knew all of it was taken while it lived, and whoever
+ *	reads that still would take the next for it: none is made any more
  */
 struct region {
 	struct mmu_interval_notifier sub;
@@ -54,6 +56,7 @@ struct region {
 	unsigned int state;
 	unsigned char used;
 	unsigned char busy;
+	unsigned char unhinted;
 } __cacheline_aligned;
 
 _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
@@ -326,7 +329,9 @@ int hints_init(struct uhmm_rcache *c);
 void hints_destroy(struct uhmm_rcache *c);
 void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r);
 void hint_drop(struct region *r);
-void hints_grow(struct uhmm_rcache *c);
+struct hints *hints_grow(struct uhmm_rcache *c);
+/* What it has returned; the lock is not held. */
+void hints_outgrown(struct hints *hints);
 void hints_end(struct uhmm_rcache *c);
 
 /* region.c */

@@ -79,6 +79,7 @@ static int region_make(struct uhmm_rcache *c, const struct request *w,
 	WRITE_ONCE(r->state, w->access | REGION_FOUND);
 	WRITE_ONCE(r->used, 0);
 	r->key = 0;
+	r->unhinted = false;
 	c->bytes += region_bytes(r);
 	err = index_insert(&c->index, &r->node);
 	if (err) {
@@ -139,10 +140,12 @@ static int watch(struct uhmm_rcache *c, struct region *r)
 	return 0;
 }
 
-/* Lock held, and nothing hit it. */
-static void bring_to_life(struct uhmm_rcache *c, struct region *r,
-			  const struct request *w, unsigned long *hold)
+/* Lock held, and nothing hit it. Returns what hints_grow() does. */
+static struct hints *bring_to_life(struct uhmm_rcache *c, struct region *r,
+				   const struct request *w, unsigned long *hold)
 {
+	struct hints *outgrown;
+
 	/*
 	 * Ordering: (RC-HOLD-BORN) pairs with (RC-HOLD-SEEN) in hold_settled():
 	 * as (RC-HOLD-HELD).
@@ -155,7 +158,7 @@ static void bring_to_life(struct uhmm_rcache *c, struct region *r,
 	smp_store_release(&r->life,
 			  life_of(r, READ_ONCE(r->state) & UHMM_RCACHE_ACCESS));
 	c->hinted++;
-	hints_grow(c);
+	outgrown = hints_grow(c);
 	hint_add(c, r->node.start, r);
 	if (w->start / HINT_PAGE != r->node.start / HINT_PAGE)
 		hint_add(c, w->start, r);
@@ -164,6 +167,7 @@ static void bring_to_life(struct uhmm_rcache *c, struct region *r,
 		for_each_overlap(c, r->node.start, r->node.last, replace_one,
 				 r);
 	c->counters.registrations++;
+	return outgrown;
 }
 
 /*
@@ -175,6 +179,7 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 {
 	unsigned long seq = mmu_interval_read_begin(&r->sub);
 	unsigned int access = READ_ONCE(r->state) & UHMM_RCACHE_ACCESS;
+	struct hints *outgrown = NULL;
 	bool collided;
 	int err = 0;
 
@@ -189,9 +194,10 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 	if (err)
 		c->counters.failures += err != -EAGAIN;
 	else if (!collided)
-		bring_to_life(c, r, w, hold);
+		outgrown = bring_to_life(c, r, w, hold);
 	c->counters.collisions += collided;
 	spin_unlock(&c->index.lock);
+	hints_outgrown(outgrown);
 	if (!collided)
 		return err == -EAGAIN ? 1 : err;
 	if (err || !c->ops->dereg(c->device, r->node.start, region_bytes(r), r->key))

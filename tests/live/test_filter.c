@@ -223,6 +223,8 @@ ALONE(who_blocks_all_signals_does_not_block_it)
 	struct sigaction action = { .sa_handler = unmap_in_handler };
 	sigset_t set, was;
 
+	sigfillset(&action.sa_mask);
+	OK(!sigaction(SIGUSR2, &action, NULL));
 	reach(UHMM_G2);
 	sigfillset(&set);
 	OK(!sigprocmask(SIG_SETMASK, &set, &was));
@@ -236,10 +238,13 @@ ALONE(who_blocks_all_signals_does_not_block_it)
 	OK(!pthread_sigmask(SIG_SETMASK, NULL, &was));
 	OK(sigismember(&was, SIGUSR1) && !sigismember(&was, SIGSYS));
 	OK(!sigprocmask(SIG_UNBLOCK, &set, NULL));
-	sigfillset(&action.sa_mask);
 	OK(!sigaction(SIGUSR1, &action, NULL));
 	OK(!raise(SIGUSR1));
 	OK(got == 1);
+	/* Nor does a handler of before. */
+	OK(!sigprocmask(SIG_UNBLOCK, &set, NULL));
+	OK(!raise(SIGUSR2));
+	OK(got == 2);
 	/* Errors are the kernel's. */
 	OK(raw_call(SYS_rt_sigprocmask, 9, (long)&all, 0, 8, 0, 0) == -EINVAL);
 	OK(raw_call(SYS_rt_sigprocmask, SIG_BLOCK, 8, 0, 8, 0, 0) == -EFAULT);

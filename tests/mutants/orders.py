@@ -187,6 +187,7 @@ MUTANTS = [
     acquire('IX-BEFORE', INDEX_H, 'finger->leaf->tag', why_not=NO_PLAIN),
     acquire('IX-AGAIN', SEARCH, 'leaf->tag', why_not=NO_PLAIN),
     LEAVES,
+    acquire('IX-SAME', SEARCH, 'leaf->perm', 'unlikely(', why_not=NO_PLAIN),
     acquire('IX-NEXT', SEARCH, 'node->at[i]', '\n\t\tnode = ',
             caught_by=[INDEXES]),
 ]

@@ -370,6 +370,26 @@ static void handle_traps(void)
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* Handlers of before: sigaction() has left SIGSYS in their masks. */
+static void unblock_in_handlers(void)
+{
+	const unsigned long bit = 1UL << (SIGSYS - 1);
+	struct kernel_action action;
+
+	for (unsigned long sig = 1; sig <= 8 * sizeof(action.mask); sig++) {
+		const unsigned long get[6] = { sig, 0, (unsigned long)&action,
+					       sizeof(action.mask) };
+		const unsigned long put[6] = { sig, (unsigned long)&action, 0,
+					       sizeof(action.mask) };
+
+		if (!live_raw_syscall(SYS_rt_sigaction, get) &&
+		    action.mask & bit) {
+			action.mask &= ~bit;
+			live_raw_syscall(SYS_rt_sigaction, put);
+		}
+	}
+}
+
 int live_filter_install(const struct live_code *libc)
 {
 	const unsigned long get[6] = { SIGSYS, 0, (unsigned long)actions,
@@ -384,6 +404,7 @@ int live_filter_install(const struct live_code *libc)
 	program.len = build(libc, code);
 	live_raw_syscall(SYS_rt_sigaction, get);
 	handle_traps();
+	unblock_in_handlers();
 	forked();
 	live_guard = guard;
 	if (put_filter(&program)) {
