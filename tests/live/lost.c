@@ -33,6 +33,7 @@
 #define PAGE UHMM_PAGE_SIZE
 #define PAGES 32UL
 #define WRITERS 3
+#define ABOVE (1UL << 28)
 #define LOOKS 16	/* rounds at least between two of what else happens */
 /* As often as this a variant that is known to be bad may try. */
 #define PATIENCE 64UL
@@ -188,14 +189,23 @@ static void take_some(unsigned long n)
 	device_take(&device, mm, load(place) + first, count);
 }
 
-static void *map_some(void)
+/*
+ * Where a place has been is nobody's until it comes back. What others map
+ * meanwhile, the library too, goes to the highest gap that has room: so there
+ * is one above.
+ */
+static void map_places(void)
 {
-	void *p = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct page *p = mmap(NULL, 2 * PAGES * PAGE + ABOVE,
+			      PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		abort();
-	return p;
+	munmap(p + 2 * PAGES, ABOVE);
+	places[0] = p;
+	places[1] = p + PAGES;
+	place = p;
 }
 
 static void make(unsigned int without, unsigned int flags)
@@ -209,9 +219,7 @@ static void make(unsigned int without, unsigned int flags)
 	if (uhmm_mm_create_live(&options, &mm) ||
 	    device_make(&device, 4096, !(without & UHMM_LIVE_MOVE)))
 		abort();
-	places[0] = map_some();
-	places[1] = map_some();
-	place = places[0];
+	map_places();
 	memset(counted, 0, sizeof(counted));
 	stop = wrong = rounds = moves = 0;
 }
