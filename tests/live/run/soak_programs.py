@@ -87,13 +87,13 @@ class Preloaded(Large):
     """A program with another library's malloc()."""
 
     def __init__(self, name, pattern, command, make):
-        self.library = next(iter(glob.glob(pattern)), None)
+        self.allocator = next(iter(glob.glob(pattern)), None)
         super().__init__(name, 'sh', '-c', f'''
-            export LD_PRELOAD="$LD_PRELOAD:{self.library}"; {command}''',
+            export LD_PRELOAD="$LD_PRELOAD:{self.allocator}"; {command}''',
             make=make)
 
     def missing(self):
-        return None if self.library else f'{self.name} is not installed'
+        return None if self.allocator else f'{self.name} is not installed'
 
 
 def soak_programs(storm, seconds):
