@@ -103,6 +103,56 @@ void hmm_main_args(int argc, char **argv)
 		cmocka_set_test_filter(argv[1]);
 }
 
+/* ------------------------------------------------------------- what is told */
+
+char events[512];
+unsigned long base;
+struct mmu_notifier listener, child_listener;
+static const void *shown;
+
+static int note(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	static const char *const names[] = {
+		[MMU_NOTIFY_UNMAP] = "UNMAP", [MMU_NOTIFY_CLEAR] = "CLEAR",
+		[MMU_NOTIFY_PROTECTION_VMA] = "PROT_VMA",
+		[MMU_NOTIFY_PROTECTION_PAGE] = "PROT_PAGE",
+		[MMU_NOTIFY_SOFT_DIRTY] = "SOFT_DIRTY",
+		[MMU_NOTIFY_MIGRATE] = "MIGRATE",
+		[MMU_NOTIFY_EXCLUSIVE] = "EXCLUSIVE",
+	};
+	size_t n = strlen(events);
+
+	snprintf(events + n, sizeof(events) - n, " %s%s:%lu+%lu%s",
+		 mn == &child_listener ? "c:" : "", names[range->event],
+		 (range->start - base) / PAGE,
+		 (range->end - range->start) / PAGE,
+		 shown && range->owner == shown ? "@" : "");
+	return 0;
+}
+
+void note_events(const void *owner)
+{
+	static const struct mmu_notifier_ops ops = {
+		.invalidate_range_start = note,
+	};
+
+	shown = owner;
+	listener = child_listener = (struct mmu_notifier){ .ops = &ops };
+	assert_int_equal(mmu_notifier_register(&listener, mm), 0);
+	events[0] = '\0';
+}
+
+static bool held;
+
+void hold(bool on)
+{
+	if (on && !held)
+		mmap_read_lock(mm);
+	if (!on && held)
+		mmap_read_unlock(mm);
+	held = on;
+}
+
 /* ------------------------------------------------------------------ memory */
 
 unsigned long mm_map(struct mm_struct *it, unsigned long npages, int prot,

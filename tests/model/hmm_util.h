@@ -84,6 +84,26 @@ static inline bool private(void)
 /* Make the devices anew, with these quirks. */
 void remake_devices(unsigned int quirks);
 
+/* ------------------------------------------------------------- what is told
+ * By @mm, and by @child_listener's space, as text: " c:MIGRATE:0+2@" is of the
+ * child, of two pages from @base on, and of the owner that note_events() was
+ * given.
+ */
+extern char events[512];
+extern unsigned long base;
+extern struct mmu_notifier listener, child_listener;
+
+/* To @mm; unregister @listener at the end. @owner: NULL: it is not shown. */
+void note_events(const void *owner);
+#define assert_events(text)                                                  \
+	do {                                                                 \
+		assert_string_equal(events, text);                           \
+		events[0] = '\0';                                            \
+	} while (0)
+
+/* mmap_lock: a case that fails with it held gives it back at its end. */
+void hold(bool on);
+
 /* ------------------------------------------------------------------ memory */
 
 /* Succeeds, or the test fails. */

@@ -2,49 +2,16 @@
 /* Pages that a device has to itself, on the model. */
 #include "hmm_util.h"
 
-#include <stdio.h>
-
 #define N 4UL
 
 static int owner;
-static char events[256];
-static unsigned long base;
-static struct mmu_notifier listener, child_listener;
-
-static int note(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
-{
-	size_t n = strlen(events);
-	const char *name = range->event == MMU_NOTIFY_EXCLUSIVE ? "EXCLUSIVE" :
-			   range->event == MMU_NOTIFY_CLEAR ? "CLEAR" :
-							      "other";
-
-	snprintf(events + n, sizeof(events) - n, " %s%s:%lu+%lu%s",
-		 mn == &child_listener ? "c:" : "", name,
-		 (range->start - base) / PAGE,
-		 (range->end - range->start) / PAGE,
-		 range->owner == &owner ? "@" : "");
-	return 0;
-}
-
-static const struct mmu_notifier_ops listener_ops = {
-	.invalidate_range_start = note,
-};
-
-#define assert_events(text)                                                  \
-	do {                                                                 \
-		assert_string_equal(events, text);                           \
-		events[0] = '\0';                                            \
-	} while (0)
 
 static int begin(void **state)
 {
 	hmm_begin(state);
 	base = mm_map(mm, N, RW, ANON);
 	cpu_fill(mm, base, N, 1);
-	listener = child_listener =
-		(struct mmu_notifier){ .ops = &listener_ops };
-	assert_int_equal(mmu_notifier_register(&listener, mm), 0);
-	events[0] = '\0';
+	note_events(&owner);
 	return 0;
 }
 

@@ -5,7 +5,6 @@
  */
 #include "hmm_util.h"
 
-#include <stdio.h>
 #include <uhmm/list_notifier.h>
 
 #define FRAMES 64UL
@@ -23,7 +22,6 @@ static vm_fault_t answer;
 static unsigned long src[MOST], dst[MOST];
 static struct uhmm_vma vma;
 static struct migrate_vma args;
-static bool locked;
 
 static void folio_free(struct dev_pagemap *pgmap, unsigned long pfn,
 		       unsigned int order)
@@ -40,53 +38,7 @@ static const struct dev_pagemap_ops ops = {
 	.migrate_to_ram = migrate_to_ram,
 };
 
-/* ------------------------------------------------------------- what is told */
-
-static char events[512];
-static unsigned long base;
-static struct mmu_notifier listener, child_listener;
-
-static int note(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
-{
-	static const char *const names[] = {
-		[MMU_NOTIFY_UNMAP] = "UNMAP", [MMU_NOTIFY_CLEAR] = "CLEAR",
-		[MMU_NOTIFY_PROTECTION_VMA] = "PROT_VMA",
-		[MMU_NOTIFY_PROTECTION_PAGE] = "PROT_PAGE",
-		[MMU_NOTIFY_SOFT_DIRTY] = "SOFT_DIRTY",
-		[MMU_NOTIFY_MIGRATE] = "MIGRATE",
-		[MMU_NOTIFY_EXCLUSIVE] = "EXCLUSIVE",
-	};
-	size_t n = strlen(events);
-
-	snprintf(events + n, sizeof(events) - n, " %s%s:%lu+%lu%s",
-		 mn == &child_listener ? "c:" : "", names[range->event],
-		 (range->start - base) / PAGE,
-		 (range->end - range->start) / PAGE,
-		 range->owner == &memory ? "@" : "");
-	return 0;
-}
-
-static const struct mmu_notifier_ops listener_ops = {
-	.invalidate_range_start = note,
-};
-
-#define assert_events(text)                                                  \
-	do {                                                                 \
-		assert_string_equal(events, text);                           \
-		events[0] = '\0';                                            \
-	} while (0)
-
 /* -------------------------------------------------------------------- steps */
-
-/* mmap_lock: a case that fails with it held gives it back at its end. */
-static void hold(bool on)
-{
-	if (on && !locked)
-		mmap_read_lock(mm);
-	if (!on && locked)
-		mmap_read_unlock(mm);
-	locked = on;
-}
 
 static int begin(void **state)
 {
@@ -103,10 +55,7 @@ static int begin(void **state)
 	next_frame = memory.range.start >> UHMM_PAGE_SHIFT;
 	answer = 0;
 	base = mm_map(mm, MOST, RW, ANON);
-	listener = child_listener =
-		(struct mmu_notifier){ .ops = &listener_ops };
-	assert_int_equal(mmu_notifier_register(&listener, mm), 0);
-	events[0] = '\0';
+	note_events(&memory);
 	return 0;
 }
 

@@ -6,8 +6,6 @@
  */
 #include "hmm_util.h"
 
-#include <stdio.h>
-
 #define N 512UL
 #define MIGRATING MIGRATE_PFN_MIGRATE
 #define VALID MIGRATE_PFN_VALID
@@ -24,7 +22,6 @@ static unsigned long next_frame, pages_free, splits;
 static unsigned long src[N], dst[N];
 static struct uhmm_vma vma;
 static struct migrate_vma args;
-static bool locked;
 
 static void folio_free(struct dev_pagemap *pgmap, unsigned long pfn,
 		       unsigned int order)
@@ -86,45 +83,7 @@ static const struct dev_pagemap_ops ops = {
 	.migrate_to_ram = migrate_to_ram,
 };
 
-/* ------------------------------------------------------------- what is told */
-
-static char events[512];
-static unsigned long base;
-static struct mmu_notifier listener, child_listener;
-
-static int note(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
-{
-	const char *name = range->event == MMU_NOTIFY_MIGRATE ? "MIGRATE" :
-			   range->event == MMU_NOTIFY_CLEAR ? "CLEAR" : "?";
-	size_t n = strlen(events);
-
-	snprintf(events + n, sizeof(events) - n, " %s%s:%lu+%lu",
-		 mn == &child_listener ? "c:" : "", name,
-		 (range->start - base) / PAGE,
-		 (range->end - range->start) / PAGE);
-	return 0;
-}
-
-static const struct mmu_notifier_ops listener_ops = {
-	.invalidate_range_start = note,
-};
-
-#define assert_events(text)                                                  \
-	do {                                                                 \
-		assert_string_equal(events, text);                           \
-		events[0] = '\0';                                            \
-	} while (0)
-
 /* -------------------------------------------------------------------- steps */
-
-static void hold(bool on)
-{
-	if (on && !locked)
-		mmap_read_lock(mm);
-	if (!on && locked)
-		mmap_read_unlock(mm);
-	locked = on;
-}
 
 static int begin(void **state)
 {
@@ -137,10 +96,7 @@ static int begin(void **state)
 	next_frame = memory.range.start >> UHMM_PAGE_SHIFT;
 	pages_free = splits = 0;
 	base = mm_map_huge(mm, N, RW);
-	listener = child_listener =
-		(struct mmu_notifier){ .ops = &listener_ops };
-	assert_int_equal(mmu_notifier_register(&listener, mm), 0);
-	events[0] = '\0';
+	note_events(NULL);
 	return 0;
 }
 

@@ -12,7 +12,6 @@
 #define ROUNDS 60
 #define WRITERS 2
 
-static unsigned long base;
 static int stop, wrong, failed;
 
 static bool going(void)
