@@ -22,11 +22,16 @@
  *      filter would stay and the handler would not. Raw clone3() and calls of
  *      32-bit code fail with ENOSYS, as on kernels without them. A raw call
  *      costs some microseconds, and needs the stack of a signal handler, the
- *      alternate one if the thread has one. SIGSYS cannot be blocked; who runs
- *      under a mask of sigsuspend(), ppoll() or setcontext() that blocks it, and
- *      makes a raw call then, is killed by the kernel. The program's own handler
- *      of SIGSYS is called for all that is not ours. What the kernel does by
- *      itself, io_uring's requests say, is seen as by G0, if that is there.
+ *      alternate one if the thread has one, which the call must not take away,
+ *      and libc's thread pointer. SIGSYS cannot be blocked; who runs under a
+ *      mask of sigsuspend(), ppoll(), setcontext() or
+ *      pthread_attr_setsigmask_np() that blocks it, and makes a raw call then,
+ *      is killed by the kernel. The program's own handler of SIGSYS is called
+ *      for all that is not ours. What the kernel does by itself, io_uring's
+ *      requests say, is seen as by G0, if that is there.
+ *
+ * _Fork() and clone() go round what fork() calls in the child: a child made by
+ * them at G1, or by _Fork() at G2, is not to use the address space.
  *
  * Who is run by `uhmm run` has what he asked that for; others call
  * uhmm_live_patch() before they have threads.
