@@ -4,8 +4,7 @@
 
 How far the tool goes by itself is counted in executions and steps; a limit of
 time would make the outcome depend on the machine. Those that show what single
-barriers are for, and those of whole drivers and caches, go less far, but with
---all. TAP out.
+barriers are for go less far, but with --all. TAP out.
 """
 
 import concurrent.futures
@@ -25,7 +24,6 @@ import gen_scenarios
 
 HEAD = re.compile(r'^ \* (?:Mail|Report|Source): ', re.M)
 BARRIERS, FEW = '(barriers)', 300
-LONG, SOME = ('dmirror_', 'rcache_'), 1000
 BAD = re.compile(r'^ \* Bad: ', re.M)
 RESULT = re.compile(r'^ \* Result: (Never|Sometimes|Always)(?: (.*))?$', re.M)
 
@@ -66,9 +64,8 @@ def main():
                             stdout=subprocess.PIPE).stdout.splitlines()
     outcomes = dict(line.split('\t')[:2] for line in listed)
     names, results = list(outcomes), dict(outcomes)
-    limits = {} if '--all' in sys.argv else {
-        line.split('\t')[0]: FEW if line.endswith(BARRIERS) else SOME
-        for line in listed if line.endswith(BARRIERS) or line.startswith(LONG)}
+    short = {line.split('\t')[0] for line in listed
+             if line.endswith(BARRIERS) and '--all' not in sys.argv}
     files = sorted((ROOT / 'scenarios').glob('[0-9]*.c'))
     tap = Tap(len(files) + 2 + len(names))
     for path in files:
@@ -77,8 +74,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, problem in zip(names, pool.map(
                 lambda name: explore(uhmm, name,
-                                     ['--executions', str(limits[name])]
-                                     if name in limits else []), names)):
+                                     ['--executions', str(FEW)] * (name in short)),
+                names)):
             tap.say(name, problem)
     # What is declared has just been found to be what comes out.
     fresh = gen_scenarios.page(outcomes) == gen_scenarios.PAGE.read_text()
