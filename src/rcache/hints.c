@@ -197,8 +197,8 @@ struct hints *hints_grow(struct uhmm_rcache *c)
 	hints->older = old;
 	/*
 	 * Ordering: (RC-HINTS-SET) pairs with (RC-HINTS-READ) in find_live(),
-	 * (RC-HINTS-FURTHER) in find_further() and (RC-HINTS-READ-AGAIN) in
-	 * hint_missing(): they are filled.
+	 * (RC-HINTS-FURTHER) in find_further(), (RC-HINTS-LINE) in hint_line() and
+	 * (RC-HINTS-READ-AGAIN) in hint_missing(): they are filled.
 	 */
 	smp_store_release(&c->hints, hints);
 	return old;

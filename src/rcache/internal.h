@@ -288,11 +288,15 @@ static __always_inline struct hint *hint_near(struct hints *hints,
 	return (struct hint *)((uintptr_t)h ^ other * sizeof(*h));
 }
 
-/* Where a hint for @addr most likely is. Lock held, or to prefetch. */
+/* Where a hint for @addr most likely is. */
 static inline const struct hint *hint_line(const struct uhmm_rcache *c,
 					   unsigned long addr)
 {
-	const struct hints *hints = READ_ONCE(c->hints);
+	/*
+	 * Ordering: (RC-HINTS-LINE) pairs with (RC-HINTS-SET) in hints_grow(): how
+	 * many there are is there.
+	 */
+	const struct hints *hints = smp_load_acquire(&c->hints);
 
 	return &hints->hint[hint_at(hints, addr)];
 }
