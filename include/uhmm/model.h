@@ -345,13 +345,15 @@ int uhmm_model_file_sync(struct mm_struct *mm, int file);
 
 #define UHMM_UFFD_MISSING	(1U << 0)
 #define UHMM_UFFD_WRITE_PROTECT	(1U << 1)
+#define UHMM_UFFD_ASYNC		(1U << 2)	/* with it: writes are noticed only */
 
 /**
  * uhmm_model_uffd_register() - UFFDIO_REGISTER
  * @mm: the address space
  * @addr: first page
  * @len: bytes
- * @modes: UHMM_UFFD_MISSING, UHMM_UFFD_WRITE_PROTECT
+ * @modes: UHMM_UFFD_MISSING, UHMM_UFFD_WRITE_PROTECT; UHMM_UFFD_ASYNC, at
+ *	UHMM_KERNEL_NEWEST
  *
  * Context: may sleep; mmap_lock not held.
  * Return: 0; -EINVAL; -ENOMEM.
@@ -396,6 +398,38 @@ int uhmm_model_uffd_write_protect(struct mm_struct *mm, unsigned long addr,
  */
 long uhmm_model_uffd_copy(struct mm_struct *mm, unsigned long addr,
 			  const void *bytes, size_t npages);
+
+/**
+ * uhmm_model_uffd_move() - UFFDIO_MOVE, at UHMM_KERNEL_NEWEST
+ * @mm: the address space
+ * @to: first page where they come to, which is registered
+ * @from: first page where they are
+ * @npages: how many
+ * @holes: where nothing is, nothing is moved
+ *
+ * Context: may sleep; mmap_lock not held.
+ * Return: pages moved; -ENOTTY: UHMM_KERNEL_6_1; -EINVAL; -ENOENT; -EEXIST;
+ * -EBUSY: somebody else has the page; -EFAULT; -ENOMEM.
+ */
+long uhmm_model_uffd_move(struct mm_struct *mm, unsigned long to,
+			  unsigned long from, size_t npages, bool holes);
+
+/**
+ * uhmm_model_pagemap_scan() - PAGEMAP_SCAN for pages written, at
+ *	UHMM_KERNEL_NEWEST
+ * @mm: the address space
+ * @addr: first page
+ * @npages: how many
+ * @protect: notice when they are written again; areas that are not registered
+ *	with UHMM_UFFD_ASYNC are left out
+ * @letters: returns w for a page that was written, . for others; NULL: not
+ *	wanted
+ *
+ * Context: may sleep; mmap_lock not held.
+ * Return: how many were written; -ENOTTY: UHMM_KERNEL_6_1; -EINVAL.
+ */
+long uhmm_model_pagemap_scan(struct mm_struct *mm, unsigned long addr,
+			     size_t npages, bool protect, char *letters);
 
 /* -------------------------------------------------------------------- pins */
 
@@ -489,6 +523,17 @@ long uhmm_model_compact(struct mm_struct *mm, unsigned long addr,
  */
 int uhmm_model_ksm_merge(struct mm_struct *mm, unsigned long addr,
 			 unsigned long with);
+
+/**
+ * uhmm_model_uprobe() - a breakpoint of the kernel's in a program's code
+ * @mm: the address space
+ * @addr: where, in a private mapping of a file that is not to be written
+ * @install: it comes, else the byte is the file's again
+ *
+ * Context: may sleep; mmap_lock not held.
+ * Return: 0; -EINVAL: there is no such mapping; -EFAULT; -ENOMEM; -EHWPOISON.
+ */
+int uhmm_model_uprobe(struct mm_struct *mm, unsigned long addr, bool install);
 
 /**
  * uhmm_model_oom_reap() - the OOM reaper takes what it can without waiting

@@ -127,15 +127,26 @@ def test_table_has_the_rows_of_its_script():
     equal(have, [(what, bench) for what, bench, _ in gen_figures.ROWS])
 
 
-def test_rules_of_the_registration_cache_have_tests():
-    rows = [line for line in text_of('docs/rcache.md').split('\n')
+def check_tests_of_rows(page, sources):
+    """How many rows of its tables name tests, which are all there."""
+    rows = [line for line in text_of(page).split('\n')
             if re.match(r'\|.*\| `\w+`.* \|$', line)]
     named = [name for row in rows
              for name in re.findall(r'`(\w+)`', row.rsplit(' | ', 1)[1])]
     have = re.findall(r'static void (\w+)\(void \*\*state\)', ''.join(
-        path.read_text() for path in ROOT.glob('tests/unit/test_rcache*.c')))
+        path.read_text() for path in ROOT.glob(sources)))
     equal(set(named) - set(have), set())
-    equal(len(rows) > 15, True)
+    return len(rows)
+
+
+def test_rules_of_the_registration_cache_have_tests():
+    equal(check_tests_of_rows('docs/rcache.md',
+                              'tests/unit/test_rcache*.c') > 15, True)
+
+
+def test_events_of_the_model_have_tests():
+    equal(check_tests_of_rows('docs/model.md', 'tests/model/test_*.c') > 35,
+          True)
 
 
 # ---------------------------------------------------------- paths and names

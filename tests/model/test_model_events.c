@@ -4,98 +4,16 @@
  * hears of it may sleep, what is inside of what, and that it comes before the
  * change. At both kernel levels.
  */
-#include "model_util.h"
-
-static const char *const names[] = {
-	[MMU_NOTIFY_UNMAP] = "UNMAP",
-	[MMU_NOTIFY_CLEAR] = "CLEAR",
-	[MMU_NOTIFY_PROTECTION_VMA] = "VMA",
-	[MMU_NOTIFY_PROTECTION_PAGE] = "PAGE",
-	[MMU_NOTIFY_SOFT_DIRTY] = "SOFT",
-	[MMU_NOTIFY_RELEASE] = "RELEASE",
-	[MMU_NOTIFY_MIGRATE] = "MIGRATE",
-	[MMU_NOTIFY_EXCLUSIVE] = "EXCLUSIVE",
-};
-
-/* "CLEAR 0+2" is from PG(0) on; "~": must not sleep; "[", "]": inside. */
-static char heard[2000];
-static int depth;
-
-static void hear(const char *what)
-{
-	strncat(heard, what, sizeof(heard) - strlen(heard) - 1);
-}
-
-static int on_start(struct mmu_notifier *mn,
-		    const struct mmu_notifier_range *range)
-{
-	char text[80];
-	long first = ((long)range->start - (long)BASE) / 4096;
-
-	if (depth++)
-		hear("[");
-	snprintf(text, sizeof(text), "%s%s%s", *heard && !strchr("[ ",
-		 heard[strlen(heard) - 1]) ? " " : "", names[range->event],
-		 mmu_notifier_range_blockable(range) ? "" : "~");
-	hear(text);
-	if (range->end - range->start < 1UL << 40)
-		snprintf(text, sizeof(text), " %ld+%ld", first,
-			 (long)(range->end - range->start) / 4096);
-	else
-		snprintf(text, sizeof(text), " all");
-	hear(text);
-	return 0;
-}
-
-static void on_end(struct mmu_notifier *mn,
-		   const struct mmu_notifier_range *range)
-{
-	if (--depth)
-		hear("]");
-}
-
-static const struct mmu_notifier_ops ops = {
-	.invalidate_range_start = on_start,
-	.invalidate_range_end = on_end,
-};
-
-static struct mmu_notifier ear = { .ops = &ops };
-
-/* From here on it is listened to; a test remakes its machine before that. */
-static void listen(void)
-{
-	assert_int_equal(mmu_notifier_register(&ear, mm), 0);
-	*heard = '\0';
-}
-
-/* What was heard since; it is @expected, and is forgotten. */
-#define assert_heard(expected)                                               \
-	do {                                                                 \
-		assert_string_equal(heard, expected);                        \
-		*heard = '\0';                                               \
-	} while (0)
-
-static int events_end(void **state)
-{
-	mmu_notifier_unregister(&ear, mm);
-	return machine_end(state);
-}
-
-static int newest_begin(void **state)
-{
-	int ret = machine_begin(state);
-
-	machine.level = UHMM_KERNEL_NEWEST;
-	machine_remake();
-	return ret;
-}
+#include "ear.h"
 
 /* -------------------------------------------------------------------- nothing */
 
 static void what_comes_is_not_announced(void **state)
 {
+	char page[4096] = "new";
+
 	area_anon(0, 8, RW);
-	listen();
+	listen_now();
 	area_anon(8, 8, RW);
 	assert_peek(0, 0);
 	poke(1, 1);
@@ -103,6 +21,14 @@ static void what_comes_is_not_announced(void **state)
 					    MADV_POPULATE_WRITE), 0);
 	assert_int_equal(uhmm_model_madvise(mm, PG(2), LEN(1), MADV_COLD), 0);
 	assert_int_equal(uhmm_model_mlock(mm, PG(2), LEN(2)), 0);
+	assert_int_equal(uhmm_model_uffd_register(mm, PG(8), LEN(8),
+						  UHMM_UFFD_MISSING), 0);
+	assert_int_equal(uhmm_model_uffd_copy(mm, PG(8), page, 1), 1);
+	assert_int_equal(uhmm_model_uffd_copy(mm, PG(9), NULL, 2), 2);
+	assert_int_equal(uhmm_model_mmap(mm, PG(16), LEN(2), RW, MAP_PRIVATE |
+			MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, 0, 0),
+			PG(16));
+	assert_entries(8, "Azz.....AA");
 	assert_heard("");
 }
 
@@ -111,7 +37,7 @@ static void what_comes_is_not_announced(void **state)
 static void munmap_says_unmap(void **state)
 {
 	area_anon(0, 8, RW);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_munmap(mm, PG(2), LEN(3)), 0);
 	assert_heard("UNMAP 2+3");
 	area_anon(6, 1, PROT_READ);
@@ -122,7 +48,7 @@ static void mremap_says_it_of_the_old_place(void **state)
 {
 	area_anon(0, 8, RW);
 	poke(1, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_mremap(mm, PG(0), LEN(2), LEN(2),
 			MREMAP_MAYMOVE | MREMAP_FIXED, PG(100)), PG(100));
 	assert_heard("UNMAP 0+2 UNMAP 0+2");
@@ -135,7 +61,7 @@ static void the_reaper_does_not_let_sleep(void **state)
 {
 	area_anon(0, 8, RW);
 	poke(1, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_oom_reap(mm), 0);
 	assert_heard("UNMAP~ 0+8");
 	assert_entries(1, ".");
@@ -145,7 +71,7 @@ static void the_newest_reaper_says_clear(void **state)
 {
 	area_anon(0, 8, RW);
 	poke(1, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_oom_reap(mm), 0);
 	assert_heard("CLEAR~ 0+8");
 }
@@ -156,7 +82,7 @@ static void advice_that_drops_says_clear(void **state)
 {
 	area_anon(0, 8, RW);
 	poke(1, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_madvise(mm, PG(1), LEN(2), MADV_DONTNEED),
 			 0);
 	assert_heard("CLEAR 1+2");
@@ -170,7 +96,7 @@ static void files_that_shrink_say_clear(void **state)
 
 	area_file(0, 8, RW, MAP_SHARED, file);
 	poke(5, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_file_punch(mm, file, LEN(2), LEN(2)), 0);
 	assert_heard("CLEAR 2+2");
 	assert_int_equal(uhmm_model_file_truncate(mm, file, LEN(4)), 0);
@@ -186,7 +112,7 @@ static void a_copy_on_write_says_clear(void **state)
 	poke(0, 1);
 	assert_peek(1, 0);
 	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
-	listen();
+	listen_now();
 	poke(0, 2);
 	poke(1, 2);
 	assert_heard("CLEAR 0+1 CLEAR 1+1");
@@ -199,7 +125,7 @@ static void what_is_written_out_says_clear(void **state)
 	machine_remake();
 	area_anon(0, 2, RW);
 	poke(0, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(2), MADV_PAGEOUT),
 			 0);
 	assert_heard("CLEAR 0+1");
@@ -212,7 +138,7 @@ static void what_is_moved_says_clear(void **state)
 {
 	area_anon(0, 2, RW);
 	poke(0, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_compact(mm, PG(0), 2), 1);
 	assert_heard("CLEAR 0+1");
 	assert_peek(0, 1);
@@ -225,7 +151,7 @@ static void merging_says_clear(void **state)
 			 0);
 	poke(0, 7);
 	poke(2, 7);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_ksm_merge(mm, PG(0), PG(2)), 0);
 	/* Not to be written any more, both; then the one is the other. */
 	assert_heard("CLEAR 0+1 CLEAR 2+1 CLEAR 0+1");
@@ -241,7 +167,7 @@ static void a_huge_page_is_split_as_a_whole(void **state)
 	machine_remake();
 	area_anon(0, 1024, RW);
 	poke(3, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_madvise(mm, PG(8), LEN(1), MADV_DONTNEED),
 			 0);
 	assert_heard("CLEAR 8+1[CLEAR 0+512]");
@@ -253,7 +179,7 @@ static void a_collapse_says_clear(void **state)
 	area_anon(0, 512, RW);
 	for (int i = 0; i < 512; i++)
 		poke(i, i);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(512), 25), 0);
 	assert_heard("CLEAR 0+512");
 	assert_peek(9, 9);
@@ -266,7 +192,7 @@ static void broken_memory_says_clear(void **state)
 	area_anon(0, 2, RW);
 	poke(0, 7);
 	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(1), 100), 0);
 	assert_heard("CLEAR 0+1");
 	assert_entries(0, "p.");
@@ -276,11 +202,6 @@ static void broken_memory_says_clear(void **state)
 }
 
 /* --------------------------------------------------------------- hugetlb's */
-
-static bool at_newest(void)
-{
-	return machine.level == UHMM_KERNEL_NEWEST;
-}
 
 static void pool_area(int page)
 {
@@ -293,7 +214,7 @@ static void pool_area(int page)
 static void pages_of_a_pool_go(void **state)
 {
 	pool_area(0);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(512),
 					    MADV_DONTNEED), 0);
 	assert_heard(at_newest() ? "CLEAR 0+512" : "CLEAR 0+512[UNMAP 0+512]");
@@ -310,7 +231,7 @@ static void pages_of_a_pool_go(void **state)
 static void pages_of_a_pool_are_protected(void **state)
 {
 	pool_area(0);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_mprotect(mm, PG(0), LEN(1024), PROT_READ),
 			 0);
 	assert_heard("VMA 0+1024");
@@ -324,7 +245,7 @@ static void pages_of_a_pool_are_copied(void **state)
 	struct mm_struct *child;
 
 	pool_area(0);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
 	assert_heard("CLEAR 0+1024");
 	poke(1, 8);
@@ -336,7 +257,7 @@ static void pages_of_a_pool_are_copied(void **state)
 static void pages_of_a_pool_move(void **state)
 {
 	pool_area(0);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_mremap(mm, PG(0), LEN(512), LEN(512),
 			MREMAP_MAYMOVE | MREMAP_FIXED, PG(4096)), PG(4096));
 	assert_heard(at_newest() ? "CLEAR 0+512 UNMAP 0+512" :
@@ -351,7 +272,7 @@ static void the_newest_protects_by_larger_steps(void **state)
 {
 	area_anon(0, 1536, RW);
 	poke(600, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_mprotect(mm, PG(0), LEN(1536), PROT_READ),
 			 0);
 	assert_heard("VMA 0+1536");
@@ -360,7 +281,7 @@ static void the_newest_protects_by_larger_steps(void **state)
 static void mprotect_says_it_where_tables_are(void **state)
 {
 	area_anon(0, 1536, RW);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_mprotect(mm, PG(0), LEN(1536), PROT_READ),
 			 0);
 	assert_heard("");
@@ -377,7 +298,7 @@ static void so_do_hints_and_userfaultfd(void **state)
 	poke(2, 1);
 	assert_int_equal(uhmm_model_uffd_register(mm, PG(4), LEN(4),
 						  UHMM_UFFD_WRITE_PROTECT), 0);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_numa_hint(mm, PG(0), LEN(4)), 0);
 	assert_heard("VMA 0+4");
 	assert_peek(2, 1);
@@ -399,7 +320,7 @@ static void fork_says_it_to_the_parent(void **state)
 	poke(4, 1);
 	assert_int_equal(uhmm_model_mprotect(mm, PG(12), LEN(4), PROT_READ),
 			 0);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
 	assert_heard("PAGE 0+4");
 	mmput(child);
@@ -411,7 +332,7 @@ static void written_back_pages_are_protected(void **state)
 
 	area_file(0, 4, RW, MAP_SHARED, file);
 	poke(2, 1);
-	listen();
+	listen_now();
 	assert_int_equal(uhmm_model_file_sync(mm, file), 0);
 	assert_heard("PAGE 2+1");
 	poke(2, 2);
@@ -423,7 +344,7 @@ static void soft_dirty_is_cleared_everywhere(void **state)
 {
 	area_anon(0, 4, RW);
 	poke(0, 1);
-	listen();
+	listen_now();
 	uhmm_model_clear_soft_dirty(mm);
 	assert_heard("SOFT all");
 	uhmm_model_clear_references(mm);
@@ -442,7 +363,7 @@ static bool hear_end(struct mmu_interval_notifier *sub,
 
 	mmu_interval_set_seq(sub, cur_seq);
 	snprintf(last_words + n, sizeof(last_words) - n, "%s%s %lx-%lx;",
-		 names[range->event],
+		 event_names[range->event],
 		 mmu_notifier_range_blockable(range) ? "" : "~",
 		 range->start, range->end);
 	return true;
@@ -571,13 +492,6 @@ static void events_come_before_the_change(void **state)
 		assert_false(same(&before, &at_end));
 	}
 }
-
-#define HEARD(fn)                                                            \
-	cmocka_unit_test_setup_teardown(fn, machine_begin, events_end)
-#define CASE_NEWEST(fn)                                                      \
-	cmocka_unit_test_setup_teardown(fn, newest_begin, machine_end)
-#define HEARD_NEWEST(fn)                                                     \
-	cmocka_unit_test_setup_teardown(fn, newest_begin, events_end)
 
 int main(void)
 {

@@ -64,11 +64,13 @@ PROGRAMS['test_membarrier'] = (
     ['-lcmocka', '-Wl,--wrap=syscall'])
 MODEL = ['src/mm/model/*.c', 'src/drivers/*.c']
 PROGRAMS['fuzz_model'] = (['tests/model/fuzz_model.c'] + MODEL, [])
-for name, util in {'model': 'model', 'model_events': 'model',
-                   'exclusive': 'hmm', 'migrate_huge': 'hmm'}.items():
+EAR = ['tests/model/ear.c', 'tests/model/model_util.c']
+HMM_UTIL = ['tests/model/hmm_util.c']
+for name, util in {'model': EAR[1:], 'model_events': EAR,
+                   'model_events_newer': EAR, 'exclusive': HMM_UTIL,
+                   'migrate_huge': HMM_UTIL}.items():
     PROGRAMS['test_' + name] = (
-        [f'tests/model/test_{name}.c', f'tests/model/{util}_util.c'] + MODEL,
-        ['-lcmocka'])
+        [f'tests/model/test_{name}.c'] + util + MODEL, ['-lcmocka'])
 
 
 class BuildError(Exception):

@@ -5,6 +5,7 @@ from detectors import Detector, Group, Mutant, unit
 
 MODEL = 'src/mm/model/'
 EVENTS = unit('model_events')
+NEWER = unit('model_events_newer')
 COUNTS = unit('model')
 HUGE = unit('migrate_huge')
 LIVES = Detector('fuzz_model', ['1', '40'], limit=120)
@@ -40,11 +41,11 @@ EVENT_ROWS = Group(
            [EVENTS]),
     Mutant('order of mprotect', 'it is announced when rights are gone',
            [(MODEL + 'protect.c',
-             'event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, end, '
-             'NULL);\n', ''),
+             'event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, last,'
+             '\n\t\t    NULL);\n', ''),
             (MODEL + 'protect.c', 'event_end(space, &range);',
-             'event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, end, '
-             'NULL);\n\tevent_end(space, &range);')], [EVENTS]),
+             'event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, '
+             'last, NULL);\n\tevent_end(space, &range);')], [EVENTS]),
     Mutant('who may sleep', 'the reaper lets callbacks sleep',
            [(MODEL + 'event.c',
              'ret = mmu_notifier_invalidate_range_start_nonblock(range);',
@@ -78,4 +79,34 @@ EVENT_ROWS = Group(
     Mutant('split_device', 'pieces of a huge page are counted too often',
            [(MODEL + 'huge_split.c', '(moving ? 1 : frame->maps) +',
              '1 +')], [HUGE]),
+    Mutant('event of UFFDIO_MOVE', 'where pages come to is announced',
+           [(MODEL + 'uffd_move.c', 'MMU_NOTIFY_CLEAR, from, end, NULL);',
+             'MMU_NOTIFY_CLEAR, to, to + end - from, NULL);')], [NEWER]),
+    Mutant('event of PAGEMAP_SCAN', 'what is protected is not announced',
+           [(MODEL + 'scan.c',
+             'event_start(scan.space, &range, MMU_NOTIFY_PROTECTION_VMA, addr,'
+             '\n\t\t\t    end, NULL);', '(void)range;'),
+            (MODEL + 'scan.c', 'event_end(scan.space, &range);', ';')],
+           [NEWER]),
+    Mutant('event of huge zeroes', 'of those that are written a page is said',
+           [(MODEL + 'huge.c',
+             'event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + '
+             'LEAF_SIZE,\n\t\t    NULL);\n\tleaf = leaf_get(space, addr);\n'
+             '\tif (leaf && leaf->huge && pte_zero(leaf->huge)) {',
+             'event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + '
+             'PAGE_SIZE,\n\t\t    NULL);\n\tleaf = leaf_get(space, addr);\n'
+             '\tif (leaf && leaf->huge && pte_zero(leaf->huge)) {')],
+           [NEWER]),
+    Mutant('event of a probe', 'code is replaced and nobody is told',
+           [(MODEL + 'uprobe.c',
+             'event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + '
+             'PAGE_SIZE,\n\t\t    NULL);', '(void)range;'),
+            (MODEL + 'uprobe.c', 'event_end(space, &range);\n', '')],
+           [NEWER]),
+    Mutant('hugetlb_widen', 'of a shared table what changes only is announced',
+           [(MODEL + 'huge.c', 'last <= first || *end', 'true || *end')],
+           [NEWER]),
+    Mutant('hugetlb_unshare', 'who leaves a shared table is not told',
+           [(MODEL + 'huge_split.c', 'hugetlb_unshare(space, vma, addr);',
+             ';')], [NEWER]),
 ])

@@ -26,10 +26,11 @@ static uint64_t written(const struct vma *vma)
 }
 
 static int fault_anon(struct space *space, struct vma *vma, unsigned long addr,
-		      bool write)
+		      bool write, bool marked)
 {
 	struct leaf *leaf = leaf_make(space, addr);
 	bool missing = vma->flags & VM_UFFD_MISSING;
+	uint64_t mark = marked ? PTE_UFFD : 0;
 	unsigned long pfn;
 	int ret;
 
@@ -39,8 +40,8 @@ static int fault_anon(struct space *space, struct vma *vma, unsigned long addr,
 		if (missing)
 			return FAULT_SIGBUS;
 		return leaf_set(space, leaf, addr,
-				pte_make(PTE_PRESENT, ZERO_PFN, PTE_YOUNG)) ?
-				FAULT_OOM : 0;
+				pte_make(PTE_PRESENT, ZERO_PFN,
+					 PTE_YOUNG | mark)) ? FAULT_OOM : 0;
 	}
 	if (vma_prepare_anon(space, vma))
 		return FAULT_OOM;
@@ -49,7 +50,8 @@ static int fault_anon(struct space *space, struct vma *vma, unsigned long addr,
 	pfn = frame_new(space);
 	if (!pfn)
 		return FAULT_OOM;
-	ret = map_anon(space, vma, addr, pfn, written(vma));
+	ret = map_anon(space, vma, addr, pfn, marked ?
+		       (written(vma) & ~PTE_W) | mark : written(vma));
 	frame_unref(space, pfn);
 	return ret ? FAULT_OOM : 0;
 }
@@ -228,8 +230,12 @@ static int fault_write_protected(struct space *space, struct vma *vma,
 	unsigned long pfn = pte_payload(pte);
 	struct frame *frame;
 
-	if (vma->flags & VM_UFFD_WP && pte & PTE_UFFD)
-		return FAULT_SIGBUS;
+	if (vma->flags & VM_UFFD_WP && pte & PTE_UFFD) {
+		if (!(vma->flags & VM_UFFD_ASYNC))
+			return FAULT_SIGBUS;
+		pte &= ~PTE_UFFD;
+		pte_put(space, addr, pte);
+	}
 	if (pte_zero(pte))
 		return copy_on_write(space, vma, addr, pte, false);
 	frame = frame_get(space, pfn);
@@ -304,6 +310,14 @@ static int fault_swapped(struct space *space, struct vma *vma, unsigned long add
 	return 0;
 }
 
+static int fault_missing(struct space *space, struct vma *vma,
+			 unsigned long addr, bool write, bool marked)
+{
+	return vma_anonymous(vma) ?
+		       fault_anon(space, vma, addr, write, marked) :
+		       fault_file(space, vma, addr, write, marked);
+}
+
 static int fault_not_present(struct space *space, struct vma *vma,
 			     unsigned long addr, uint64_t pte, bool write)
 {
@@ -319,7 +333,7 @@ static int fault_not_present(struct space *space, struct vma *vma,
 		return fault_swapped(space, vma, addr, pte, write);
 	case PTE_MARKER:
 		if (vma->flags & VM_UFFD_WP)
-			return fault_file(space, vma, addr, write, true);
+			return fault_missing(space, vma, addr, write, true);
 		pte_put(space, addr, PTE_NONE);
 		return 0;
 	case PTE_POISON:
@@ -345,15 +359,12 @@ int fault_page(struct space *space, struct vma *vma, unsigned long addr,
 							 : 0);
 			return 0;
 		}
-		if (!huge_write(space, vma, addr))
-			return 0;
-		leaf = leaf_get(space, addr);
+		huge_write(space, vma, addr);
+		return 0;
 	}
 	pte = leaf ? leaf_pte(leaf, addr) : 0;
 	if (!pte)
-		return vma_anonymous(vma) ?
-			fault_anon(space, vma, addr, write) :
-			fault_file(space, vma, addr, write, false);
+		return fault_missing(space, vma, addr, write, false);
 	if (!pte_present(pte))
 		return fault_not_present(space, vma, addr, pte, write);
 	if (pte & PTE_HINT) {

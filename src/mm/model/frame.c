@@ -293,6 +293,19 @@ void frame_read(const struct frame *frame, unsigned long offset, void *buf,
 		spread(buf, frame->value, offset, len);
 }
 
+bool frame_equal(const struct frame *a, const struct frame *b)
+{
+	unsigned char one[256], two[256];
+
+	for (unsigned long at = 0; at < PAGE_SIZE; at += sizeof(one)) {
+		frame_read(a, at, one, sizeof(one));
+		frame_read(b, at, two, sizeof(two));
+		if (memcmp(one, two, sizeof(one)))
+			return false;
+	}
+	return true;
+}
+
 /* The word that all of a page's worth of bytes repeat. */
 static bool all_one_word(const void *buf, uint64_t *ret_value)
 {

@@ -71,23 +71,49 @@ int huge_fault(struct space *space, struct vma *vma, unsigned long addr,
 	return 0;
 }
 
-bool huge_write(struct space *space, struct vma *vma, unsigned long addr)
+/* Huge zeroes become a huge page at once. false: there is none to be had. */
+static bool write_zeroes(struct space *space, struct vma *vma,
+			 unsigned long addr)
+{
+	struct mmu_notifier_range range;
+	unsigned long pfn;
+	struct leaf *leaf;
+
+	pfn = vma_prepare_anon(space, vma) ? 0 : frame_new_huge(space);
+	if (!pfn)
+		return false;
+	event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + LEAF_SIZE,
+		    NULL);
+	leaf = leaf_get(space, addr);
+	if (leaf && leaf->huge && pte_zero(leaf->huge)) {
+		huge_become_anon(space, vma, pfn, addr);
+		huge_map(space, pfn);
+		leaf->huge = pte_make(PTE_PRESENT, pfn, HUGE_WRITTEN);
+	}
+	event_end(space, &range);
+	frame_unref(space, pfn);
+	return true;
+}
+
+void huge_write(struct space *space, struct vma *vma, unsigned long addr)
 {
 	struct leaf *leaf = leaf_get(space, addr);
 	unsigned long pfn = pte_payload(leaf->huge);
 	struct frame *frame;
 
+	if (pfn == ZERO_PFN && newest(space) && !(vma->flags & VM_UFFD_WP) &&
+	    write_zeroes(space, vma, addr & LEAF_MASK))
+		return;
 	if (pfn != ZERO_PFN && !(vma->flags & VM_UFFD_WP)) {
 		frame = frame_get(space, pfn);
 		if (frame->flags & FRAME_EXCLUSIVE ||
 		    frame_refs(space, pfn) == 1) {
 			huge_become_anon(space, vma, pfn, addr & LEAF_MASK);
 			leaf->huge |= HUGE_WRITTEN;
-			return true;
+			return;
 		}
 	}
 	huge_split_mapping(space, vma, addr);
-	return false;
 }
 
 /* Only where each page is present, and this process's alone. */
@@ -164,6 +190,41 @@ int huge_collapse(struct space *space, struct vma *vma, unsigned long addr)
 }
 
 /* ----------------------------------------------------------------- hugetlb */
+
+/*
+ * Tables of a whole 1 GiB of a file of huge pages are shared by who maps it, so
+ * that a change of a part is announced as one of all of it. Here each has its
+ * own; what is heard is the same.
+ */
+void hugetlb_widen(const struct vma *vma, unsigned long *start,
+		   unsigned long *end)
+{
+	unsigned long first = (vma->start + PUD_SIZE - 1) & ~(PUD_SIZE - 1);
+	unsigned long last = vma->end & ~(PUD_SIZE - 1);
+
+	if ((vma->flags & (VM_HUGETLB | VM_SHARED)) !=
+		    (VM_HUGETLB | VM_SHARED) ||
+	    last <= first || *end <= first || *start >= last)
+		return;
+	if (*start > first)
+		*start &= ~(PUD_SIZE - 1);
+	if (*end < last)
+		*end = (*end + PUD_SIZE - 1) & ~(PUD_SIZE - 1);
+}
+
+/* An area is cut in the middle of such: they are shared no more. */
+void hugetlb_unshare(struct space *space, struct vma *vma, unsigned long addr)
+{
+	unsigned long start = addr & ~(PUD_SIZE - 1);
+	struct mmu_notifier_range range;
+
+	if (!(vma->flags & VM_SHARED) || start == addr || start < vma->start ||
+	    start + PUD_SIZE > vma->end)
+		return;
+	event_start(space, &range, MMU_NOTIFY_CLEAR, start, start + PUD_SIZE,
+		    NULL);
+	event_end(space, &range);
+}
 
 static unsigned long pool_page(struct space *space, struct vma *vma,
 			       unsigned long addr)

@@ -8,11 +8,20 @@ bool huge_wanted(struct space *space, const struct vma *vma,
 		 unsigned long addr);
 int huge_fault(struct space *space, struct vma *vma, unsigned long addr,
 	       bool write);
-/* false: it was split, go on with a page. */
-bool huge_write(struct space *space, struct vma *vma, unsigned long addr);
+/* It can be written now, or was split. */
+void huge_write(struct space *space, struct vma *vma, unsigned long addr);
 int huge_collapse(struct space *space, struct vma *vma, unsigned long addr);
 int hugetlb_fault(struct space *space, struct vma *vma, unsigned long addr,
 		  bool write);
+/* Of hugetlb's shared areas: what is announced for [*start, *end). */
+void hugetlb_widen(const struct vma *vma, unsigned long *start,
+		   unsigned long *end);
+void hugetlb_unshare(struct space *space, struct vma *vma, unsigned long addr);
+/* May it be cut at @addr? */
+static inline bool hugetlb_fits(const struct vma *vma, unsigned long addr)
+{
+	return !(vma->flags & VM_HUGETLB) || !(addr & ~LEAF_MASK);
+}
 void huge_map(struct space *space, unsigned long pfn);
 void huge_unmap(struct space *space, unsigned long pfn);
 void huge_become_anon(struct space *space, struct vma *vma, unsigned long pfn,

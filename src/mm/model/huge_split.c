@@ -48,6 +48,8 @@ void huge_cut(struct space *space, struct vma *vma, unsigned long addr)
 {
 	unsigned long start = addr & LEAF_MASK;
 
+	if (vma->flags & VM_HUGETLB)
+		hugetlb_unshare(space, vma, addr);
 	if (addr != start && start >= vma->start &&
 	    start + LEAF_SIZE <= vma->end && !(vma->flags & VM_HUGETLB) &&
 	    table_above(space, addr))

@@ -212,7 +212,7 @@ struct swap_slot {
 #define VM_SOFTDIRTY 0x800U
 #define VM_UFFD_MISSING 0x1000U
 #define VM_UFFD_WP 0x2000U
-#define VM_UFFD (VM_UFFD_MISSING | VM_UFFD_WP)
+#define VM_UFFD (VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_ASYNC)
 #define VM_HUGETLB 0x4000U
 #define VM_MIXEDMAP 0x8000U
 #define VM_IO 0x10000U
@@ -221,6 +221,7 @@ struct swap_slot {
 #define VM_RAND 0x40000U
 #define VM_SEQ 0x80000U
 #define VM_LOCKONFAULT 0x100000U
+#define VM_UFFD_ASYNC 0x200000U	/* writes are noticed, not stopped */
 
 /**
  * struct vma - an area
@@ -439,6 +440,7 @@ void frame_read(const struct frame *frame, unsigned long offset, void *buf,
 int frame_write(struct space *space, struct frame *frame, unsigned long offset,
 		const void *buf, size_t len);
 void frame_fill(struct space *space, struct frame *frame, uint64_t value);
+bool frame_equal(const struct frame *a, const struct frame *b);
 /* A mapping of it comes, or goes. A device's frame is known while it has one. */
 int frame_map(struct space *space, unsigned long pfn);
 void frame_unmap(struct space *space, unsigned long pfn);
@@ -523,6 +525,12 @@ static inline bool vma_anonymous(const struct vma *vma)
 static inline bool vma_cow(const struct vma *vma)
 {
 	return !(vma->flags & VM_SHARED);
+}
+
+/* Does what was write-protected stay so when the page goes, or comes? */
+static inline bool vma_marks(const struct vma *vma)
+{
+	return !vma_anonymous(vma) || vma->flags & VM_UFFD_ASYNC;
 }
 
 static inline unsigned long vma_index(const struct vma *vma, unsigned long addr)

@@ -174,19 +174,6 @@ static bool mergeable(struct space *space, unsigned long addr)
 						      FRAME_LOCKED)));
 }
 
-static bool equal(struct space *space, unsigned long a, unsigned long b)
-{
-	unsigned char one[256], two[256];
-
-	for (unsigned long at = 0; at < PAGE_SIZE; at += sizeof(one)) {
-		frame_read(frame_get(space, a), at, one, sizeof(one));
-		frame_read(frame_get(space, b), at, two, sizeof(two));
-		if (memcmp(one, two, sizeof(one)))
-			return false;
-	}
-	return true;
-}
-
 /* Nobody may write it any more; then it is stable. */
 static void ksm_protect(struct space *space, unsigned long addr)
 {
@@ -226,7 +213,8 @@ int uhmm_model_ksm_merge(struct mm_struct *mm, unsigned long addr,
 		goto out;
 	old = pte_payload(pte_at(space, addr));
 	kept = pte_payload(pte_at(space, with));
-	if (old == kept || !equal(space, old, kept))
+	if (old == kept || !frame_equal(frame_get(space, old),
+					 frame_get(space, kept)))
 		goto out;
 	event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + PAGE_SIZE,
 		    NULL);

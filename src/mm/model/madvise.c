@@ -180,13 +180,28 @@ static int advise_collapse(struct space *space, struct vma *vma,
 	return ret;
 }
 
+static bool only_guards(struct space *space, unsigned long start,
+			unsigned long end)
+{
+	for (; start < end; start += PAGE_SIZE) {
+		enum pte_type type = pte_type(pte_at(space, start));
+
+		if (type != PTE_NONE && type != PTE_GUARD)
+			return false;
+	}
+	return true;
+}
+
+/* Only where something goes it is said. A fork takes guards along. */
 static int advise_guard(struct space *space, struct vma *vma,
 			unsigned long start, unsigned long end, bool install)
 {
 	if (!newest(space) || vma->flags & (VM_SPECIAL | VM_HUGETLB) ||
 	    (install && vma->flags & VM_LOCKED))
 		return -EINVAL;
-	if (install)
+	if (install && vma_prepare_anon(space, vma))
+		return -ENOMEM;
+	if (install && !only_guards(space, start, end))
 		zap_clear(space, vma, start, end, ZAP_COWS | ZAP_MARKERS);
 	for (; start < end; start += PAGE_SIZE) {
 		uint64_t pte = pte_at(space, start);
@@ -268,6 +283,8 @@ static int advise_flags(struct space *space, struct vma **vma,
 
 	if (ret || flags == (*vma)->flags)
 		return ret;
+	if (!hugetlb_fits(*vma, start) || !hugetlb_fits(*vma, end))
+		return -EINVAL;
 	*vma = vma_isolate(space, *vma, prev, start, end, flags);
 	if (!*vma)
 		return -ENOMEM;

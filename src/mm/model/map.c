@@ -65,6 +65,10 @@ int unmap(struct space *space, unsigned long start, unsigned long len)
 		return -EINVAL;
 	if (!vma || vma->start >= end)
 		return 0;
+	next = vma_find(space, end);
+	if ((start > vma->start && !hugetlb_fits(vma, start)) ||
+	    (next && next->start < end && !hugetlb_fits(next, end)))
+		return -EINVAL;
 	if (start > vma->start) {
 		vma = vma_split(space, vma, start, vma->end);
 		if (!vma)

@@ -35,11 +35,12 @@ static void move_ptes(struct space *space, struct vma *vma, unsigned long from,
 static void move_tables(struct space *space, struct vma *vma,
 			unsigned long from, unsigned long to, unsigned long len)
 {
-	unsigned long end = from + len, addr = from;
+	unsigned long end = from + len, addr = from, first = from, last = end;
 	struct mmu_notifier_range range;
 
+	hugetlb_widen(vma, &first, &last);
 	event_start(space, &range, vma->flags & VM_HUGETLB ?
-		    MMU_NOTIFY_CLEAR : MMU_NOTIFY_UNMAP, from, end, NULL);
+		    MMU_NOTIFY_CLEAR : MMU_NOTIFY_UNMAP, first, last, NULL);
 	while (leaf_next(space, &addr, end)) {
 		unsigned long at = to + (addr - from);
 		unsigned long n = min_ul(leaf_end(addr, end) - addr,

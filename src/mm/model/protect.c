@@ -58,7 +58,7 @@ static uint64_t change_pte(struct space *space, struct vma *vma, uint64_t pte,
 	case PTE_PRESENT:
 		return change_present(space, vma, pte, how);
 	case PTE_NONE:
-		return how & CHANGE_UFFD_WP && !vma_anonymous(vma) ?
+		return how & CHANGE_UFFD_WP && vma_marks(vma) ?
 			       pte_make(PTE_MARKER, 0, PTE_UFFD) : pte;
 	case PTE_MARKER:
 		return how & CHANGE_UFFD_RESOLVE ? PTE_NONE : pte;
@@ -87,7 +87,7 @@ static void change_leaf(struct space *space, struct vma *vma,
 			unsigned long addr, unsigned long end, unsigned int how)
 {
 	struct leaf *leaf = leaf_get(space, addr);
-	bool all = how & CHANGE_UFFD_WP && !vma_anonymous(vma);
+	bool all = how & CHANGE_UFFD_WP && vma_marks(vma);
 
 	if (leaf->huge && end - addr == LEAF_SIZE) {
 		if (huge_leads_to_frames(leaf))
@@ -109,10 +109,10 @@ static void change_step(struct space *space, struct vma *vma,
 			unsigned long start, unsigned long end,
 			unsigned int how)
 {
-	unsigned long addr = start, first;
+	unsigned long addr = start, first, last = end;
 	struct mmu_notifier_range range;
 
-	if (how & CHANGE_UFFD_WP && !vma_anonymous(vma))
+	if (how & CHANGE_UFFD_WP && vma_marks(vma))
 		for (; addr < end; addr = leaf_end(addr, end))
 			leaf_make(space, addr);
 	addr = start;
@@ -122,7 +122,9 @@ static void change_step(struct space *space, struct vma *vma,
 	first = newest(space) ? max_ul(start, addr & ~(PUD_SIZE - 1)) : addr;
 	if (vma->flags & VM_HUGETLB)
 		first = start;
-	event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, end, NULL);
+	hugetlb_widen(vma, &first, &last);
+	event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, last,
+		    NULL);
 	addr = start;
 	while (leaf_next(space, &addr, end)) {
 		unsigned long next = leaf_end(addr, end);
@@ -165,6 +167,8 @@ static int protect_area(struct space *space, struct vma **vma,
 	}
 	if (flags & VM_WRITE && !(old & charged))
 		flags |= VM_ACCOUNT;
+	if (!hugetlb_fits(*vma, start) || !hugetlb_fits(*vma, end))
+		return -EINVAL;
 	*vma = vma_isolate(space, *vma, prev, start, end, flags);
 	if (!*vma)
 		return -ENOMEM;

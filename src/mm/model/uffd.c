@@ -66,24 +66,34 @@ static int enter(struct mm_struct *mm, unsigned long addr, unsigned long len)
 	return 0;
 }
 
+/* false: there are no such modes. */
+static bool uffd_flags(struct space *space, unsigned int modes,
+		       uint32_t *ret_flags)
+{
+	*ret_flags = (modes & UHMM_UFFD_MISSING ? VM_UFFD_MISSING : 0) |
+		     (modes & UHMM_UFFD_WRITE_PROTECT ? VM_UFFD_WP : 0) |
+		     (modes & UHMM_UFFD_ASYNC ? VM_UFFD_ASYNC : 0);
+	if (modes & UHMM_UFFD_ASYNC &&
+	    (!newest(space) || !(modes & UHMM_UFFD_WRITE_PROTECT)))
+		return false;
+	return modes && !(modes & ~(UHMM_UFFD_MISSING |
+				    UHMM_UFFD_WRITE_PROTECT | UHMM_UFFD_ASYNC));
+}
+
 int uhmm_model_uffd_register(struct mm_struct *mm, unsigned long addr,
 			     unsigned long len, unsigned int modes)
 {
 	struct space *space = space_of(mm);
 	int ret = enter(mm, addr, len);
+	uint32_t flags;
 
-	if (ret || !modes ||
-	    modes & ~(UHMM_UFFD_MISSING | UHMM_UFFD_WRITE_PROTECT))
+	if (ret || !uffd_flags(space, modes, &flags))
 		return -EINVAL;
 	mmap_write_lock(mm);
 	model_lock(space);
 	ret = check_areas(space, addr, addr + len);
 	if (!ret)
-		ret = set_modes(space, addr, addr + len,
-				(modes & UHMM_UFFD_MISSING ?
-					 VM_UFFD_MISSING : 0) |
-				(modes & UHMM_UFFD_WRITE_PROTECT ?
-					 VM_UFFD_WP : 0), true);
+		ret = set_modes(space, addr, addr + len, flags, true);
 	model_unlock(space);
 	mmap_write_unlock(mm);
 	return ret;

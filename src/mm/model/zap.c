@@ -36,6 +36,9 @@ static void zap_pte(struct space *space, struct vma *vma, struct leaf *leaf,
 		swap_unref(space, pfn);
 		break;
 	case PTE_MARKER:
+		if (!(how & ZAP_MARKERS) && !vma_anonymous(vma))
+			return;
+		break;
 	case PTE_GUARD:
 		if (!(how & ZAP_MARKERS))
 			return;
@@ -85,10 +88,12 @@ static void zap_area(struct space *space, struct vma *vma, unsigned long start,
 		     unsigned long end, unsigned int how)
 {
 	bool nested = vma->flags & VM_HUGETLB && !newest(space);
+	unsigned long first = start, last = end;
 	struct mmu_notifier_range range;
 
+	hugetlb_widen(vma, &first, &last);
 	if (nested)
-		event_start(space, &range, MMU_NOTIFY_UNMAP, start, end, NULL);
+		event_start(space, &range, MMU_NOTIFY_UNMAP, first, last, NULL);
 	zap_range(space, vma, start, end, how);
 	if (nested)
 		event_end(space, &range);
@@ -97,9 +102,11 @@ static void zap_area(struct space *space, struct vma *vma, unsigned long start,
 void zap_clear(struct space *space, struct vma *vma, unsigned long start,
 	       unsigned long end, unsigned int how)
 {
+	unsigned long first = start, last = end;
 	struct mmu_notifier_range range;
 
-	event_start(space, &range, MMU_NOTIFY_CLEAR, start, end, NULL);
+	hugetlb_widen(vma, &first, &last);
+	event_start(space, &range, MMU_NOTIFY_CLEAR, first, last, NULL);
 	zap_area(space, vma, start, end, how);
 	event_end(space, &range);
 }
