@@ -82,14 +82,14 @@ static void hint_clear(struct hint *h)
 /* Can a hint know all of it? */
 static bool fits(const struct region *r)
 {
-	return !(r->node.start % HINT_PAGE) &&
+	return !(r->start % HINT_PAGE) &&
 	       !(region_bytes(r) % HINT_PAGE) &&
 	       region_bytes(r) / HINT_PAGE <= UINT_MAX;
 }
 
 static void hint_set(struct hint *h, unsigned long addr, struct region *r)
 {
-	bool all = addr == r->node.start && fits(r) && !r->unhinted;
+	bool all = addr == r->start && fits(r) && !r->unhinted;
 	unsigned long life = all ? r->life : (unsigned long)r | LIFE_LEADS;
 
 	if (all && r->hint == h)

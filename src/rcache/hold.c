@@ -13,7 +13,6 @@ static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 		return NULL;
 	sync_populate_pages(b, HOLD_BLOCK_SIZE);
 	b->owner = me;
-	b->version = ~0UL;
 	/* The first get may find, with the hold that the cursor is at. */
 	b->top = 1;
 	b->next = READ_ONCE(c->blocks);
@@ -101,56 +100,18 @@ unsigned long *hold_find(struct uhmm_rcache *c, struct hold_block **b)
 void holds_fence(void)
 {
 	/*
-	 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in hold_fence()
-	 * and (RC-SEARCH-FENCE) in search(): see there; where one fence does
-	 * for all, that is none for the processor.
+	 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in hold_fence():
+	 * see there; where one fence does for all, that is none for the
+	 * processor.
 	 */
 	if (READ_ONCE(sync_asymmetric))
 		smp_mb_others();
 	else
 		/*
 		 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in
-		 * hold_fence() and (RC-SEARCH-FENCE) in search(): see there.
+		 * hold_fence(): see there.
 		 */
 		smp_mb();
-}
-
-/* The index asks, before it uses nodes again. */
-unsigned long holds_oldest_search(void *cache)
-{
-	unsigned long version, oldest = ~0UL;
-	struct uhmm_rcache *c = cache;
-	struct hold_block *b;
-
-	/*
-	 * Ordering: (RC-OLDEST-FENCE) pairs with (RC-SEARCH-FENCE) in search(): see
-	 * there.
-	 */
-	smp_mb();
-	for_each_hold_block(b, c) {
-		/*
-		 * Ordering: (RC-SEARCHES-SEEN) pairs with (RC-SEARCHED) in
-		 * search(): the nodes are read no more.
-		 */
-		version = smp_load_acquire(&b->version);
-		if (version < oldest)
-			oldest = version;
-	}
-	return oldest;
-}
-
-/* Behind holds_fence(): until no search may find what was removed before @stamp. */
-void holds_wait_searches(struct uhmm_rcache *c, unsigned long stamp)
-{
-	struct hold_block *b;
-
-	for_each_hold_block(b, c)
-		/*
-		 * Ordering: (RC-SEARCHES-OVER) pairs with (RC-SEARCHED) in
-		 * search(): as (RC-SEARCHES-SEEN).
-		 */
-		while (smp_load_acquire(&b->version) < stamp)
-			sync_yield();
 }
 
 /* What a hold says once it is no longer on its way. */

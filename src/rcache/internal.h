@@ -16,15 +16,14 @@
 #include <uhmm/mmu_notifier.h>
 #include <uhmm/rcache.h>
 
-#include "../lib/index.h"
+#include "../core/find.h"
 #include "../sync/sync.h"
 
 /* &region.state: the access, and */
 #define REGION_RETIRED (1U << 17)	/* was live, or failed to become so */
 #define REGION_CLAIMED (1U << 18)	/* somebody deregisters it */
 #define REGION_GONE (1U << 19)		/* deregistered */
-#define REGION_FOUND (1U << 20)		/* stands in the index */
-#define REGION_WATCHED (1U << 21)	/* the notifier is inserted */
+#define REGION_WATCHED (1U << 20)	/* the notifier is inserted, and finds it */
 
 /* A word that is 0, or leads to a region that lives, with its access in front. */
 #define LIFE_ACCESS_SHIFT 48
@@ -34,8 +33,9 @@
 
 /**
  * struct region - an entry
- * @sub: for the registered range
- * @node: in the index, with the range
+ * @sub: for the registered range; what overlaps a request is found by it too
+ * @start: first byte
+ * @last: last byte
  * @life: see LIFE_POINTER
  * @key: the device's
  * @hint: that knows all of it
@@ -48,7 +48,8 @@
  */
 struct region {
 	struct mmu_interval_notifier sub;
-	struct uhmm_interval_node node;
+	unsigned long start;
+	unsigned long last;
 	unsigned long life;
 	uint64_t key;
 	struct hint *hint;
@@ -70,7 +71,6 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
 /**
  * struct hold_block - the holds of a thread
  * @owner: sync_thread_number(); of one that has ended: free to take
- * @version: of the index as a search began; ULONG_MAX: none is under way
  * @hits: counted by the owner
  * @misses: counted by the owner
  * @top: holds ever used
@@ -83,7 +83,6 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
  */
 struct hold_block {
 	unsigned long owner;
-	unsigned long version;
 	unsigned long hits;
 	unsigned long misses;
 	unsigned long top;
@@ -173,8 +172,9 @@ struct rcache_counters {
  * @ops: the device's
  * @device: for @ops
  * @options: as given, with defaults
- * @sub_ops: of the regions' notifiers, which so lead to the cache
- * @index: of all regions not yet reaped, and the lock of all below
+ * @sub_ops: of the regions' notifiers, which so lead to the cache, and tell whose
+ *	they are
+ * @lock: of all below
  * @pool: memory for regions
  * @pooled: regions cut so far
  * @free: regions
@@ -207,7 +207,7 @@ struct uhmm_rcache {
 	void *device;
 	struct uhmm_rcache_options options;
 	struct mmu_interval_notifier_ops sub_ops;
-	struct interval_index index __cacheline_aligned;
+	spinlock_t lock __cacheline_aligned;
 	struct region *pool[POOL_CHUNKS];
 	unsigned long pooled;
 	struct region *free;
@@ -227,14 +227,14 @@ struct uhmm_rcache {
 	struct uhmm_rcache *next_cache, *prev_cache;
 };
 
-static inline struct region *region_of(struct uhmm_interval_node *node)
+static inline struct region *region_of(struct mmu_interval_notifier *sub)
 {
-	return container_of(node, struct region, node);
+	return container_of(sub, struct region, sub);
 }
 
 static inline unsigned long region_bytes(const struct region *r)
 {
-	return r->node.last - r->node.start + 1;
+	return r->last - r->start + 1;
 }
 
 /* The frequent side of the fence between holds and who looks at them. */
@@ -311,8 +311,6 @@ block_cached(const struct uhmm_rcache *c)
 struct hold_block *block_find(struct uhmm_rcache *c);
 unsigned long *hold_find(struct uhmm_rcache *c, struct hold_block **b);
 void holds_fence(void);
-void holds_wait_searches(struct uhmm_rcache *c, unsigned long stamp);
-unsigned long holds_oldest_search(void *cache);
 /* Is the region held? Waits for holds that are on their way. */
 bool holds_have(struct uhmm_rcache *c, const struct region *r);
 /* Sets &region.busy of all retired ones that are held. */
@@ -348,7 +346,10 @@ void pool_destroy(struct uhmm_rcache *c);
 /* Lock held: never returned again; @counter counts it. */
 void region_retire(struct uhmm_rcache *c, struct region *r,
 		   unsigned long *counter);
-/* Call @fn, with the lock held, for what stands in the index. */
+/*
+ * Call @fn, with the lock held, for what is watched there. A thread that never
+ * did that has called interval_find_ready() before it took the lock.
+ */
 void for_each_overlap(struct uhmm_rcache *c, unsigned long start,
 		      unsigned long last,
 		      void (*fn)(struct uhmm_rcache *c, struct region *r,
@@ -373,8 +374,8 @@ extern unsigned int rcache_broken;
  * @start: first byte
  * @last: last byte
  * @access: see <uhmm/rcache.h>
- * @overlaps: something lived in it when it began
- * @born: what had ever come to life then
+ * @overlaps: something lived in it
+ * @born: what had ever come to life when that was looked at
  */
 struct request {
 	unsigned long start;

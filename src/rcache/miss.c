@@ -21,10 +21,10 @@ static void widen_one(struct uhmm_rcache *c, struct region *r, void *arg)
 	if (!r->life)
 		return;
 	w->overlaps = true;
-	if (r->node.start < w->start)
-		w->start = r->node.start;
-	if (r->node.last > w->last)
-		w->last = r->node.last;
+	if (r->start < w->start)
+		w->start = r->start;
+	if (r->last > w->last)
+		w->last = r->last;
 	w->access |= READ_ONCE(r->state) & UHMM_RCACHE_ACCESS;
 }
 
@@ -46,8 +46,8 @@ static void replace_one(struct uhmm_rcache *c, struct region *r, void *arg)
 	const struct region *by = arg;
 	unsigned int state = READ_ONCE(r->state);
 
-	if (r != by && r->life && r->node.start >= by->node.start &&
-	    r->node.last <= by->node.last &&
+	if (r != by && r->life && r->start >= by->start &&
+	    r->last <= by->last &&
 	    !(state & ~READ_ONCE(by->state) & UHMM_RCACHE_ACCESS))
 		region_retire(c, r, &c->counters.merged);
 }
@@ -64,30 +64,23 @@ static bool has_room(const struct uhmm_rcache *c, const struct request *w)
 			       bytes <= max_bytes - c->bytes));
 }
 
-/* A region for @w, in the index. Lock held, but for moments. */
+/* A region for @w. Lock held. */
 static int region_make(struct uhmm_rcache *c, const struct request *w,
 		       struct region **ret_region)
-	__must_hold(&c->index.lock)
 {
 	struct region *r = region_alloc(c);
-	int err;
 
 	if (!r)
 		return -ENOMEM;
-	WRITE_ONCE(r->node.start, w->start);
-	WRITE_ONCE(r->node.last, w->last);
-	WRITE_ONCE(r->state, w->access | REGION_FOUND);
+	WRITE_ONCE(r->start, w->start);
+	WRITE_ONCE(r->last, w->last);
+	WRITE_ONCE(r->state, w->access);
 	WRITE_ONCE(r->used, 0);
 	r->key = 0;
 	r->unhinted = false;
 	c->bytes += region_bytes(r);
-	err = index_insert(&c->index, &r->node);
-	if (err) {
-		c->bytes -= region_bytes(r);
-		region_free(c, r);
-	}
 	*ret_region = r;
-	return err;
+	return 0;
 }
 
 /*
@@ -97,32 +90,36 @@ static int region_make(struct uhmm_rcache *c, const struct request *w,
 static int begin(struct uhmm_rcache *c, struct request *w, bool merge,
 		 struct region **ret_region, bool *ret_merged)
 {
-	struct request wide;
+	struct request wide = *w;
 	int err = -ENOSPC;
 
-	spin_lock(&c->index.lock);
-	w->overlaps = !merge;
-	wide = merge ? widened(c, w) : *w;
-	w->overlaps = wide.overlaps;
+	spin_lock(&c->lock);
+	if (w->born != c->counters.registrations)
+		w->overlaps = true;
 	w->born = c->counters.registrations;
+	if (merge && w->overlaps) {
+		w->overlaps = false;
+		wide = widened(c, w);
+		w->overlaps = wide.overlaps;
+	}
 	if (!has_room(c, &wide))
 		wide = *w;
 	*ret_merged = wide.start != w->start || wide.last != w->last ||
 		      wide.access != w->access;
 	if (has_room(c, &wide))
 		err = region_make(c, &wide, ret_region);
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	return err;
 }
 
 /* It did not come to life; @gone: nothing is registered. */
 static void give_up(struct uhmm_rcache *c, struct region *r, bool gone)
 {
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	if (gone)
 		WRITE_ONCE(r->state, READ_ONCE(r->state) | REGION_GONE);
 	region_retire(c, r, NULL);
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 }
 
 static int watch(struct uhmm_rcache *c, struct region *r)
@@ -131,7 +128,7 @@ static int watch(struct uhmm_rcache *c, struct region *r)
 	int err;
 
 	__builtin_memset(&r->sub, 0, sizeof(r->sub));
-	err = mmu_interval_notifier_insert(&r->sub, c->mm, r->node.start, length,
+	err = mmu_interval_notifier_insert(&r->sub, c->mm, r->start, length,
 					   &c->sub_ops);
 	if (err)
 		return err == -EINVAL ? -ESRCH : err;
@@ -159,14 +156,19 @@ static struct hints *bring_to_life(struct uhmm_rcache *c, struct region *r,
 			  life_of(r, READ_ONCE(r->state) & UHMM_RCACHE_ACCESS));
 	c->hinted++;
 	outgrown = hints_grow(c);
-	hint_add(c, r->node.start, r);
-	if (w->start / HINT_PAGE != r->node.start / HINT_PAGE)
+	hint_add(c, r->start, r);
+	if (w->start / HINT_PAGE != r->start / HINT_PAGE)
 		hint_add(c, w->start, r);
 	/* There were none, and nothing else has come to life since. */
 	if (w->overlaps || w->born != c->counters.registrations)
-		for_each_overlap(c, r->node.start, r->node.last, replace_one,
+		for_each_overlap(c, r->start, r->last, replace_one,
 				 r);
-	c->counters.registrations++;
+	/*
+	 * Ordering: (RC-BORN) pairs with (RC-BORN-SEEN) in search(): it is watched
+	 * and lives.
+	 */
+	smp_store_release(&c->counters.registrations,
+			  c->counters.registrations + 1);
 	return outgrown;
 }
 
@@ -184,11 +186,11 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 	int err = 0;
 
 	if (c->live_mm)
-		err = uhmm_live_watch(c->mm, r->node.start, region_bytes(r));
+		err = uhmm_live_watch(c->mm, r->start, region_bytes(r));
 	if (!err)
-		err = c->ops->reg(c->device, r->node.start, region_bytes(r), access,
+		err = c->ops->reg(c->device, r->start, region_bytes(r), access,
 				  &r->key);
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	collided = mmu_interval_read_retry(&r->sub, seq) &&
 		   !(READ_ONCE(rcache_broken) & BROKEN_CHECK);
 	if (err)
@@ -196,11 +198,11 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 	else if (!collided)
 		outgrown = bring_to_life(c, r, w, hold);
 	c->counters.collisions += collided;
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	hints_outgrown(outgrown);
 	if (!collided)
 		return err == -EAGAIN ? 1 : err;
-	if (err || !c->ops->dereg(c->device, r->node.start, region_bytes(r), r->key))
+	if (err || !c->ops->dereg(c->device, r->start, region_bytes(r), r->key))
 		return 1;
 	return -EXDEV;
 }
@@ -227,10 +229,10 @@ static void make_room(struct uhmm_rcache *c, const struct request *w)
 	unsigned long max_bytes = c->options.max_bytes ?: ~0UL / 2;
 	unsigned long entries, used, bytes = w->last - w->start + 1;
 
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	entries = c->entries + 1;
 	used = c->bytes + bytes;
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	/* Some more, so that the next ones find room. */
 	rcache_evict(c, entries <= max_entries ? 0 :
 		     entries - max_entries + max_entries / 64,
@@ -280,10 +282,10 @@ bool rcache_make_way(struct uhmm_rcache *c, struct request *w)
 {
 	bool any = false;
 
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	*w = widened(c, w);
 	for_each_overlap(c, w->start, w->last, clear_one, &any);
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	rcache_reap(c);
 	return any;
 }

@@ -124,8 +124,8 @@ static bool hold_region(const struct getting *g, struct region *r)
 	 * Ordering: (RC-LIVE-SEEN) pairs with (RC-LIFE) in bring_to_life(): see there.
 	 */
 	life = smp_load_acquire(&r->life);
-	start = READ_ONCE(r->node.start);
-	last = READ_ONCE(r->node.last);
+	start = READ_ONCE(r->start);
+	last = READ_ONCE(r->last);
 	if (pending || !gives(life, g->access) || start > g->first ||
 	    last < g->last) {
 		hold_end(g->hold, 0);
@@ -142,39 +142,33 @@ static bool hold_region(const struct getting *g, struct region *r)
 	return true;
 }
 
-/* Without a hint: the index, which is written meanwhile. */
-static struct region *search(const struct getting *g, struct hold_block *b)
+/*
+ * Without a hint: by the subscriptions, which change meanwhile. What is found is
+ * held; if nothing is, @w knows whether anything lives in it.
+ */
+static struct region *search(const struct getting *g, struct request *w)
 {
-	struct interval_index *index = &g->cache->index;
-	struct uhmm_interval_node *out[INDEX_BATCH];
+	struct uhmm_rcache *c = g->cache;
+	struct mmu_interval_notifier *out[INDEX_BATCH];
 	struct index_walk walk = {};
-	struct region *found = NULL;
 	unsigned int i, n;
 
-	WRITE_ONCE(b->version, READ_ONCE(index->version));
+	w->overlaps = false;
 	/*
-	 * Ordering: (RC-SEARCH-FENCE) pairs with (RC-OLDEST-FENCE) in
-	 * holds_oldest_search() and (RC-HOLDS-FENCE) in holds_fence(): a search
-	 * that they do not see sees what was taken out of the index.
+	 * Ordering: (RC-BORN-SEEN) pairs with (RC-BORN) in bring_to_life(): what had
+	 * come to life by then is found.
 	 */
-	smp_mb();
-	n = index->search->first(index, g->first, g->first, &walk, out);
-	for (;;) {
-		for (i = 0; !found && i < n; i++)
+	w->born = smp_load_acquire(&c->counters.registrations);
+	do {
+		n = interval_find(c->mm, &c->sub_ops, w->start, w->last, &walk,
+				  out);
+		for (i = 0; i < n; i++) {
 			if (hold_region(g, region_of(out[i])))
-				found = region_of(out[i]);
-		if (found || walk.done)
-			break;
-		n = index->search->resume(index, g->first, g->first, &walk,
-					  out);
-	}
-	/*
-	 * Ordering: (RC-SEARCHED) pairs with (RC-SEARCHES-SEEN) in
-	 * holds_oldest_search() and (RC-SEARCHES-OVER) in holds_wait_searches():
-	 * the nodes are looked at no more.
-	 */
-	smp_store_release(&b->version, ~0UL);
-	return found;
+				return region_of(out[i]);
+			w->overlaps |= READ_ONCE(region_of(out[i])->life) != 0;
+		}
+	} while (!walk.done);
+	return NULL;
 }
 
 /* Lead there faster the next time. */
@@ -187,10 +181,10 @@ static void hint_missing(struct uhmm_rcache *c, struct region *r,
 	 */
 	if (!hint_room(smp_load_acquire(&c->hints), start))
 		return;
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	if (r->life)
 		hint_add(c, start, r);
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 }
 
 static void count_hit(struct hold_block *b)
@@ -252,7 +246,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 		count_hit(b);
 		return 0;
 	}
-	r = search(&g, b);
+	r = search(&g, &w);
 	if (r) {
 		hint_missing(c, r, first);
 		count_hit(b);
@@ -261,7 +255,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	WRITE_ONCE(b->misses, READ_ONCE(b->misses) + 1);
 	/* Nobody else is to take the hold meanwhile. */
 	while ((err = rcache_miss(c, &w, g.hold, &r)) == -EEXIST) {
-		if (search(&g, b))
+		if (search(&g, &w))
 			return 0;
 		if (!rcache_make_way(c, &w))
 			return err;
@@ -269,7 +263,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	if (err)
 		return err;
 	ret_reg->key = r->key;
-	ret_reg->start = r->node.start;
+	ret_reg->start = r->start;
 	ret_reg->length = region_bytes(r);
 	fill(ret_reg, c, g.hold, &r->life,
 	     READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
@@ -369,14 +363,14 @@ static void fork_prepare(void) __no_context_analysis
 	mutex_lock(&caches_lock);
 	for (struct uhmm_rcache *c = caches; c; c = c->next_cache) {
 		mutex_lock(&c->reaping);
-		spin_lock(&c->index.lock);
+		spin_lock(&c->lock);
 	}
 }
 
 static void fork_parent(void) __no_context_analysis
 {
 	for (struct uhmm_rcache *c = caches; c; c = c->next_cache) {
-		spin_unlock(&c->index.lock);
+		spin_unlock(&c->lock);
 		mutex_unlock(&c->reaping);
 	}
 	mutex_unlock(&caches_lock);
@@ -388,7 +382,7 @@ static void fork_child(void) __no_context_analysis
 	for (struct uhmm_rcache *c = caches; c; c = c->next_cache) {
 		c->ended = true;
 		hints_end(c);
-		spin_lock_init(&c->index.lock);
+		spin_lock_init(&c->lock);
 		mutex_init(&c->reaping);
 	}
 	mutex_init(&caches_lock);
@@ -467,17 +461,14 @@ static void free_cache(struct uhmm_rcache *c)
 		sync_free_pages(c->events, queue_size(c));
 	hints_destroy(c);
 	pool_destroy(c);
-	index_destroy(&c->index);
 	sync_free_pages(c, sizeof(*c));
 }
 
 /* What has memory; all of it may be freed by free_cache(). */
 static int build(struct uhmm_rcache *c)
 {
-	int err = index_init(&c->index, holds_oldest_search, c);
+	int err = hints_init(c);
 
-	if (!err)
-		err = hints_init(c);
 	if (!err)
 		err = pool_grow(c, 0);
 	if (err || !c->options.queue)
@@ -507,6 +498,7 @@ int uhmm_rcache_create(struct mm_struct *mm, const struct uhmm_rcache_ops *ops,
 	c->device = device;
 	c->eventfd = -1;
 	c->sub_ops = rcache_sub_ops;
+	spin_lock_init(&c->lock);
 	mutex_init(&c->reaping);
 	err = take_options(c, options);
 	if (err) {

@@ -23,25 +23,25 @@ static void unclaim(struct uhmm_rcache *c, struct region *r, unsigned int gone)
 {
 	unsigned int state;
 
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	state = (READ_ONCE(r->state) & ~REGION_CLAIMED) | gone;
 	/* Ordering: (RC-CLAIM-END) pairs with (RC-CLAIM-SEEN) in wait_claimed(): see there. */
 	smp_store_release(&r->state, state);
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 }
 
 /* It is claimed. Returns whether it is deregistered. */
 static bool deregister(struct uhmm_rcache *c, struct region *r)
 {
-	int err = c->ended ? 0 : c->ops->dereg(c->device, r->node.start,
+	int err = c->ended ? 0 : c->ops->dereg(c->device, r->start,
 					       region_bytes(r), r->key);
 
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	if (err)
 		c->counters.dereg_failures++;
 	else
 		c->counters.deregistrations++;
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	unclaim(c, r, err ? 0 : REGION_GONE);
 	return !err;
 }
@@ -77,7 +77,7 @@ static size_t end_lives(struct uhmm_rcache *c,
 	struct region *r;
 
 	*ret_signal = false;
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	for (i = 0; i < n; i++) {
 		r = container_of(subs[i], struct region, sub);
 		mmu_interval_set_seq(subs[i], cur_seq);
@@ -88,7 +88,7 @@ static size_t end_lives(struct uhmm_rcache *c,
 		if (eager && READ_ONCE(r->state) & REGION_RETIRED && claim(r))
 			mine[nmine++] = r;
 	}
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	return nmine;
 }
 
@@ -145,24 +145,18 @@ const struct mmu_interval_notifier_ops rcache_sub_ops = {
 
 /* -------------------------------------------------------------------- reaping */
 
-/* Take what is retired, and where nothing leads to it any more. */
-static struct region *detach(struct uhmm_rcache *c, unsigned long *ret_stamp)
+/* Take what is retired. */
+static struct region *detach(struct uhmm_rcache *c)
 {
 	struct region *r, *list;
 
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	list = c->retired;
 	c->retired = NULL;
 	WRITE_ONCE(c->nretired, 0);
-	for (r = list; r; r = r->next) {
+	for (r = list; r; r = r->next)
 		r->busy = false;
-		if (!(READ_ONCE(r->state) & REGION_FOUND))
-			continue;
-		index_remove(&c->index, &r->node);
-		WRITE_ONCE(r->state, READ_ONCE(r->state) & ~REGION_FOUND);
-	}
-	spin_unlock(&c->index.lock);
-	*ret_stamp = index_stamp(&c->index);
+	spin_unlock(&c->lock);
 	return list;
 }
 
@@ -174,17 +168,17 @@ static bool finish(struct uhmm_rcache *c, struct region *r)
 
 	if (r->busy)
 		return false;
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	mine = claim(r);
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	if (mine && !deregister(c, r))
 		return false;
 	if (READ_ONCE(r->state) & REGION_WATCHED)
 		mmu_interval_notifier_remove(&r->sub);
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	state = READ_ONCE(r->state) & ~REGION_WATCHED;
 	WRITE_ONCE(r->state, state);
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	return state & REGION_GONE;
 }
 
@@ -195,20 +189,19 @@ static bool finish(struct uhmm_rcache *c, struct region *r)
 unsigned long rcache_reap(struct uhmm_rcache *c)
 {
 	struct region *r, *next, *list;
-	unsigned long stamp, left = 0;
+	unsigned long left = 0;
 	bool done;
 
 	mutex_lock(&c->reaping);
-	list = detach(c, &stamp);
+	list = detach(c);
 	if (list) {
 		holds_fence();
-		holds_wait_searches(c, stamp);
 		holds_mark(c);
 	}
 	for (r = list; r; r = next) {
 		next = r->next;
 		done = finish(c, r);
-		spin_lock(&c->index.lock);
+		spin_lock(&c->lock);
 		if (done) {
 			c->bytes -= region_bytes(r);
 			region_free(c, r);
@@ -216,7 +209,7 @@ unsigned long rcache_reap(struct uhmm_rcache *c)
 			region_retire(c, r, NULL);
 			left++;
 		}
-		spin_unlock(&c->index.lock);
+		spin_unlock(&c->lock);
 	}
 	WRITE_ONCE(c->in_use, left);
 	mutex_unlock(&c->reaping);
@@ -246,7 +239,7 @@ bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 	unsigned long i, n, before, chosen = 0, freed = 0;
 	struct region *r;
 
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	n = 2 * c->pooled;
 	before = c->counters.deregistrations;
 	for (i = 0; i < n && (chosen < entries || freed < bytes); i++) {
@@ -257,11 +250,11 @@ bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 		chosen++;
 		freed += region_bytes(r);
 	}
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	rcache_reap(c);
-	spin_lock(&c->index.lock);
+	spin_lock(&c->lock);
 	n = c->counters.deregistrations - before;
-	spin_unlock(&c->index.lock);
+	spin_unlock(&c->lock);
 	return n;
 }
 
@@ -280,8 +273,9 @@ unsigned long uhmm_rcache_flush(struct uhmm_rcache *cache, unsigned long addr,
 		last = ~0UL;
 	if (cache->ended)
 		return 0;
-	spin_lock(&cache->index.lock);
+	interval_find_ready(cache->mm);
+	spin_lock(&cache->lock);
 	for_each_overlap(cache, addr, last, flush_one, NULL);
-	spin_unlock(&cache->index.lock);
+	spin_unlock(&cache->lock);
 	return rcache_reap(cache);
 }

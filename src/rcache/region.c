@@ -110,16 +110,13 @@ void for_each_overlap(struct uhmm_rcache *c, unsigned long start,
 				 void *arg),
 		      void *arg)
 {
-	struct uhmm_interval_node *out[INDEX_BATCH];
+	struct mmu_interval_notifier *out[INDEX_BATCH];
 	struct index_walk walk = {};
 	unsigned int i, n;
 
-	n = c->index.search->first(&c->index, start, last, &walk, out);
-	for (;;) {
+	do {
+		n = interval_find(c->mm, &c->sub_ops, start, last, &walk, out);
 		for (i = 0; i < n; i++)
 			fn(c, region_of(out[i]), arg);
-		if (walk.done)
-			return;
-		n = c->index.search->resume(&c->index, start, last, &walk, out);
-	}
+	} while (!walk.done);
 }

@@ -17,9 +17,9 @@ bool queue_event(struct uhmm_rcache *c, const struct region *r)
 	if (n == size) {
 		e = &c->events[(c->first_event + n - 1) % size];
 		last = e->start + e->length - 1;
-		if (r->node.start < e->start)
-			e->start = r->node.start;
-		e->length = (r->node.last > last ? r->node.last : last) -
+		if (r->start < e->start)
+			e->start = r->start;
+		e->length = (r->last > last ? r->last : last) -
 			    e->start + 1;
 		e->key = r->key;
 		e->merged = 1;
@@ -27,7 +27,7 @@ bool queue_event(struct uhmm_rcache *c, const struct region *r)
 		return false;
 	}
 	e = &c->events[(c->first_event + n) % size];
-	e->start = r->node.start;
+	e->start = r->start;
 	e->length = region_bytes(r);
 	e->key = r->key;
 	e->merged = 0;
@@ -56,14 +56,14 @@ unsigned int uhmm_rcache_read(struct uhmm_rcache *cache,
 		return 0;
 	/* First, so that what comes after it is announced anew. */
 	(void)!eventfd_read(cache->eventfd, &value);
-	spin_lock(&cache->index.lock);
+	spin_lock(&cache->lock);
 	for (; i < n && cache->nevents; i++) {
 		events[i] = cache->events[cache->first_event];
 		cache->first_event = (cache->first_event + 1) % size;
 		cache->nevents--;
 	}
 	n = cache->nevents;
-	spin_unlock(&cache->index.lock);
+	spin_unlock(&cache->lock);
 	if (n)
 		queue_signal(cache);
 	return i;
@@ -77,12 +77,12 @@ int uhmm_rcache_get_stats(struct uhmm_rcache *cache,
 
 	if (!cache || !ret_stats || ret_stats->size < sizeof(*ret_stats))
 		return -EINVAL;
-	spin_lock(&cache->index.lock);
+	spin_lock(&cache->lock);
 	n = cache->counters;
 	ret_stats->entries = cache->entries;
 	ret_stats->bytes = cache->bytes;
 	ret_stats->retired = cache->nretired;
-	spin_unlock(&cache->index.lock);
+	spin_unlock(&cache->lock);
 	ret_stats->hits = ret_stats->misses = 0;
 	for_each_hold_block(b, cache) {
 		ret_stats->hits += READ_ONCE(b->hits);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Whose subscriptions are these? For who has many, with operations of their own:
+ * the index that finds them for invalidations finds them for him too, so that he
+ * needs no other.
+ */
+#ifndef CORE_FIND_H
+#define CORE_FIND_H
+
+#include <uhmm/mmu_notifier.h>
+
+#include "../lib/index.h"
+
+/**
+ * interval_find() - subscriptions with @ops that overlap [@start, @last]
+ * @mm: the address space; it may have ended, but is held
+ * @ops: theirs
+ * @start: first byte
+ * @last: last byte
+ * @walk: zeroed; how far it came, unless its @done go on with it
+ * @out: returns up to INDEX_BATCH, in key order
+ *
+ * As an invalidation that begins now would find them. Which of them are there
+ * still when it returns the caller has to know, and that their memory is.
+ *
+ * Context: any; a thread's first allocates, see interval_find_ready().
+ * Return: how many are in @out.
+ */
+unsigned int interval_find(struct mm_struct *mm,
+			   const struct mmu_interval_notifier_ops *ops,
+			   unsigned long start, unsigned long last,
+			   struct index_walk *walk,
+			   struct mmu_interval_notifier **out);
+/* The calling thread's next interval_find() allocates nothing. */
+void interval_find_ready(struct mm_struct *mm);
+
+#endif
