@@ -378,8 +378,11 @@ static void renew_leaf(struct interval_index *ix, const struct index_node *leaf,
 	struct uhmm_interval_node *all[INDEX_FANOUT + 1];
 	unsigned int i, at, n = perm_count(leaf->perm), cut = n + 1;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		all[i] = leaf->at[perm_slot(leaf->perm, i)];
+		/* Each is told its slot: missed together. */
+		__builtin_prefetch(all[i], 1);
+	}
 	for (at = n; at && all[at - 1]->start > x->start; at--)
 		all[at] = all[at - 1];
 	all[at] = x;

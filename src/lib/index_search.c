@@ -27,6 +27,8 @@ static inline unsigned int take(const struct index_node *leaf,
 	 */
 	struct uhmm_interval_node *x = smp_load_acquire(&leaf->at[slot]);
 
+	/* Its owner most likely goes on there, in the callback. */
+	__builtin_prefetch((const char *)x + CACHE_LINE);
 	if (unlikely(x->start > last || x->last < start))
 		return n;
 	if (from && key_less(x->start, node_order(x), from->start, from->order))
