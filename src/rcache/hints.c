@@ -18,12 +18,26 @@
 /* So many places for each live region, and up to twice as many. */
 #define HINT_ROOM 2
 
+/* Which counts the strays of the line that the page's hint belongs into. */
+static struct hint *hint_home(struct hints *hints, unsigned long addr)
+{
+	return &hints->hint[hint_at(hints, addr) & ~(HINT_LINE - 1)];
+}
+
+static bool is_stray(const struct hint *h, const struct hint *home)
+{
+	return h - home >= (long)HINT_LINE || h < home;
+}
+
 struct hint *hint_further(struct hints *hints, unsigned long addr)
 {
 	unsigned long i = hint_at(hints, addr), page = page_of(addr);
 	struct hint *h;
 
 	for (unsigned long way = 0; way < HINT_WAYS; way++) {
+		if (way == HINT_LINE &&
+		    !READ_ONCE(hint_home(hints, addr)->strays))
+			break;
 		h = &hints->hint[i ^ way];
 		if (READ_ONCE(h->start) == page && READ_ONCE(h->life))
 			return h;
@@ -40,13 +54,19 @@ static bool is_free(const struct hint *h)
 			 !READ_ONCE(life_region(life)->life));
 }
 
-/* Where a hint for the page may go; NULL: all are of use. */
+/*
+ * Where a hint for the page may go; NULL: all are of use. Most often it takes the
+ * line that was looked at for it.
+ */
 static struct hint *hint_place(struct hints *hints, unsigned long addr)
 {
 	unsigned long i = hint_at(hints, addr), page = page_of(addr);
 	struct hint *h, *place = NULL;
 
 	for (unsigned long way = 0; way < HINT_WAYS; way++) {
+		if (way == HINT_LINE && place &&
+		    !READ_ONCE(hint_home(hints, addr)->strays))
+			break;
 		h = &hints->hint[i ^ way];
 		if (READ_ONCE(h->start) == page)
 			return h;
@@ -63,20 +83,45 @@ bool hint_room(struct hints *hints, unsigned long addr)
 	return h && is_free(h);
 }
 
-static void hint_clear(struct hint *h)
+/* It leads nowhere. Not read, as it is long since it was, and others wait. */
+static void hint_end(struct hints *hints, struct hint *h, unsigned long addr)
 {
-	unsigned long life = h->life;
+	struct hint *home = hint_home(hints, addr);
 
-	if (life && !(life & LIFE_LEADS)) {
-		life_region(life)->hint = NULL;
-		life_region(life)->unhinted = true;
-	}
+	if (is_stray(h, home))
+		WRITE_ONCE(home->strays, home->strays - 1);
 	WRITE_ONCE(h->life, 0);
 	/*
 	 * Ordering: (RC-HINT-CLEAR) pairs with (RC-HINT-SAME) in hold_hint():
 	 * who reads what is written from here on sees that it led elsewhere.
 	 */
 	smp_store_release(&h->start, HINT_NONE);
+}
+
+/* None is made any more while it lives. */
+static void region_unhint(struct region *r)
+{
+	r->hint = NULL;
+	r->unhinted = true;
+}
+
+void hint_drop(struct uhmm_rcache *c, struct region *r)
+{
+	if (!r->hint)
+		return;
+	hint_end(c->hints, r->hint, r->start);
+	region_unhint(r);
+}
+
+static void hint_clear(struct hints *hints, struct hint *h)
+{
+	unsigned long life = h->life;
+
+	if (!life)
+		return;
+	if (!(life & LIFE_LEADS))
+		region_unhint(life_region(life));
+	hint_end(hints, h, h->start);
 }
 
 /* Can a hint know all of it? */
@@ -87,14 +132,18 @@ static bool fits(const struct region *r)
 	       region_bytes(r) / HINT_PAGE <= UINT_MAX;
 }
 
-static void hint_set(struct hint *h, unsigned long addr, struct region *r)
+static void hint_set(struct hints *hints, struct hint *h, unsigned long addr,
+		     struct region *r)
 {
+	struct hint *home = hint_home(hints, addr);
 	bool all = addr == r->start && fits(r) && !r->unhinted;
 	unsigned long life = all ? r->life : (unsigned long)r | LIFE_LEADS;
 
 	if (all && r->hint == h)
 		return;
-	hint_clear(h);
+	hint_clear(hints, h);
+	if (is_stray(h, home))
+		WRITE_ONCE(home->strays, home->strays + 1);
 	if (all) {
 		r->hint = h;
 		/*
@@ -126,7 +175,7 @@ static void hint_put(struct hints *hints, unsigned long addr, struct region *r)
 {
 	struct hint *h = hint_place(hints, addr);
 
-	hint_set(h ?: &hints->hint[hint_at(hints, addr)], addr, r);
+	hint_set(hints, h ?: &hints->hint[hint_at(hints, addr)], addr, r);
 }
 
 static struct hints *hints_make(unsigned int bits)
@@ -218,10 +267,4 @@ void hints_outgrown(struct hints *hints)
 void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r)
 {
 	hint_put(c->hints, addr, r);
-}
-
-void hint_drop(struct region *r)
-{
-	if (r->hint)
-		hint_clear(r->hint);
 }

@@ -102,12 +102,15 @@ extern __thread struct hold_block_cache hold_block_cache[BLOCK_CACHE]
 
 #define HINT_PAGE 4096UL
 #define HINT_WAYS 8UL
+#define HINT_LINE 2UL
 
 /**
  * struct hint - what is known of a page
  * @start: its first byte; HINT_NONE: of no page
  * @pages: that are registered from there on
  * @used: since the eviction came by
+ * @strays: of the first of a line: how many hints belong into that line, and are
+ *	in others
  * @key: the device's
  * @life: of the region that begins there; or it leads to the one that the page
  *	is in, which may have ended, and nothing else is known
@@ -117,14 +120,15 @@ extern __thread struct hold_block_cache hold_block_cache[BLOCK_CACHE]
 struct hint {
 	unsigned long start;
 	unsigned int pages;
-	unsigned int used;
+	unsigned short used;
+	unsigned short strays;
 	uint64_t key;
 	unsigned long life;
 };
 
 #define HINT_NONE 1UL
 
-_Static_assert(2 * sizeof(struct hint) == CACHE_LINE, "two are a line");
+_Static_assert(HINT_LINE * sizeof(struct hint) == CACHE_LINE, "two are a line");
 
 /**
  * struct hints - those of all pages
@@ -330,7 +334,7 @@ bool hint_room(struct hints *hints, unsigned long addr);
 int hints_init(struct uhmm_rcache *c);
 void hints_destroy(struct uhmm_rcache *c);
 void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r);
-void hint_drop(struct region *r);
+void hint_drop(struct uhmm_rcache *c, struct region *r);
 struct hints *hints_grow(struct uhmm_rcache *c);
 /* What it has returned; the lock is not held. */
 void hints_outgrown(struct hints *hints);

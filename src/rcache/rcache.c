@@ -75,7 +75,7 @@ hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long life,
 	bytes = READ_ONCE(h->pages) * HINT_PAGE;
 	key = READ_ONCE(h->key);
 	/*
-	 * Ordering: (RC-HINT-SAME) pairs with (RC-HINT-CLEAR) in hint_clear() and
+	 * Ordering: (RC-HINT-SAME) pairs with (RC-HINT-CLEAR) in hint_end() and
 	 * (RC-HINT-PAGES) in hint_set() and (RC-HINT-KEY) in hint_set() and
 	 * (RC-HINT-START) in hint_set(): none of it was of another region.
 	 */

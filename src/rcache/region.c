@@ -60,6 +60,9 @@ struct region *region_alloc(struct uhmm_rcache *c)
 
 	if (r) {
 		c->free = r->next;
+		/* For the next time; it is long since they were used. */
+		__builtin_prefetch(&c->free->sub, 1);
+		__builtin_prefetch(&c->free->start, 1);
 	} else {
 		k = chunk_of(c->pooled, &first);
 		if (pool_grow(c, k))
@@ -94,7 +97,7 @@ void region_retire(struct uhmm_rcache *c, struct region *r,
 	if (r->life) {
 		c->hinted--;
 		WRITE_ONCE(r->life, 0);
-		hint_drop(r);
+		hint_drop(c, r);
 	}
 	WRITE_ONCE(r->state, state | REGION_RETIRED);
 	r->next = c->retired;
