@@ -42,10 +42,15 @@
  * with UHMM_LIVE_SIGBUS he does it himself, in a handler of that signal, which
  * is faster, but system calls that are given such memory fail with EFAULT, and
  * no thread may block the signal. UHMM_LIVE_WHY_KERNEL says that they may fail.
- * It moves without a copy where the kernel can do that (6.8). Not to be sent to
+ * It moves without a copy where the kernel can do that (6.8). A page that goes to
+ * MEMORY_DEVICE_COHERENT is put into its place again, as one of the device's: CPUs
+ * and system calls reach it as before, with no fault, and the device by the
+ * address of its place. So uhmm_page_ptr() has no pointer to it, and what it
+ * holds is gone when its place is unmapped, whoever has a reference.
+ * Not to be sent to
  * a device: stacks of threads that call the library, what the library or a
  * driver allocated, and memory that a driver touches in a callback. A fork()
- * brings everything home before.
+ * brings everything home before, coherent pages too.
  *
  * What no guarantee covers, as a process cannot see it: the kernel moving a
  * page to another frame (compaction, NUMA, KSM, swapping). The contents stay;

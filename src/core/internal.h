@@ -476,6 +476,9 @@ bool device_page_memory(unsigned long pfn, unsigned long *ret_start,
 /* At which address its entry is: kept for address spaces without page tables. */
 void device_page_set_where(unsigned long pfn, unsigned long addr);
 unsigned long device_page_where(unsigned long pfn);
+/* Its bytes are there too; where that is; 0: they are the device's memory's. */
+void device_page_set_there(unsigned long pfn, bool there);
+unsigned long device_page_there(unsigned long pfn);
 
 /* notifier_list.c */
 int list_start(struct slot *slot, struct mmu_notifier_range *range);

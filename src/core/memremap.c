@@ -26,6 +26,7 @@
  * @count: references; of a larger page in its first frame, as all but @order
  * @mm: where it went last, grabbed
  * @where: address that its entry is at, for address spaces that ask; or 0
+ * @there: so are its bytes, and not in the device's memory
  * @order: of the page that it is of
  * @locked: a migration has it
  */
@@ -35,6 +36,7 @@ struct uhmm_device_frame {
 	unsigned long where;
 	unsigned char order;
 	bool locked;
+	bool there;
 };
 
 static spinlock_t lock;
@@ -474,6 +476,24 @@ void device_page_set_where(unsigned long pfn, unsigned long addr)
 	if (frame)
 		frame->where = addr;
 	spin_unlock(&lock);
+}
+
+void device_page_set_there(unsigned long pfn, bool there)
+{
+	struct uhmm_device_frame *frame;
+
+	spin_lock(&lock);
+	frame = head_of(&pfn, NULL);
+	if (frame)
+		frame->there = there;
+	spin_unlock(&lock);
+}
+
+unsigned long device_page_there(unsigned long pfn)
+{
+	struct uhmm_device_frame frame = look(pfn, NULL);
+
+	return frame.there ? frame.where : 0;
 }
 
 unsigned long device_page_where(unsigned long pfn)

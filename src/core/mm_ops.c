@@ -66,7 +66,7 @@ void *uhmm_page_ptr(struct mm_struct *mm, unsigned long pfn)
 	if (pfn == UHMM_ZERO_PFN)
 		return page_of_zeroes;
 	if (uhmm_is_device_pfn(pfn))
-		return device_page_ptr(pfn);
+		return device_page_there(pfn) ? NULL : device_page_ptr(pfn);
 	return mm->ops->page_ptr ? mm->ops->page_ptr(mm, pfn) : NULL;
 }
 
@@ -87,10 +87,14 @@ static void copy_shared(void *to, const void *from, size_t len)
 static int page_access(struct mm_struct *mm, unsigned long pfn, size_t offset,
 		       void *buf, size_t len, bool write)
 {
+	unsigned long there;
 	char *bytes;
 
 	if (!buf || offset > UHMM_PAGE_SIZE || len > UHMM_PAGE_SIZE - offset)
 		return -EINVAL;
+	there = uhmm_is_device_pfn(pfn) ? device_page_there(pfn) : 0;
+	if (there)
+		pfn = there >> UHMM_PAGE_SHIFT;
 	if (mm->ops->page_access && pfn != UHMM_ZERO_PFN &&
 	    !uhmm_is_device_pfn(pfn))
 		return mm->ops->page_access(mm, pfn, offset, buf, len, write);

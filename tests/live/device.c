@@ -101,7 +101,8 @@ static const struct dev_pagemap_ops device_ops = {
 	.migrate_to_ram = to_ram,
 };
 
-int device_make(struct device *device, unsigned long npages, bool no_copy)
+static int make(struct device *device, unsigned long npages, bool no_copy,
+		enum memory_type type)
 {
 	unsigned long i, first;
 	void *memory;
@@ -118,7 +119,7 @@ int device_make(struct device *device, unsigned long npages, bool no_copy)
 	device->npages = npages;
 	device->no_copy = no_copy;
 	device->pgmap = (struct dev_pagemap){
-		.type = MEMORY_DEVICE_PRIVATE,
+		.type = type,
 		.owner = device,
 		.ops = &device_ops,
 		.nr_range = 1,
@@ -134,6 +135,17 @@ int device_make(struct device *device, unsigned long npages, bool no_copy)
 		device->free[i] = first + npages - 1 - i;
 	device->nfree = npages;
 	return 0;
+}
+
+int device_make(struct device *device, unsigned long npages, bool no_copy)
+{
+	return make(device, npages, no_copy, MEMORY_DEVICE_PRIVATE);
+}
+
+int device_make_coherent(struct device *device, unsigned long npages,
+			 bool no_copy)
+{
+	return make(device, npages, no_copy, MEMORY_DEVICE_COHERENT);
 }
 
 void device_destroy(struct device *device)
@@ -264,7 +276,9 @@ long device_take_all(struct device *device, struct mm_struct *mm, void *start,
 
 static long give(struct device *device, struct batch *batch)
 {
-	batch->args.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+	batch->args.flags = device->pgmap.type == MEMORY_DEVICE_PRIVATE ?
+				    MIGRATE_VMA_SELECT_DEVICE_PRIVATE :
+				    MIGRATE_VMA_SELECT_DEVICE_COHERENT;
 	return bring_home(device, &batch->args);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * A device with private memory of a fixed number of pages, for tests and
+ * A device with memory of a fixed number of pages, for tests and
  * benchmarks of the live address space: no page table of its own, only pages
  * that go there and come home.
  */
@@ -38,8 +38,10 @@ struct device {
 	void (*between)(struct device *device);
 };
 
-/* 0 or -errno. */
+/* With private memory. 0 or -errno. */
 int device_make(struct device *device, unsigned long npages, bool no_copy);
+int device_make_coherent(struct device *device, unsigned long npages,
+			 bool no_copy);
 /* All pages have come home. */
 void device_destroy(struct device *device);
 /* Up to DEVICE_BATCH pages go; returns how many did, or -errno. */

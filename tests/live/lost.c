@@ -9,7 +9,8 @@
  *	fork		children look at the pages
  *	unmap		other pages beside them are unmapped, dropped and made anew
  *
- * Each with pages moved and copied, by thread and by signal. Known to be bad,
+ * Each with pages moved and copied, by thread and by signal, and in memory of a
+ * device that CPUs reach themselves. Known to be bad,
  * and found to be: pages copied while they are written, entries that stay
  * where they were, pages that stay away when the process forks.
  */
@@ -187,6 +188,9 @@ static void take_some(unsigned long n)
 	if (count > PAGES - first)
 		count = PAGES - first;
 	device_take(&device, mm, load(place) + first, count);
+	/* Nobody's touch brings these home. */
+	if (device.pgmap.type == MEMORY_DEVICE_COHERENT)
+		device_return(&device, mm, load(place) + n * 5 % PAGES, 1);
 }
 
 /*
@@ -208,7 +212,7 @@ static void map_places(void)
 	place = p;
 }
 
-static void make(unsigned int without, unsigned int flags)
+static void make(unsigned int without, unsigned int flags, bool coherent)
 {
 	struct uhmm_live_options options = {
 		.size = sizeof(options),
@@ -217,21 +221,36 @@ static void make(unsigned int without, unsigned int flags)
 	};
 
 	if (uhmm_mm_create_live(&options, &mm) ||
-	    device_make(&device, 4096, !(without & UHMM_LIVE_MOVE)))
+	    (coherent ? device_make_coherent : device_make)(
+		    &device, 4096, !(without & UHMM_LIVE_MOVE)))
 		abort();
 	map_places();
 	memset(counted, 0, sizeof(counted));
 	stop = wrong = rounds = moves = 0;
 }
 
+static const struct way {
+	const char *name;
+	unsigned int without;
+	unsigned int flags;
+	bool coherent;
+} ways[] = {
+	{ "moved", 0, 0, false },
+	{ "copied", UHMM_LIVE_MOVE, 0, false },
+	{ "moved, by signal", 0, UHMM_LIVE_SIGBUS, false },
+	{ "copied, by signal", UHMM_LIVE_MOVE, UHMM_LIVE_SIGBUS, false },
+	{ "coherent", 0, 0, true },
+	{ "coherent, copied", UHMM_LIVE_MOVE, 0, true },
+};
+
 /* Returns how many were wrong. */
-static unsigned long run(const struct mode *mode, unsigned int without,
-			 unsigned int flags, unsigned long wanted, bool broken)
+static unsigned long run(const struct mode *mode, const struct way *way,
+			 unsigned long wanted, bool broken)
 {
 	pthread_t threads[WRITERS + 1];
 	unsigned long n, took;
 
-	make(without, flags);
+	make(way->without, way->flags, way->coherent);
 	for (unsigned long t = 0; t < WRITERS; t++)
 		pthread_create(&threads[t], NULL, writer, (void *)t);
 	pthread_create(&threads[WRITERS], NULL, mode->other, NULL);
@@ -262,17 +281,6 @@ static unsigned long run(const struct mode *mode, unsigned int without,
 	return wrong;
 }
 
-static const struct way {
-	const char *name;
-	unsigned int without;
-	unsigned int flags;
-} ways[] = {
-	{ "moved", 0, 0 },
-	{ "copied", UHMM_LIVE_MOVE, 0 },
-	{ "moved, by signal", 0, UHMM_LIVE_SIGBUS },
-	{ "copied, by signal", UHMM_LIVE_MOVE, UHMM_LIVE_SIGBUS },
-};
-
 static const struct mode modes[] = {
 	{ "write", nothing },
 	{ "mremap", mover },
@@ -284,11 +292,12 @@ static const struct bad {
 	const char *name;
 	unsigned int mode;
 	unsigned int broken;
-	unsigned int without;
+	struct way way;
 } bads[] = {
-	{ "copied while written", 0, BROKEN_PROTECT, UHMM_LIVE_MOVE },
-	{ "not where it has moved to", 1, BROKEN_REMAP, 0 },
-	{ "away when it forks", 2, BROKEN_FORK, UHMM_LIVE_EVENT_FORK },
+	{ "copied while written", 0, BROKEN_PROTECT, { .without = UHMM_LIVE_MOVE } },
+	{ "not where it has moved to", 1, BROKEN_REMAP, { 0 } },
+	{ "away when it forks", 2, BROKEN_FORK,
+	  { .without = UHMM_LIVE_EVENT_FORK } },
 };
 
 static int test_number, failures;
@@ -314,14 +323,14 @@ int main(int argc, char **argv)
 		     w++) {
 			if (*only && strcmp(only, m->name))
 				continue;
-			bad = run(m, w->without, w->flags, wanted, false);
+			bad = run(m, w, wanted, false);
 			result(!bad, m->name, w->name, bad);
 		}
 	for (const struct bad *b = bads; b < bads + ARRAY_SIZE(bads); b++) {
 		if (*only && strcmp(only, "bad"))
 			continue;
 		live_broken = b->broken;
-		bad = run(&modes[b->mode], b->without, 0, wanted, true);
+		bad = run(&modes[b->mode], &b->way, wanted, true);
 		live_broken = 0;
 		result(bad, "known to be bad", b->name, bad);
 	}

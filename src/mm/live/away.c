@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <uhmm/memremap.h>
+#include <uhmm/migrate.h>
 
 #include "uapi.h"
 
@@ -24,14 +25,23 @@ unsigned long away_place(struct out *out, unsigned long pfn)
 		       out_what(entry) << LIVE_PAGE_SHIFT : 0;
 }
 
-bool away_to_device(struct live *live, unsigned long addr, unsigned long pfn,
-		    unsigned long write)
+int away_to_device(struct live *live, unsigned long addr, unsigned long pfn,
+		   unsigned long write)
 {
+	int ret = 0;
+
 	if (!uhmm_device_page_get(pfn))
-		return false;
+		return 0;
+	if (device_page_is(pfn, MEMORY_DEVICE_COHERENT)) {
+		ret = coherent_put(live, addr, pfn, write);
+		/* Of the entry; it is not the last one. */
+		if (ret)
+			uhmm_device_page_put(pfn);
+		return ret == -EAGAIN ? ret : !ret;
+	}
 	device_page_set_where(pfn, addr);
 	out_set(live->out, addr, out_entry(OUT_DEVICE, pfn, write));
-	return true;
+	return 1;
 }
 
 int away_home(struct live *live, unsigned long addr, unsigned long from)
@@ -68,8 +78,9 @@ void *live_page_ptr(struct mm_struct *mm, unsigned long pfn)
 	entry = out_get(live->out, addr);
 	if (out_state(entry) == OUT_HOLDS || pool_has(live->out, addr))
 		ptr = (void *)addr;
-	else if (out_state(entry) == OUT_TAKEN ||
-		 out_state(entry) == OUT_EXCLUSIVE)
+	else if ((out_state(entry) == OUT_TAKEN ||
+		  out_state(entry) == OUT_EXCLUSIVE) &&
+		 !uhmm_is_device_pfn(out_what(entry)))
 		ptr = (void *)(out_what(entry) << LIVE_PAGE_SHIFT);
 	mutex_unlock(&live->out->lock);
 	return ptr;
@@ -127,6 +138,14 @@ int live_page_stand_in(struct mm_struct *mm, unsigned long device_pfn,
 	return ret;
 }
 
+/* A pin that may last brings it home, and then there is another page. */
+static int coherent_get(unsigned long pfn, unsigned int flags)
+{
+	if (!(flags & UHMM_PAGE_LONGTERM))
+		return 0;
+	return migrate_device_coherent_page(pfn) ? -EBUSY : -EAGAIN;
+}
+
 int live_page_get(struct mm_struct *mm, unsigned long addr, unsigned int flags,
 		  unsigned long *ret_pfn)
 {
@@ -142,6 +161,15 @@ int live_page_get(struct mm_struct *mm, unsigned long addr, unsigned int flags,
 			return ret;
 		mutex_lock(&out->lock);
 		entry = out_get(out, addr);
+		if (out_state(entry) == OUT_COHERENT &&
+		    uhmm_device_page_get(out_what(entry))) {
+			mutex_unlock(&out->lock);
+			ret = coherent_get(out_what(entry), flags);
+			if (ret == -EAGAIN)
+				continue;
+			*ret_pfn = out_what(entry);
+			return ret;
+		}
 		n = out_state(entry) == OUT_PINNED ? out_what(entry) : 0;
 		if ((n || !entry) && out_prepare(out, addr, addr + 1)) {
 			out_set(out, addr, out_entry(OUT_PINNED, n + 1, 0));

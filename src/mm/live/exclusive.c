@@ -7,17 +7,43 @@
 
 #include <errno.h>
 
+#include <uhmm/memremap.h>
+
 #include "watch.h"
 
 #define TRIES 64
 
+static int take_coherent(struct live *live, unsigned long addr,
+			 unsigned long pfn)
+{
+	unsigned long place;
+	int ret;
+
+	if (out_what(out_get(live->out, addr)) != pfn)
+		return -EAGAIN;
+	ret = coherent_take(live, addr, pfn);
+	if (ret)
+		return ret;
+	place = device_page_where(pfn);
+	if (place)
+		out_set(live->out, place,
+			out_entry(place == addr ? OUT_TAKEN : OUT_EXCLUSIVE,
+				  pfn, 0));
+	else
+		/* The entry's; it is not the last one. */
+		uhmm_device_page_put(pfn);
+	return place == addr ? 0 : -EAGAIN;
+}
+
 /* The page at @addr, which one reference pins. 0, or why it could not go. */
-static int take(struct live *live, unsigned long addr)
+static int take(struct live *live, unsigned long addr, unsigned long pfn)
 {
 	struct out *out = live->out;
 	unsigned long n = 1, to;
 	long ret;
 
+	if (out_state(out_get(out, addr)) == OUT_COHERENT)
+		return out->forking ? -EBUSY : take_coherent(live, addr, pfn);
 	if (out_get(out, addr) != out_entry(OUT_PINNED, 1, 0))
 		return out_state(out_get(out, addr)) == OUT_PINNED ? -EBUSY :
 								     -EAGAIN;
@@ -58,7 +84,7 @@ int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
 	mmu_notifier_invalidate_range_start(&range);
 	for (;;) {
 		mutex_lock(&live->out->lock);
-		ret = take(live, addr);
+		ret = take(live, addr, pfn);
 		mutex_unlock(&live->out->lock);
 		if (ret != -EAGAIN || ++tries == TRIES)
 			break;
@@ -74,7 +100,9 @@ int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
 void live_page_unlock(struct mm_struct *mm, unsigned long pfn)
 {
 	struct live *live = live_of(mm);
-	unsigned long addr = pfn << LIVE_PAGE_SHIFT, entry;
+	unsigned long addr = uhmm_is_device_pfn(pfn) ?
+				     device_page_where(pfn) :
+				     pfn << LIVE_PAGE_SHIFT, entry;
 
 	mutex_lock(&live->out->lock);
 	entry = out_get(live->out, addr);
@@ -91,19 +119,25 @@ void live_page_unlock(struct mm_struct *mm, unsigned long pfn)
 /* True: look again, when the monitor has read what it has to. */
 static bool give_back(struct live *live, unsigned long addr)
 {
-	unsigned long entry, at;
-	bool again = false;
+	unsigned long entry, what;
+	int ret = 0;
 
 	mutex_lock(&live->out->lock);
 	entry = out_get(live->out, addr);
-	at = out_what(entry) << LIVE_PAGE_SHIFT;
-	if (out_state(entry) == OUT_EXCLUSIVE) {
-		again = away_home(live, addr, at);
-		if (!again)
-			pool_put(live, at);
+	what = out_what(entry);
+	if (out_state(entry) != OUT_EXCLUSIVE) {
+		/* It has been. */
+	} else if (uhmm_is_device_pfn(what)) {
+		ret = coherent_put(live, addr, what, OUT_WRITE);
+	} else {
+		ret = away_home(live, addr, what << LIVE_PAGE_SHIFT);
+		if (!ret)
+			pool_put(live, what << LIVE_PAGE_SHIFT);
 	}
 	mutex_unlock(&live->out->lock);
-	return again;
+	if (ret == -ENOENT)
+		uhmm_device_page_put(what);
+	return ret == -EAGAIN;
 }
 
 void exclusive_revoke(struct live *live, unsigned long addr)

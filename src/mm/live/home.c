@@ -307,6 +307,7 @@ void home_fork(struct live *live)
 	WRITE_ONCE(live->out->forking, true);
 	mutex_unlock(&live->out->lock);
 	home_all(live);
+	coherent_home(live);
 	monitor_settle(live, FORK_NS);
 }
 

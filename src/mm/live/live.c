@@ -89,8 +89,10 @@ static void live_exit(struct mm_struct *mm, void *private_data)
 		brackets_close();
 	}
 	mutex_unlock(&live_lock);
-	if (live->out && !READ_ONCE(live->ended))
+	if (live->out && !READ_ONCE(live->ended)) {
 		home_all(live);
+		coherent_end(live);
+	}
 	if (xchg(&live->ended, 1))
 		return;
 	if (live->out)

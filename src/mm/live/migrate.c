@@ -253,7 +253,35 @@ static void collect_system(struct collect *c)
 
 /* -------------------------------------------------------------- device pages */
 
+/* The kind of device memory that an entry leads to; 0: of none. */
+static unsigned long kind_of(unsigned long entry)
+{
+	switch (out_state(entry)) {
+	case OUT_DEVICE:
+		return MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+	case OUT_COHERENT:
+		return MIGRATE_VMA_SELECT_DEVICE_COHERENT;
+	default:
+		return 0;
+	}
+}
+
+/* Its entry is of who moves it now; false: it stays. */
+static bool take_device(struct live *live, unsigned long addr,
+			unsigned long entry)
+	__must_hold(&live->out->lock)
+{
+	unsigned long pfn = out_what(entry);
+
+	if (out_state(entry) == OUT_COHERENT)
+		return !live->out->forking && !coherent_take(live, addr, pfn);
+	out_set(live->out, addr, out_entry(OUT_MOVING, pfn,
+					   entry & OUT_WRITE));
+	return true;
+}
+
 static void collect_device(struct collect *c)
+	__must_hold(&c->out->lock)
 {
 	struct migrate_vma *args = c->args;
 	unsigned long addr, entry, pfn;
@@ -262,14 +290,20 @@ static void collect_device(struct collect *c)
 	     addr = out_next(c->out, addr + LIVE_PAGE, args->end)) {
 		entry = out_get(c->out, addr);
 		pfn = out_what(entry);
-		if (out_state(entry) != OUT_DEVICE ||
+		if (!(args->flags & kind_of(entry)) ||
 		    uhmm_device_page_owner(pfn) != args->pgmap_owner)
 			continue;
 		if (pfn != args->fault_page && !uhmm_device_page_trylock(pfn))
 			continue;
 		uhmm_device_page_get(pfn);
-		out_set(c->out, addr, out_entry(OUT_MOVING, pfn,
-						entry & OUT_WRITE));
+		if (!take_device(c->live, addr, entry)) {
+			uhmm_device_page_unlock(pfn);
+			/* The entry's is not the last one, but if it has gone. */
+			mutex_unlock(&c->out->lock);
+			uhmm_device_page_put(pfn);
+			mutex_lock(&c->out->lock);
+			continue;
+		}
 		args->src[index_of(args, addr)] =
 			migrate_pfn(pfn) | MIGRATE_PFN_MIGRATE |
 			(entry & OUT_WRITE ? MIGRATE_PFN_WRITE : 0);
@@ -285,7 +319,8 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	    args->vma->flags & UHMM_VM_SHARED)
 		return;
 	mutex_lock(&c.out->lock);
-	if (args->flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE)
+	if (args->flags & (MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
+			   MIGRATE_VMA_SELECT_DEVICE_COHERENT))
 		collect_device(&c);
 	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM && !c.out->forking &&
 	    !c.out->off)
@@ -296,19 +331,17 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 /* ------------------------------------------------------- by frame, not address */
 
 /* The entry for @pfn at @addr, if it is there still, is of who moves it now. */
-static bool take_from(struct out *out, unsigned long addr, unsigned long pfn)
+static bool take_from(struct live *live, unsigned long addr, unsigned long pfn)
 {
 	unsigned long entry;
-	bool there;
+	bool taken;
 
-	mutex_lock(&out->lock);
-	entry = addr == device_page_where(pfn) ? out_get(out, addr) : 0;
-	there = out_state(entry) == OUT_DEVICE && out_what(entry) == pfn;
-	if (there)
-		out_set(out, addr, out_entry(OUT_MOVING, pfn,
-					     entry & OUT_WRITE));
-	mutex_unlock(&out->lock);
-	return there;
+	mutex_lock(&live->out->lock);
+	entry = addr == device_page_where(pfn) ? out_get(live->out, addr) : 0;
+	taken = kind_of(entry) && out_what(entry) == pfn &&
+		take_device(live, addr, entry);
+	mutex_unlock(&live->out->lock);
+	return taken;
 }
 
 void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args)
@@ -326,7 +359,7 @@ void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args)
 		mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, mm, addr,
 					addr + LIVE_PAGE);
 		mmu_notifier_invalidate_range_start(&range);
-		taken = take_from(live_of(mm)->out, addr, pfn);
+		taken = take_from(live_of(mm), addr, pfn);
 		mmu_notifier_invalidate_range_end(&range);
 		if (taken)
 			return;
@@ -358,14 +391,9 @@ void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 			continue;
 		to = uhmm_migrate_pfn_of(args->dst[i]);
 		addr = args->start + (i << LIVE_PAGE_SHIFT);
-		if (args->src[i] & MIGRATE_PFN_VALID)
-			ok = !uhmm_is_device_pfn(to) ||
-			     device_page_is(to, MEMORY_DEVICE_PRIVATE);
-		else
-			ok = device_page_is(to, MEMORY_DEVICE_PRIVATE) &&
-			     still_none(live, addr) &&
-			     away_to_device(live, addr, to,
-					    writable(args->vma));
+		ok = args->src[i] & MIGRATE_PFN_VALID ||
+		     (uhmm_is_device_pfn(to) && still_none(live, addr) &&
+		      away_to_device(live, addr, to, writable(args->vma)) > 0);
 		if (!ok)
 			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
 	}
@@ -374,7 +402,7 @@ void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 
 /* -------------------------------------------------------------------- finish */
 
-/* 0; -EAGAIN: an event has to be read first. */
+/* -EAGAIN: an event has to be read first. */
 static int finish_one(struct live *live, unsigned long src, unsigned long to,
 		      unsigned long *ret_addr, bool *ret_waited)
 {
@@ -390,10 +418,11 @@ static int finish_one(struct live *live, unsigned long src, unsigned long to,
 		return 0;
 	if (!uhmm_is_device_pfn(to))
 		return away_home(live, addr, to << LIVE_PAGE_SHIFT);
-	if (to == from)
-		out_set(live->out, addr, out_entry(OUT_DEVICE, to, write));
-	else
-		away_to_device(live, addr, to, write);
+	if (to != from)
+		return away_to_device(live, addr, to, write);
+	if (device_page_is(to, MEMORY_DEVICE_COHERENT))
+		return coherent_put(live, addr, to, write);
+	out_set(live->out, addr, out_entry(OUT_DEVICE, to, write));
 	return 0;
 }
 
@@ -412,6 +441,7 @@ static void finish_source(struct live *live, unsigned long src,
 			out_set(live->out, entry, 0);
 		return;
 	}
+	moved |= !device_page_where(pfn);
 	if (pfn != fault_page)
 		uhmm_device_page_unlock(pfn);
 	mutex_unlock(&live->out->lock);
@@ -440,7 +470,7 @@ static void finish(struct live *live, struct migrate_vma *args,
 		live_count(live, home);
 	if (waited)
 		move_wake(live, addr, addr + LIVE_PAGE);
-	finish_source(live, src, args->fault_page, moved || !addr);
+	finish_source(live, src, args->fault_page, moved);
 }
 
 void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)

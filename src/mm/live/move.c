@@ -177,6 +177,19 @@ void pool_put(struct live *live, unsigned long addr)
 
 /* ----------------------------------------------------------------- the moves */
 
+/*
+ * Why a page could not be put somewhere, of errno. Newer kernels (6.9) look for
+ * the place before they look whether an event is unread: then it may have moved.
+ */
+static int why_not(struct live *live)
+{
+	int error = errno;
+
+	if ((error == ENOENT || error == EEXIST) && monitor_unread(live))
+		return -EAGAIN;
+	return -error;
+}
+
 long move_pages(struct live *live, unsigned long to, unsigned long from,
 		unsigned long length)
 {
@@ -191,7 +204,7 @@ long move_pages(struct live *live, unsigned long to, unsigned long from,
 		return -EINVAL;
 	if (!ioctl(fd_of(live), UFFDIO_MOVE, &move))
 		return (long)length;
-	return move.move > 0 ? (long)move.move : -errno;
+	return move.move > 0 ? (long)move.move : why_not(live);
 }
 
 static int copy_home(struct live *live, unsigned long addr, unsigned long from)
@@ -203,7 +216,7 @@ static int copy_home(struct live *live, unsigned long addr, unsigned long from)
 		.mode = UFFDIO_COPY_MODE_DONTWAKE,
 	};
 
-	return ioctl(fd_of(live), UFFDIO_COPY, &copy) ? -errno : 0;
+	return ioctl(fd_of(live), UFFDIO_COPY, &copy) ? why_not(live) : 0;
 }
 
 int move_home(struct live *live, unsigned long addr, unsigned long from)
@@ -229,7 +242,7 @@ int move_zeroes(struct live *live, unsigned long addr)
 		.mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE,
 	};
 
-	return ioctl(fd_of(live), UFFDIO_ZEROPAGE, &zero) ? -errno : 0;
+	return ioctl(fd_of(live), UFFDIO_ZEROPAGE, &zero) ? why_not(live) : 0;
 }
 
 void move_wake(struct live *live, unsigned long start, unsigned long end)

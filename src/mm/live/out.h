@@ -27,10 +27,12 @@
  * @OUT_NONE: the page is in its place, or was never made
  * @OUT_MOVING: in the hands of a migration; its frame as collected
  * @OUT_DEVICE: in private memory of a device; the frame
- * @OUT_TAKEN: exclusive, and nobody may have it back yet; frame in the pool
- * @OUT_EXCLUSIVE: exclusive until touched; frame in the pool
+ * @OUT_TAKEN: exclusive, and nobody may have it back yet; the frame, in the
+ *	pool or, if it was OUT_COHERENT, the device's
+ * @OUT_EXCLUSIVE: exclusive until touched; as that
  * @OUT_PINNED: in its place, to stay there; how many say so
  * @OUT_GONE: has lost its place; the device's frame, to be given back
+ * @OUT_COHERENT: in its place, and of a device's coherent memory; the frame
  * @OUT_HOLDS: of a page of the pool, or of device memory that stands for one:
  *	the number of the page that is to hold it; 0: that is gone, or none
  */
@@ -42,13 +44,14 @@ enum out_state {
 	OUT_EXCLUSIVE,
 	OUT_PINNED,
 	OUT_GONE,
+	OUT_COHERENT,
 	OUT_HOLDS
 };
 
-#define OUT_STATE 7UL
-#define OUT_WRITE 8UL
-#define OUT_WAITED 16UL	/* somebody is to be woken when it ends */
-#define OUT_SHIFT 5
+#define OUT_STATE 15UL
+#define OUT_WRITE 16UL
+#define OUT_WAITED 32UL	/* somebody is to be woken when it ends */
+#define OUT_SHIFT 6
 
 static inline unsigned long out_entry(enum out_state state, unsigned long what,
 				      unsigned long write)
@@ -192,13 +195,39 @@ void move_settle(struct live *live);
  */
 /* Where the page is to be that is held by this frame; 0: nowhere any more. */
 unsigned long away_place(struct out *out, unsigned long pfn);
-/* The page at @addr is in a device's memory. */
-bool away_to_device(struct live *live, unsigned long addr, unsigned long pfn,
-		    unsigned long write);
+/*
+ * The page at @addr is in a device's memory, or the device's page is there. 1; 0:
+ * it is not; -EAGAIN: an event has to be read first.
+ */
+int away_to_device(struct live *live, unsigned long addr, unsigned long pfn,
+		   unsigned long write);
 /* It is at @from, and comes home; 0; -EAGAIN: an event has to be read first. */
 int away_home(struct live *live, unsigned long addr, unsigned long from);
 /* Whether the process has a page there. */
 bool away_present(struct live *live, unsigned long addr);
+
+/* -------------------------------------------------------- coherent memory
+ * coherent.c; the first two under the lock, which the first may give back for a
+ * while.
+ */
+/*
+ * The page at @addr, which is @pfn and of which the caller has a reference, is
+ * moved to its device's memory, and its entry is OUT_MOVING. 0; or it stays:
+ * -EBUSY, -EAGAIN, -ENOMEM.
+ */
+int coherent_take(struct live *live, unsigned long addr, unsigned long pfn);
+/*
+ * The other way: its entry, which has a reference, is OUT_COHERENT. 0; -EAGAIN:
+ * an event has to be read first; -ENOENT: there is no place, and no entry.
+ */
+int coherent_put(struct live *live, unsigned long addr, unsigned long pfn,
+		 unsigned long write);
+/*
+ * Without the lock: all pages are the process's own from now on. When nobody is
+ * told any more; and with telling them.
+ */
+void coherent_end(struct live *live);
+void coherent_home(struct live *live);
 
 /* ----------------------------------------------------------------- touches
  * home.c

@@ -50,15 +50,19 @@ static void place_gone(struct live *live, unsigned long addr)
 		tell_holder(out, entry, 0);
 		out_set(out, addr, 0);
 		break;
+	case OUT_TAKEN:
+	case OUT_EXCLUSIVE:
+		if (held_at(entry)) {
+			pool_put(live, held_at(entry));
+			out_set(out, addr, 0);
+			break;
+		}
+		/* fallthrough */
 	case OUT_DEVICE:
+	case OUT_COHERENT:
 		device_page_set_where(out_what(entry), 0);
 		out_set(out, addr, out_entry(OUT_GONE, out_what(entry), 0));
 		WRITE_ONCE(out->gone, true);
-		break;
-	case OUT_TAKEN:
-	case OUT_EXCLUSIVE:
-		pool_put(live, held_at(entry));
-		out_set(out, addr, 0);
 		break;
 	case OUT_HOLDS:
 		/* Over the pool others are mapped by mremap(), see carry(). */
@@ -102,6 +106,7 @@ static void place_moved(struct live *live, unsigned long from,
 		break;
 	case OUT_MOVING:
 	case OUT_DEVICE:
+	case OUT_COHERENT:
 	case OUT_EXCLUSIVE:
 		break;
 	default:

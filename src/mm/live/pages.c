@@ -236,10 +236,15 @@ static int walk_area(const struct walk *w)
 static void set_away(unsigned long entry, struct uhmm_pte *pte)
 {
 	pte->order = 0;
-	pte->write = entry & OUT_WRITE;
+	if (out_state(entry) != OUT_COHERENT)
+		pte->write = entry & OUT_WRITE;
 	switch (out_state(entry)) {
 	case OUT_MOVING:
 		pte->state = UHMM_PTE_MIGRATION;
+		break;
+	case OUT_COHERENT:
+		if (pte->state == UHMM_PTE_PRESENT)
+			pte->pfn = out_what(entry);
 		break;
 	case OUT_DEVICE:
 		pte->state = UHMM_PTE_DEVICE_PRIVATE;

@@ -32,6 +32,8 @@ enum {
 #define PROT_BYTE_READ 1
 #define PROT_BYTE_ERROR 0xff
 #define PROT_BYTE_ZERO 0x10
+#define PROT_BYTE_LOCAL 0x40
+#define PROT_BYTE_REMOTE 0x50
 
 static const char *path;
 static struct command done;
@@ -235,6 +237,40 @@ static void files(int fd)
 	munmap(p, BYTES);
 }
 
+/* All of @p has gone to it, and all of it is there still. */
+static void coherent(int fd, char *p, char *want)
+{
+	char *to = buffer(MAP_PRIVATE);
+	unsigned char prot[64];
+	int other, all = 1;
+
+	say("snapshot of what is there", !command(fd, SNAPSHOT, p, prot, 64));
+	for (int i = 0; i < 64; i++)
+		all &= prot[i] == (PROT_BYTE_LOCAL | PROT_BYTE_WRITE);
+	other = open(path[strlen(path) - 1] == '2' ? "/dev/hmm_dmirror3" :
+						      "/dev/hmm_dmirror2",
+		     O_RDWR);
+	say("and for another device", !command(other, SNAPSHOT, p, prot, 64));
+	for (int i = 0; i < 64; i++)
+		all &= prot[i] == (PROT_BYTE_REMOTE | PROT_BYTE_WRITE);
+	say("it is the device's, before and behind a touch", all);
+	p[7] = want[7] = 77;
+	say("a CPU writes to it", !command(fd, READ, p, to, PAGES) &&
+	    done.faults == 0 && !memcmp(to, want, BYTES));
+	fill(to, 11);
+	fill(want, 11);
+	say("the device does", !command(fd, WRITE, p, to, PAGES) &&
+	    done.faults == 0 && !memcmp(p, want, BYTES));
+	say("another device reads it", !command(other, READ, p, to, PAGES) &&
+	    !memcmp(to, want, BYTES));
+	close(other);
+	say("home", !command(fd, TO_SYS, p, NULL, PAGES) &&
+	    done.cpages == PAGES && !memcmp(p, want, BYTES));
+	say("and there again", !command(fd, TO_DEV, p, to, PAGES) &&
+	    !memcmp(to, want, BYTES) && !memcmp(p, want, BYTES));
+	munmap(to, BYTES);
+}
+
 /* Where pages cannot move the device says so, and nothing is lost. */
 static void moved(int fd)
 {
@@ -247,12 +283,12 @@ static void moved(int fd)
 	ret = command(fd, TO_DEV, p, to, PAGES);
 	if (ret == EOPNOTSUPP)
 		skip("migrate", "pages do not move here");
-	else if (!done.cpages && strchr("23", path[strlen(path) - 1]))
-		skip("migrate", "pages do not move to coherent memory here");
 	else
 		say("migrate", !ret && done.cpages == PAGES &&
 		    !memcmp(to, want, BYTES) && !memcmp(p, want, BYTES));
 	say("nothing is lost", !memcmp(p, want, BYTES));
+	if (!ret && strchr("23", path[strlen(path) - 1]))
+		coherent(fd, p, want);
 	ret = command(fd, EXCLUSIVE, p, to, PAGES);
 	if (ret == EOPNOTSUPP) {
 		skip("exclusive", "pages are not taken from CPUs here");
