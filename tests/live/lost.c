@@ -55,7 +55,7 @@ static pthread_rwlock_t place_lock =
 static struct page *place, *places[2];
 /* What each writer has counted; shared, so that children see what they had. */
 static uint64_t counted[WRITERS][PAGES];
-static unsigned long rounds, stop, wrong, moves;
+static unsigned long rounds, stop, wrong, moves, went;
 
 #define load(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define store(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
@@ -229,6 +229,15 @@ static void make(unsigned int without, unsigned int flags, bool coherent)
 	stop = wrong = rounds = moves = 0;
 }
 
+/* None that was not touched before, by a writer: they do come to it. */
+static unsigned long pages_went(void)
+{
+	struct uhmm_live_stats stats = { .size = sizeof(stats) };
+
+	uhmm_live_get_stats(mm, &stats);
+	return stats.to_device;
+}
+
 static const struct way {
 	const char *name;
 	unsigned int without;
@@ -247,6 +256,7 @@ static const struct way {
 static unsigned long run(const struct mode *mode, const struct way *way,
 			 unsigned long wanted, bool broken)
 {
+	unsigned long most = broken ? wanted * PATIENCE : wanted;
 	pthread_t threads[WRITERS + 1];
 	unsigned long n, took;
 
@@ -255,7 +265,7 @@ static unsigned long run(const struct mode *mode, const struct way *way,
 		pthread_create(&threads[t], NULL, writer, (void *)t);
 	pthread_create(&threads[WRITERS], NULL, mode->other, NULL);
 	/* What is known to be bad is found sooner or later. */
-	for (n = 0; n < (broken ? wanted * PATIENCE : wanted) ||
+	for (n = 0; n < most || pages_went() < most ||
 		    (!broken && mode->other != nothing &&
 		     load(moves) < wanted / LOOKS); n++) {
 		take_some(n);
@@ -274,6 +284,7 @@ static unsigned long run(const struct mode *mode, const struct way *way,
 	for (unsigned long t = 0; t <= WRITERS; t++)
 		pthread_join(threads[t], NULL);
 	wrong += check(0);
+	went = pages_went();
 	munmap(places[0], PAGES * PAGE);
 	munmap(places[1], PAGES * PAGE);
 	device_destroy(&device);
@@ -306,8 +317,8 @@ static void result(bool ok, const char *what, const char *how,
 		   unsigned long bad)
 {
 	failures += !ok;
-	printf("%sok %d - %s, %s\n# %lu wrong, %lu changes beside\n",
-	       ok ? "" : "not ", ++test_number, what, how, bad, moves);
+	printf("%sok %d - %s, %s\n# %lu wrong, %lu changes beside, %lu pages went\n",
+	       ok ? "" : "not ", ++test_number, what, how, bad, moves, went);
 	fflush(stdout);
 }
 

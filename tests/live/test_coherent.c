@@ -80,6 +80,16 @@ static char *pages_there(size_t n)
 	return p;
 }
 
+static unsigned long nfree(void)
+{
+	unsigned long n;
+
+	pthread_mutex_lock(&device.lock);
+	n = device.nfree;
+	pthread_mutex_unlock(&device.lock);
+	return n;
+}
+
 static void both_reach_a_page(void **state)
 {
 	for_each_way(w) {
@@ -127,7 +137,7 @@ static void a_driver_returns_pages(void **state)
 		assert_int_equal(device_take(&device, mm, p, 16), 0);
 		p[3 * PAGE + 1] = 9;
 		assert_int_equal(device_return(&device, mm, p, 8), 8);
-		assert_int_equal(device.nfree, NPAGES - 8);
+		assert_int_equal(nfree(), NPAGES - 8);
 		assert_int_equal(frame_at(p), 0);
 		assert_true(frame_at(p + 8 * PAGE));
 		assert_int_equal(p[3 * PAGE + 1], 9);
@@ -165,8 +175,7 @@ static void frames_are_used_again(void **state)
 				assert_int_equal(device_return(&device, mm, p,
 							       NPAGES), NPAGES);
 			munmap(p, NPAGES * PAGE);
-			while (__atomic_load_n(&device.nfree,
-					       __ATOMIC_RELAXED) < NPAGES)
+			while (nfree() < NPAGES)
 				sched_yield();
 		}
 	}
@@ -261,7 +270,7 @@ static void by_frame(void **state)
 		assert_int_equal(migrate_device_coherent_page(pfn), 0);
 		assert_int_equal(frame_at(p), 0);
 		assert_true(frame_at(p + PAGE));
-		assert_int_equal(device.nfree, NPAGES - 1);
+		assert_int_equal(nfree(), NPAGES - 1);
 		check_pages(p, 2);
 		munmap(p, 2 * PAGE);
 	}
@@ -335,7 +344,7 @@ static void the_end_leaves_them_there(void **state)
 		char *p = pages_there(16);
 
 		drop_live();
-		assert_int_equal(device.nfree, NPAGES);
+		assert_int_equal(nfree(), NPAGES);
 		check_pages(p, 16);
 		munmap(p, 16 * PAGE);
 	}

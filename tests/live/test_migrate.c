@@ -130,6 +130,26 @@ static void what_is_unmapped_is_given_back(void **state)
 	}
 }
 
+/* What was unmapped left its page in the device's frame. */
+static void a_frame_that_is_not_empty_is_used_again(void **state)
+{
+	for_each_way(w) {
+		for (int round = 0; round < 3; round++) {
+			char *p = some_pages(16);
+
+			memset(p + 1, round, 64);
+			assert_int_equal(device_take(&device, mm, p, 16), 16);
+			if (round < 2) {
+				munmap(p, 16 * PAGE);
+				continue;
+			}
+			check_pages(p, 16);
+			assert_int_equal(p[1], round);
+			munmap(p, 16 * PAGE);
+		}
+	}
+}
+
 static void pages_away_move_with_their_area(void **state)
 {
 	for_each_way(w) {
@@ -495,6 +515,7 @@ int main(int argc, char **argv)
 		CASE(a_driver_returns_pages),
 		CASE(holes_go_as_zeroes),
 		CASE(what_is_unmapped_is_given_back),
+		CASE(a_frame_that_is_not_empty_is_used_again),
 		CASE(pages_away_move_with_their_area),
 		CASE(what_an_area_grows_by_may_be_touched),
 		CASE(a_fault_for_a_device_brings_it_home),

@@ -94,7 +94,8 @@ static int take_once(struct live *live, unsigned long addr, unsigned long pfn)
 	if (moved == -EINVAL && live_has(live, UHMM_LIVE_MOVE) &&
 	    !register_memory(live, pfn))
 		moved = move_pages(live, to, addr, LIVE_PAGE);
-	if (moved == -EINVAL)
+	/* A copy was put there, and what it was made of is here still. */
+	if (moved == -EINVAL || moved == -EEXIST)
 		return take_copy(live, addr, pfn);
 	/* Somebody has dropped it. */
 	if (moved == -ENOENT)

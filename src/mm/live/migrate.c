@@ -192,6 +192,21 @@ static bool register_target(struct collect *c, unsigned long to)
 	       to < end && !move_register_device(c->live, start, end);
 }
 
+static long move_some(struct collect *c, unsigned long *to, unsigned long addr,
+		      unsigned long *n)
+{
+	long moved;
+
+	if (READ_ONCE(live_broken) & BROKEN_PROTECT)
+		return -EINVAL;
+	moved = move_pages(c->live, *to, addr, *n * LIVE_PAGE);
+	if (moved != -EEXIST || pool_has(c->out, *to))
+		return moved;
+	/* In the device's frame is what was left there: that is copied over. */
+	*to = pool_get(c->live, n);
+	return *to ? move_pages(c->live, *to, addr, *n * LIVE_PAGE) : moved;
+}
+
 /* Some of the @n pages at @addr; returns how many are done with. */
 static unsigned long collect_some(struct collect *c, unsigned long addr,
 				  unsigned long n)
@@ -202,8 +217,9 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 
 	if (!to)
 		return n;
-	moved = READ_ONCE(live_broken) & BROKEN_PROTECT ? -EINVAL :
-		move_pages(c->live, to, addr, n * LIVE_PAGE);
+	moved = move_some(c, &to, addr, &n);
+	if (!to)
+		return 1;
 	done = moved > 0 ? (unsigned long)moved / LIVE_PAGE : 0;
 	for (i = 0; i < done; i++)
 		went(c, addr + i * LIVE_PAGE, to + i * LIVE_PAGE);
@@ -319,6 +335,12 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	    args->vma->flags & UHMM_VM_SHARED)
 		return;
 	mutex_lock(&c.out->lock);
+	/* What was here before is not to be in the way. */
+	while (c.out->gone && !c.out->forking) {
+		mutex_unlock(&c.out->lock);
+		out_give_back(live);
+		mutex_lock(&c.out->lock);
+	}
 	if (args->flags & (MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
 			   MIGRATE_VMA_SELECT_DEVICE_COHERENT))
 		collect_device(&c);
