@@ -15,6 +15,7 @@ static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 	b->owner = me;
 	/* The first get may find, with the hold that the cursor is at. */
 	b->top = 1;
+	b->hold[BLOCK_HOLDS] = ~0UL;
 	b->next = READ_ONCE(c->blocks);
 	/*
 	 * Ordering: (RC-HOLDERS-PUSH) pairs with (RC-HOLDERS-SEEN) in
@@ -158,7 +159,7 @@ void holds_mark(struct uhmm_rcache *c)
 		for (i = 0; i < READ_ONCE(b->top); i++) {
 			r = hold_settled(&b->hold[i]);
 			if (r && READ_ONCE(r->state) & REGION_RETIRED)
-				r->busy = true;
+				r->busy = c->reaper;
 		}
 	}
 }

@@ -42,7 +42,7 @@
  * @next: among the retired or the free
  * @state: written under the lock
  * @used: since the eviction came by; or its hint was
- * @busy: somebody holds it; the reaper's
+ * @busy: which reaper found that somebody holds it
  * @unhinted: a hint that knew all of it was taken while it lived, and whoever
  *	reads that still would take the next for it: none is made any more
  */
@@ -55,8 +55,8 @@ struct region {
 	struct hint *hint;
 	struct region *next;
 	unsigned int state;
+	unsigned int busy;
 	unsigned char used;
-	unsigned char busy;
 	unsigned char unhinted;
 } __cacheline_aligned;
 
@@ -66,7 +66,8 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
 /* A hold on its way: its region was not seen live yet. */
 #define HOLD_TRIES 1UL
 #define HOLD_BLOCK_SIZE 4096
-#define BLOCK_HOLDS ((HOLD_BLOCK_SIZE - CACHE_LINE) / sizeof(unsigned long))
+#define BLOCK_HOLDS \
+	((HOLD_BLOCK_SIZE - CACHE_LINE) / sizeof(unsigned long) - 1)
 
 /**
  * struct hold_block - the holds of a thread
@@ -74,9 +75,9 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
  * @hits: counted by the owner
  * @misses: counted by the owner
  * @top: holds ever used
- * @cursor: the last one used
+ * @cursor: the last one used; BLOCK_HOLDS: the last get did not find
  * @next: the block made before it
- * @hold: &struct region, with HOLD_TRIES; 0: free
+ * @hold: &struct region, with HOLD_TRIES; 0: free; the last one never is
  *
  * Of a page each, so that a hold leads to it. A thread that has many holds has
  * more than one.
@@ -88,7 +89,7 @@ struct hold_block {
 	unsigned long top;
 	unsigned long cursor;
 	struct hold_block *next;
-	unsigned long hold[BLOCK_HOLDS] __cacheline_aligned;
+	unsigned long hold[BLOCK_HOLDS + 1] __cacheline_aligned;
 };
 
 /* This thread's blocks, the one of a cache at its id's place. */
@@ -194,6 +195,7 @@ struct rcache_counters {
  * @nevents: how many
  * @eventfd: -1: none
  * @reaping: who reaps; before the lock
+ * @reaper: how many have; @reaping
  * @in_use: retired ones that the last reaper had to leave
  * @next_cache: in the list of all
  * @prev_cache: in the list of all
@@ -227,6 +229,7 @@ struct uhmm_rcache {
 	unsigned int nevents;
 	int eventfd;
 	struct mutex reaping;
+	unsigned int reaper;
 	unsigned long in_use;
 	struct uhmm_rcache *next_cache, *prev_cache;
 };

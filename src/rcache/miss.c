@@ -77,6 +77,7 @@ static int region_make(struct uhmm_rcache *c, const struct request *w,
 	WRITE_ONCE(r->state, w->access);
 	WRITE_ONCE(r->used, 0);
 	r->key = 0;
+	r->busy = 0;
 	r->unhinted = false;
 	c->bytes += region_bytes(r);
 	*ret_region = r;

@@ -230,6 +230,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 		.start = first & ~mask, .last = last | mask, .access = access,
 	};
 	struct hold_block *b = block_find(c);
+	bool again = b && READ_ONCE(b->cursor) == BLOCK_HOLDS;
 	struct region *r;
 	int err;
 
@@ -238,21 +239,29 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	g.hold = b ? hold_find(c, &b) : NULL;
 	if (!g.hold)
 		return -ENOMEM;
+	/*
+	 * Behind a get that did not find: no hint is waited for before there is
+	 * one to write.
+	 */
+	if (again)
+		__builtin_prefetch(hint_line(c, first), 1);
 	/* What a change is on its way for may be good afterwards. */
 	while (must_ask(c) && uhmm_live_pending(c->mm, first, last - first + 1))
 		sync_yield();
 	g.ask = must_ask(c);
-	if (find_further(&g)) {
+	if (!again && find_further(&g)) {
 		count_hit(b);
 		return 0;
 	}
 	r = search(&g, &w);
 	if (r) {
-		hint_missing(c, r, first);
+		if (!again)
+			hint_missing(c, r, first);
 		count_hit(b);
 		return 0;
 	}
 	WRITE_ONCE(b->misses, READ_ONCE(b->misses) + 1);
+	WRITE_ONCE(b->cursor, BLOCK_HOLDS);
 	/* Nobody else is to take the hold meanwhile. */
 	while ((err = rcache_miss(c, &w, g.hold, &r)) == -EEXIST) {
 		if (search(&g, &w))
@@ -282,6 +291,14 @@ find_live(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 
 	if (unlikely(cached->id != c->id))
 		return false;
+	/* Once; who had the block before may have written it. */
+	hold = &b->hold[READ_ONCE(b->cursor)];
+	/*
+	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
+	 * sees our use of the hold sees what came before that.
+	 */
+	if (unlikely(smp_load_acquire(hold)))
+		return false;
 	/* Ordering: (RC-HINTS-READ) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
 	h = hint_near(smp_load_acquire(&c->hints), first);
 	/*
@@ -290,14 +307,6 @@ find_live(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	 */
 	life = smp_load_acquire(&h->life);
 	if (unlikely(!gives(life, access)))
-		return false;
-	/* Once; who had the block before may have written it. */
-	hold = &b->hold[READ_ONCE(b->cursor)];
-	/*
-	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
-	 * sees our use of the hold sees what came before that.
-	 */
-	if (unlikely(smp_load_acquire(hold)))
 		return false;
 	if (unlikely(!hold_hint(c, h, life, first, last, ask, hold, ret_reg)))
 		return false;

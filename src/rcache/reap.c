@@ -19,15 +19,13 @@ static bool claim(struct region *r)
 	return true;
 }
 
-static void unclaim(struct uhmm_rcache *c, struct region *r, unsigned int gone)
+/* It is claimed, and not any more. Lock held. */
+static void unclaim(struct region *r, unsigned int gone)
 {
-	unsigned int state;
+	unsigned int state = (READ_ONCE(r->state) & ~REGION_CLAIMED) | gone;
 
-	spin_lock(&c->lock);
-	state = (READ_ONCE(r->state) & ~REGION_CLAIMED) | gone;
 	/* Ordering: (RC-CLAIM-END) pairs with (RC-CLAIM-SEEN) in wait_claimed(): see there. */
 	smp_store_release(&r->state, state);
-	spin_unlock(&c->lock);
 }
 
 /* It is claimed. Returns whether it is deregistered. */
@@ -41,13 +39,12 @@ static bool deregister(struct uhmm_rcache *c, struct region *r)
 		c->counters.dereg_failures++;
 	else
 		c->counters.deregistrations++;
+	unclaim(r, err ? 0 : REGION_GONE);
 	spin_unlock(&c->lock);
-	unclaim(c, r, err ? 0 : REGION_GONE);
 	return !err;
 }
 
 /* -------------------------------------------------------------- invalidation */
-
 
 /* Each cache has ops of its own, so that they lead to it. */
 static struct uhmm_rcache *cache_of(const struct mmu_interval_notifier *sub)
@@ -127,10 +124,13 @@ static bool invalidate_batch(struct mmu_interval_notifier *const *subs,
 	if (nmine)
 		holds_fence();
 	for (i = 0; i < nmine; i++) {
-		if (holds_have(c, mine[i]))
-			unclaim(c, mine[i], 0);
-		else
+		if (!holds_have(c, mine[i])) {
 			deregister(c, mine[i]);
+			continue;
+		}
+		spin_lock(&c->lock);
+		unclaim(mine[i], 0);
+		spin_unlock(&c->lock);
 	}
 	for (i = 0; eager && i < n; i++)
 		wait_claimed(container_of(subs[i], struct region, sub));
@@ -145,28 +145,12 @@ const struct mmu_interval_notifier_ops rcache_sub_ops = {
 
 /* -------------------------------------------------------------------- reaping */
 
-/* Take what is retired. */
-static struct region *detach(struct uhmm_rcache *c)
-{
-	struct region *r, *list;
-
-	spin_lock(&c->lock);
-	list = c->retired;
-	c->retired = NULL;
-	WRITE_ONCE(c->nretired, 0);
-	for (r = list; r; r = r->next)
-		r->busy = false;
-	spin_unlock(&c->lock);
-	return list;
-}
-
 /* False: it is in use, or the device refused, be it in a callback. */
 static bool finish(struct uhmm_rcache *c, struct region *r)
 {
-	unsigned int state;
 	bool mine;
 
-	if (r->busy)
+	if (r->busy == c->reaper)
 		return false;
 	spin_lock(&c->lock);
 	mine = claim(r);
@@ -175,11 +159,23 @@ static bool finish(struct uhmm_rcache *c, struct region *r)
 		return false;
 	if (READ_ONCE(r->state) & REGION_WATCHED)
 		mmu_interval_notifier_remove(&r->sub);
-	spin_lock(&c->lock);
-	state = READ_ONCE(r->state) & ~REGION_WATCHED;
-	WRITE_ONCE(r->state, state);
-	spin_unlock(&c->lock);
-	return state & REGION_GONE;
+	return true;
+}
+
+/* Lock held; returns whether it is gone. */
+static bool finished(struct uhmm_rcache *c, struct region *r, bool done)
+{
+	unsigned int state = READ_ONCE(r->state);
+
+	if (done)
+		WRITE_ONCE(r->state, state & ~REGION_WATCHED);
+	if (!done || !(state & REGION_GONE)) {
+		region_retire(c, r, NULL);
+		return false;
+	}
+	c->bytes -= region_bytes(r);
+	region_free(c, r);
+	return true;
 }
 
 /*
@@ -193,22 +189,23 @@ unsigned long rcache_reap(struct uhmm_rcache *c)
 	bool done;
 
 	mutex_lock(&c->reaping);
-	list = detach(c);
+	c->reaper++;
+	spin_lock(&c->lock);
+	list = c->retired;
+	c->retired = NULL;
+	WRITE_ONCE(c->nretired, 0);
+	spin_unlock(&c->lock);
 	if (list) {
 		holds_fence();
 		holds_mark(c);
 	}
 	for (r = list; r; r = next) {
 		next = r->next;
+		__builtin_prefetch(next ? &next->sub : NULL, 1);
+		__builtin_prefetch(next ? &next->start : NULL, 1);
 		done = finish(c, r);
 		spin_lock(&c->lock);
-		if (done) {
-			c->bytes -= region_bytes(r);
-			region_free(c, r);
-		} else {
-			region_retire(c, r, NULL);
-			left++;
-		}
+		left += !finished(c, r, done);
 		spin_unlock(&c->lock);
 	}
 	WRITE_ONCE(c->in_use, left);
