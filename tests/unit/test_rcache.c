@@ -2,6 +2,7 @@
 /* The registration cache: what is found, what is retired, and when it goes. */
 #include <poll.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <uhmm/rcache.h>
@@ -354,6 +355,31 @@ static void limits_hold(void **state)
 	unmake();
 }
 
+static void what_may_be_locked_is_a_limit(void **state)
+{
+	struct uhmm_registration reg;
+	struct rlimit before, low;
+
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &before), 0);
+	low = (struct rlimit){ PAGES(4), before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &low), 0);
+	make(UHMM_RCACHE_MEMLOCK, 0, PAGES(100), 0);
+	for (int i = 0; i < 20; i++) {
+		touch(PG(3 * i), PAGES(2), RW);
+		assert_true(cache_stats().bytes <= PAGES(4));
+	}
+	assert_int_equal(cache_stats().bytes, PAGES(4));
+	assert_int_equal(uhmm_rcache_get(cache, PG(900), PAGES(5), RW, &reg),
+			 -ENOSPC);
+	unmake();
+	/* What is asked for may be less. */
+	make(UHMM_RCACHE_MEMLOCK, 0, PAGES(2), 0);
+	assert_int_equal(uhmm_rcache_get(cache, PG(0), PAGES(3), RW, &reg),
+			 -ENOSPC);
+	unmake();
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &before), 0);
+}
+
 static void what_is_used_gets_a_second_chance(void **state)
 {
 	int hot;
@@ -578,6 +604,7 @@ int main(int argc, char **argv)
 		CASE(the_lazy_leave_it_to_later),
 		CASE(nonblockable_ones_are_refused_unless_lazy),
 		CASE(limits_hold),
+		CASE(what_may_be_locked_is_a_limit),
 		CASE(what_is_used_gets_a_second_chance),
 		CASE(a_device_without_room_is_given_some),
 		CASE(what_cannot_be_deregistered_is_tried_again),

@@ -7,7 +7,7 @@
  * versions that it registered; whoever gets has read them before, and finds in
  * what he got none that is older.
  *
- * Linked with aligned_alloc and sync_alloc_pages wrapped.
+ * Linked with all that allocates wrapped.
  */
 #include <stdio.h>
 
@@ -48,13 +48,41 @@ static bool unlucky(void)
 	return seed && look(&failing) && !roll(8);
 }
 
+/* Calls of malloc() and its like. */
+static int allocations;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_realloc(void *p, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 void *__real_sync_alloc_pages(size_t size);
 void *__wrap_sync_alloc_pages(size_t size);
 
+void *__wrap_malloc(size_t size)
+{
+	count(&allocations);
+	return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	count(&allocations);
+	return __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	count(&allocations);
+	return __real_realloc(p, size);
+}
+
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
+	count(&allocations);
 	return unlucky() ? NULL : __real_aligned_alloc(alignment, size);
 }
 
@@ -279,6 +307,57 @@ static void whichever_fails_nothing_is_left_behind(void **state)
 	free(notes);
 }
 
+static int found, allocated;
+
+/* Hits, puts and invalidations, a thread's first ones. */
+static void inside_of_malloc(void *arg)
+{
+	struct uhmm_registration *held = arg, reg;
+	int before = look(&allocations);
+
+	/* Where it begins, inside of it for the first time, and again. */
+	for (unsigned int i = 0; i < 3; i++) {
+		if (uhmm_rcache_get(cache, PG(9 + i % 2), 1, 1, &reg))
+			continue;
+		uhmm_rcache_put(&reg);
+		count(&found);
+	}
+	invalidate(PG(0), PG(1));
+	invalidate(PG(9), PG(10));
+	uhmm_rcache_put(held);
+	uhmm_rcache_flush(cache, PG(40), PAGES(8));
+	set(&allocated, look(&allocations) - before);
+}
+
+static void what_may_be_in_malloc_allocates_nothing(void **state)
+{
+	static const unsigned int flags[] = { 0, UHMM_RCACHE_LAZY };
+	struct uhmm_rcache_options options = { .size = sizeof(options) };
+	struct uhmm_registration held, reg;
+	struct task task;
+
+	notes = calloc(RECORDS, sizeof(*notes));
+	assert_non_null(notes);
+	for (int i = 0; i < 2; i++) {
+		alive_notes = found = 0;
+		options.flags = flags[i];
+		assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL,
+						    &options, &cache), 0);
+		assert_int_equal(uhmm_rcache_get(cache, PG(0), 1, 1, &held), 0);
+		assert_int_equal(uhmm_rcache_get(cache, PG(9), PAGES(4), 1,
+						 &reg), 0);
+		uhmm_rcache_put(&reg);
+		assert_int_equal(look(&alive_notes), 2);
+		task_start(&task, inside_of_malloc, &held);
+		task_join(&task);
+		assert_int_equal(found, 3);
+		assert_int_equal(allocated, 0);
+		assert_int_equal(look(&alive_notes), 0);
+		assert_int_equal(uhmm_rcache_destroy(cache), 0);
+	}
+	free(notes);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -287,6 +366,7 @@ int main(int argc, char **argv)
 		CASE(nor_under_a_limit),
 		CASE(nor_when_all_fails_at_times),
 		CASE(whichever_fails_nothing_is_left_behind),
+		CASE(what_may_be_in_malloc_allocates_nothing),
 	};
 
 	cases_begin(argc, argv);
