@@ -262,7 +262,8 @@ void bench_target(struct bench *b, const struct target *target)
 void bench_target_within(struct bench *b, const struct target *t, double limit)
 {
 	bool holds = t->at_most ? t->value <= t->wanted : t->value >= t->wanted;
-	bool beyond = t->value >= 0 && !holds && limit && limit < t->wanted;
+	bool beyond = t->value >= 0 && !holds && limit &&
+		      (t->at_most ? limit > t->wanted : limit < t->wanted);
 	const char *verdict = t->value < 0 ? "not measured" :
 			      holds	   ? "holds" :
 			      beyond	   ? "misses, as all would" :

@@ -12,13 +12,24 @@
 
 /* -------------------------------------------------------------------- memory */
 
+static unsigned long first_pfn(const struct device *device)
+{
+	return device->pgmap.range.start >> UHMM_PAGE_SHIFT;
+}
+
+/* The lowest is taken first, so that those of a batch follow each other. */
 static unsigned long page_take(struct device *device)
 {
-	unsigned long pfn = 0;
+	unsigned long pfn = 0, i = 0;
 
 	pthread_mutex_lock(&device->lock);
-	if (device->nfree)
-		pfn = device->free[--device->nfree];
+	if (device->nfree) {
+		while (device->taken[i])
+			i++;
+		device->taken[i] = true;
+		device->nfree--;
+		pfn = first_pfn(device) + i;
+	}
 	pthread_mutex_unlock(&device->lock);
 	if (pfn && zone_device_page_init(pfn, 0))
 		abort();
@@ -31,7 +42,8 @@ static void page_free(struct dev_pagemap *pgmap, unsigned long pfn,
 	struct device *device = (struct device *)pgmap;
 
 	pthread_mutex_lock(&device->lock);
-	device->free[device->nfree++] = pfn;
+	device->taken[pfn - first_pfn(device)] = false;
+	device->nfree++;
 	pthread_mutex_unlock(&device->lock);
 }
 
@@ -104,7 +116,6 @@ static const struct dev_pagemap_ops device_ops = {
 static int make(struct device *device, unsigned long npages, bool no_copy,
 		enum memory_type type)
 {
-	unsigned long i, first;
 	void *memory;
 	int ret;
 
@@ -112,8 +123,8 @@ static int make(struct device *device, unsigned long npages, bool no_copy,
 	pthread_mutex_init(&device->lock, NULL);
 	memory = mmap(NULL, npages * PAGE, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	device->free = calloc(npages, sizeof(*device->free));
-	if (memory == MAP_FAILED || !device->free)
+	device->taken = calloc(npages, sizeof(*device->taken));
+	if (memory == MAP_FAILED || !device->taken)
 		return -ENOMEM;
 	madvise(memory, npages * PAGE, MADV_NOHUGEPAGE);
 	device->npages = npages;
@@ -129,10 +140,6 @@ static int make(struct device *device, unsigned long npages, bool no_copy,
 	ret = uhmm_ptr_err(memremap_pages(&device->pgmap, 0));
 	if (ret)
 		return ret;
-	first = device->pgmap.range.start >> UHMM_PAGE_SHIFT;
-	/* The lowest are taken first, and in order. */
-	for (i = 0; i < npages; i++)
-		device->free[i] = first + npages - 1 - i;
 	device->nfree = npages;
 	return 0;
 }
@@ -152,7 +159,7 @@ void device_destroy(struct device *device)
 {
 	memunmap_pages(&device->pgmap);
 	munmap(device->pgmap.memory, device->npages * PAGE);
-	free(device->free);
+	free(device->taken);
 	pthread_mutex_destroy(&device->lock);
 }
 

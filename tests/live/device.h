@@ -19,10 +19,10 @@
 /**
  * struct device - the device
  * @pgmap: its memory
- * @lock: for @free, @nfree
+ * @lock: for @taken, @nfree
  * @npages: how many pages it has
- * @free: which are free
- * @nfree: how many
+ * @taken: which are in use
+ * @nfree: how many are not
  * @no_copy: frames are given to migrate_vma_setup(), and stand in for memory
  * @lost: migrate_to_ram() fails
  * @between: called between setup and the end of each migration; NULL: nothing
@@ -31,7 +31,7 @@ struct device {
 	struct dev_pagemap pgmap;
 	pthread_mutex_t lock;
 	unsigned long npages;
-	unsigned long *free;
+	bool *taken;
 	unsigned long nfree;
 	bool no_copy;
 	bool lost;

@@ -495,14 +495,67 @@ static void finish(struct live *live, struct migrate_vma *args,
 	finish_source(live, src, args->fault_page, moved);
 }
 
+/* How many from the @i-th on go from one place to another, both in a row. */
+static unsigned long home_run(struct live *live, const struct migrate_vma *args,
+			      unsigned long i, unsigned long *ret_addr)
+{
+	const unsigned long goes = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
+	unsigned long first = uhmm_migrate_pfn_of(args->dst[i]), n, addr;
+
+	for (n = 0; i + n < args->npages; n++) {
+		if ((args->src[i + n] & goes) != goes || !first ||
+		    uhmm_is_device_pfn(first) ||
+		    uhmm_migrate_pfn_of(args->dst[i + n]) != first + n)
+			break;
+		addr = away_place(live->out,
+				  uhmm_migrate_pfn_of(args->src[i + n]));
+		if (!n)
+			*ret_addr = addr;
+		if (!addr || addr != *ret_addr + n * LIVE_PAGE)
+			break;
+	}
+	return n;
+}
+
+/* From the @i-th on, in one call. How many; 0: one by one, or the first fails. */
+static unsigned long finish_home(struct live *live, struct migrate_vma *args,
+				 unsigned long i)
+	__must_hold(&live->out->lock)
+{
+	unsigned long from = uhmm_migrate_pfn_of(args->dst[i])
+			     << LIVE_PAGE_SHIFT;
+	unsigned long addr, n = home_run(live, args, i, &addr), waited = 0, k;
+	long moved = n > 1 ? move_pages(live, addr, from, n * LIVE_PAGE) : 0;
+
+	n = moved > 0 ? (unsigned long)moved / LIVE_PAGE : 0;
+	for (k = 0; k < n; k++) {
+		waited |= out_get(live->out, addr + k * LIVE_PAGE) & OUT_WAITED;
+		out_set(live->out, addr + k * LIVE_PAGE, 0);
+		pool_clean(live->out, from + k * LIVE_PAGE);
+		if (uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->src[i + k])))
+			live_count(live, home);
+	}
+	if (waited)
+		move_wake(live, addr, addr + n * LIVE_PAGE);
+	for (k = 0; k < n; k++)
+		finish_source(live, args->src[i + k], args->fault_page, true);
+	return n;
+}
+
 void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct live *live = live_of(mm);
+	unsigned long i, n;
 
 	mutex_lock(&live->out->lock);
-	for (unsigned long i = 0; i < args->npages; i++)
+	for (i = 0; i < args->npages; i += n) {
+		n = finish_home(live, args, i);
+		if (n)
+			continue;
+		n = 1;
 		if (args->src[i] & MIGRATE_PFN_VALID)
 			finish(live, args, i);
+	}
 	out_changed(live->out);
 	mutex_unlock(&live->out->lock);
 }

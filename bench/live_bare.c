@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * The least that a page can cost which comes home when it is touched: the
+ * kernel's fault, its way to tell of it, and one UFFDIO_MOVE. No table, no lock,
+ * no device. What is built on userfaultfd cannot be faster.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <uhmm/mm.h>
+
+#include "bench.h"
+#include "live_bare.h"
+#include "mm/live/uapi.h"
+
+#include <linux/userfaultfd.h>
+
+#define PAGE UHMM_PAGE_SIZE
+
+static int fd;
+static char *home, *away;
+
+static int move(char *to, char *from, unsigned long length, unsigned long mode)
+{
+	struct uffdio_move arg = {
+		.dst = (unsigned long)to,
+		.src = (unsigned long)from,
+		.len = length,
+		.mode = mode,
+	};
+
+	return ioctl(fd, UFFDIO_MOVE, &arg);
+}
+
+static void on_signal(int sig)
+{
+	move(home, away, PAGE, UFFDIO_MOVE_MODE_DONTWAKE);
+}
+
+static void *reader(void *unused)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct uffd_msg message;
+
+	while (poll(&p, 1, -1) >= 0)
+		if (read(fd, &message, sizeof(message)) == sizeof(message))
+			move(home, away, PAGE, 0);
+	return NULL;
+}
+
+static int begin(bool by_signal, unsigned long length)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = by_signal ? UFFD_FEATURE_SIGBUS : 0,
+	};
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK |
+			  UFFD_USER_MODE_ONLY);
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
+		return -1;
+	home = mmap(NULL, 2 * length, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (home == MAP_FAILED)
+		return -1;
+	madvise(home, 2 * length, MADV_NOHUGEPAGE);
+	away = home + length;
+	for (unsigned long i = 0; i < length; i += PAGE)
+		home[i] = 1;
+	reg.range.start = (unsigned long)home;
+	reg.range.len = 2 * length;
+	return ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+static unsigned int touches(struct bench *b, double *values, unsigned int most)
+{
+	unsigned int n;
+	int64_t t;
+
+	for (n = 0; n < most && !bench_over(b); n++) {
+		if (move(away, home, PAGE, UFFDIO_MOVE_MODE_DONTWAKE))
+			break;
+		t = bench_now();
+		(void)*(volatile char *)home;
+		values[n] = (double)(bench_now() - t);
+	}
+	return n;
+}
+
+unsigned int bare_home(struct bench *b, bool by_signal, double *values,
+		       unsigned int most)
+{
+	struct sigaction action = { .sa_handler = on_signal }, old;
+	pthread_t thread;
+	unsigned int n;
+
+	if (begin(by_signal, PAGE))
+		return 0;
+	if (by_signal)
+		sigaction(SIGBUS, &action, &old);
+	else if (pthread_create(&thread, NULL, reader, NULL))
+		return 0;
+	n = touches(b, values, most);
+	if (by_signal) {
+		sigaction(SIGBUS, &old, NULL);
+	} else {
+		pthread_cancel(thread);
+		pthread_join(thread, NULL);
+	}
+	munmap(home, 2 * PAGE);
+	close(fd);
+	return n;
+}
+
+unsigned int bare_moves(struct bench *b, unsigned long npages, double *values,
+			unsigned int most)
+{
+	const unsigned long length = npages * PAGE;
+	unsigned int n;
+	int64_t t;
+
+	if (begin(false, length))
+		return 0;
+	for (n = 0; n < most && !bench_over(b); n++) {
+		t = bench_now();
+		if (move(away, home, length, UFFDIO_MOVE_MODE_DONTWAKE))
+			break;
+		values[n] = (double)(bench_now() - t);
+		if (move(home, away, length, UFFDIO_MOVE_MODE_DONTWAKE))
+			break;
+	}
+	munmap(home, 2 * length);
+	close(fd);
+	return n;
+}

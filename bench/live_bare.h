@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* What the kernel alone costs, in nanoseconds; 0 values: it cannot be had. */
+#ifndef BENCH_LIVE_BARE_H
+#define BENCH_LIVE_BARE_H
+
+#include <stdbool.h>
+
+struct bench;
+
+/* A page that comes home when it is touched. */
+unsigned int bare_home(struct bench *b, bool by_signal, double *values,
+		       unsigned int most);
+/* @npages that move elsewhere in one call. */
+unsigned int bare_moves(struct bench *b, unsigned long npages, double *values,
+			unsigned int most);
+
+#endif
