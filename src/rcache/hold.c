@@ -16,6 +16,7 @@ static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 	/* The first get may find, with the hold that the cursor is at. */
 	b->top = 1;
 	b->hold[BLOCK_HOLDS] = ~0UL;
+	b->hits_then = ~0UL;
 	b->next = READ_ONCE(c->blocks);
 	/*
 	 * Ordering: (RC-HOLDERS-PUSH) pairs with (RC-HOLDERS-SEEN) in

@@ -74,8 +74,9 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
  * @owner: sync_thread_number(); of one that has ended: free to take
  * @hits: counted by the owner
  * @misses: counted by the owner
+ * @hits_then: @hits at the last miss
  * @top: holds ever used
- * @cursor: the last one used; BLOCK_HOLDS: the last get did not find
+ * @cursor: the last one used; BLOCK_HOLDS: the last gets, two or more, missed
  * @next: the block made before it
  * @hold: &struct region, with HOLD_TRIES; 0: free; the last one never is
  *
@@ -86,6 +87,7 @@ struct hold_block {
 	unsigned long owner;
 	unsigned long hits;
 	unsigned long misses;
+	unsigned long hits_then;
 	unsigned long top;
 	unsigned long cursor;
 	struct hold_block *next;

@@ -192,6 +192,15 @@ static void count_hit(struct hold_block *b)
 	WRITE_ONCE(b->hits, READ_ONCE(b->hits) + 1);
 }
 
+/* Behind two without a hit between them the next one most likely misses, too. */
+static void count_miss(struct hold_block *b)
+{
+	WRITE_ONCE(b->misses, READ_ONCE(b->misses) + 1);
+	if (READ_ONCE(b->hits) == READ_ONCE(b->hits_then))
+		WRITE_ONCE(b->cursor, BLOCK_HOLDS);
+	WRITE_ONCE(b->hits_then, READ_ONCE(b->hits));
+}
+
 /* By a hint that only leads to a region, or one that was not looked at. */
 static bool find_further(const struct getting *g)
 {
@@ -239,10 +248,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	g.hold = b ? hold_find(c, &b) : NULL;
 	if (!g.hold)
 		return -ENOMEM;
-	/*
-	 * Behind a get that did not find: no hint is waited for before there is
-	 * one to write.
-	 */
+	/* No hint is waited for before there is one to write. */
 	if (again)
 		__builtin_prefetch(hint_line(c, first), 1);
 	/* What a change is on its way for may be good afterwards. */
@@ -260,8 +266,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 		count_hit(b);
 		return 0;
 	}
-	WRITE_ONCE(b->misses, READ_ONCE(b->misses) + 1);
-	WRITE_ONCE(b->cursor, BLOCK_HOLDS);
+	count_miss(b);
 	/* Nobody else is to take the hold meanwhile. */
 	while ((err = rcache_miss(c, &w, g.hold, &r)) == -EEXIST) {
 		if (search(&g, &w))

@@ -62,6 +62,11 @@ for name in ['steps', 'steps_list', 'steps_end']:
 PROGRAMS['test_membarrier'] = (
     ['tests/unit/test_membarrier.c', UTIL, 'tests/stress/refuse_membarrier.c'],
     ['-lcmocka', '-Wl,--wrap=syscall'])
+PROGRAMS['test_rcache'] = (
+    ['tests/unit/test_rcache.c', UTIL, 'src/mm/live/none/*.c'] +
+    [f'src/rcache/{name}.c' for name in ('hints', 'hold', 'miss', 'rcache', 'reap',
+                                         'region', 'report')],
+    ['-lcmocka'])
 MODEL = ['src/mm/model/*.c', 'src/drivers/*.c']
 PROGRAMS['fuzz_model'] = (['tests/model/fuzz_model.c'] + MODEL, [])
 EAR = ['tests/model/ear.c', 'tests/model/model_util.c']

@@ -4,9 +4,10 @@
 from fences import FENCES
 from model import EVENT_ROWS
 from orders import ORDERS
+from rcache import RCACHES
 from scheme import INDEXED, LISTS, RESERVED, SCHEME
 from waits import HOLDS, WAITS, WAKES
 
 GROUPS = [FENCES, ORDERS, WAITS, WAKES, HOLDS, SCHEME, RESERVED, LISTS, INDEXED,
-          EVENT_ROWS]
+          EVENT_ROWS, RCACHES]
 MUTANTS = [mutant for group in GROUPS for mutant in group.mutants]

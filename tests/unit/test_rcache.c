@@ -197,6 +197,8 @@ static void an_invalidation_deregisters_first(void **state)
 	make(0, 0, 0, 0);
 	touch(PG(1), PAGES(4), RW);
 	touch(PG(10), PAGES(4), RW);
+	/* One that finds: the next one looks for a hint. */
+	touch(PG(1), PAGES(4), RW);
 	invalidate(PG(5), PG(10));
 	assert_int_equal(device.deregs, 0);
 	invalidate(PG(2), PG(3));
@@ -289,6 +291,24 @@ static void what_collides_is_registered_again(void **state)
 	assert_int_equal(cache_stats().collisions, 1);
 	touch(PG(1), PAGES(2), RW);
 	assert_int_equal(device.regs, 2);
+	unmake();
+}
+
+static void get_a_part(void)
+{
+	touch(PG(2), 1, RW);
+}
+
+static void what_came_meanwhile_is_merged(void **state)
+{
+	make(0, 0, 0, 0);
+	device.hook = get_a_part;
+	touch(PG(1), PAGES(2), RW);
+	assert_int_equal(device.regs, 2);
+	assert_int_equal(cache_stats().merged, 1);
+	assert_int_equal(uhmm_rcache_flush(cache, PG(50), 1), 0);
+	assert_int_equal(device.deregs, 1);
+	assert_int_equal(cache_stats().bytes, PAGES(2));
 	unmake();
 }
 
@@ -601,6 +621,7 @@ int main(int argc, char **argv)
 		CASE(another_thread_may_put),
 		CASE(what_is_found_first_is_kept_too),
 		CASE(what_collides_is_registered_again),
+		CASE(what_came_meanwhile_is_merged),
 		CASE(the_lazy_leave_it_to_later),
 		CASE(nonblockable_ones_are_refused_unless_lazy),
 		CASE(limits_hold),

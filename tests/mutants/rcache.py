@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+"""The registration cache: what others get wrong, and what is its own."""
+
+from detectors import Group, Mutant, unit
+
+FIND = 'src/core/find.c'
+HINTS = 'src/rcache/hints.c'
+MISS = 'src/rcache/miss.c'
+RCACHE = 'src/rcache/rcache.c'
+REAP = 'src/rcache/reap.c'
+REGION = 'src/rcache/region.c'
+
+RCACHES = Group('The registration cache', '', [
+    Mutant('retry', 'what collided with an invalidation lives',
+           [(MISS, 'collided = mmu_interval_read_retry(&r->sub, seq) &&',
+             'collided = false &&')],
+           [unit('rcache', 'what_collides_is_registered_again')], quick=True),
+    Mutant('whose', 'a search finds what another cache has',
+           [(FIND, 'if (sub_of(found[i])->ops == ops)', 'if (1)')],
+           [unit('rcache', 'caches_do_not_mind_each_other')]),
+    Mutant('overlaps', 'what lives in a request is not noticed',
+           [(RCACHE, 'w->overlaps |= READ_ONCE(region_of(out[i])->life) != 0;',
+             '')],
+           [unit('rcache', 'overlaps_are_merged')]),
+    Mutant('born', 'what comes to life meanwhile is not noticed',
+           [(MISS, '\tif (w->born != c->counters.registrations)\n'
+             '\t\tw->overlaps = true;\n', ''),
+            (MISS, 'w->overlaps || w->born != c->counters.registrations',
+             'w->overlaps')],
+           [unit('rcache', 'what_came_meanwhile_is_merged')]),
+    Mutant('life', 'an entry that is retired lives on',
+           [(REGION, '\t\tWRITE_ONCE(r->life, 0);\n', '')],
+           [unit('rcache', 'an_invalidation_deregisters_first')]),
+    Mutant('hint', 'the hint of an entry that is retired lives on',
+           [(HINTS, '\tWRITE_ONCE(h->life, 0);\n\t/*\n'
+             '\t * Ordering: (RC-HINT-CLEAR)',
+             '\t/*\n\t * Ordering: (RC-HINT-CLEAR)'),
+            (HINTS, 'smp_store_release(&h->start, HINT_NONE);', '')],
+           [unit('rcache', 'an_invalidation_deregisters_first')]),
+    Mutant('holds', 'what is in use is deregistered with the rest',
+           [(REAP, '\t\tholds_mark(c);\n', '')],
+           [unit('rcache', 'what_is_in_use_is_kept_and_not_returned')]),
+    Mutant('holds of an invalidation', 'it deregisters what is in use',
+           [(REAP, 'if (!holds_have(c, mine[i])) {', 'if (1) {')],
+           [unit('rcache', 'what_is_in_use_is_kept_and_not_returned')]),
+    Mutant('reaper', 'what one reaper found in use the next one leaves, too',
+           [(REAP, 'if (r->busy == c->reaper)', 'if (r->busy)')],
+           [unit('rcache', 'what_is_in_use_is_kept_and_not_returned')]),
+    Mutant('claim', 'an entry is deregistered twice',
+           [(REAP, 'if (state & (REGION_CLAIMED | REGION_GONE))', 'if (0)')],
+           [unit('rcache', 'an_invalidation_deregisters_first')]),
+    Mutant('last put', 'the last put of what is retired leaves it',
+           [(RCACHE, 'if (READ_ONCE(r->state) & REGION_RETIRED && !c->ended)',
+             'if (0)')],
+           [unit('rcache', 'what_is_in_use_is_kept_and_not_returned')]),
+    Mutant('second chance', 'what was used goes like all others',
+           [(REAP, 'if (!r->life || second_chance(r))', 'if (!r->life)')],
+           [unit('rcache', 'what_is_used_gets_a_second_chance')]),
+    Mutant('memlock', 'what may be locked is no limit',
+           [(RCACHE, '\t\to->max_bytes = limit.rlim_cur;\n', '\t\t;\n')],
+           [unit('rcache', 'what_may_be_locked_is_a_limit')]),
+    Mutant('child', 'a child finds what its parent has',
+           [(RCACHE, '\t\thints_end(c);\n', ''),
+            (RCACHE, '\t\tc->ended = true;\n', '')],
+           [unit('rcache', 'a_child_has_none_of_it')]),
+])
