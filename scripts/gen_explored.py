@@ -54,7 +54,8 @@ def labels():
     print('#include "explore/hooks.h"\n')
     print('extern const struct explore_label explore_labels[];')
     print('const struct explore_label explore_labels[] = {')
-    for folder in ('include', 'src/core', 'src/designs', 'src/lib', 'src/mm'):
+    for folder in ('include', 'src/core', 'src/designs', 'src/lib', 'src/mm',
+                   'src/rcache'):
         for path in sorted((ROOT / folder).rglob('*.[ch]')):
             for label, first, last in labels_of(path):
                 print(f'\t{{ "{label}", "{path.relative_to(ROOT)}", '

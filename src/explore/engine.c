@@ -412,6 +412,7 @@ void thread_end(void)
 	keys_end();
 	locks_at_end();
 	record_row(TRACE_EXIT, NULL, NULL);
+	memory_step(x.self);
 	t->ended = true;
 	t->op.kind = OP_EXIT;
 	x.live &= ~(1U << x.self);

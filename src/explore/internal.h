@@ -570,6 +570,8 @@ uint64_t memory_rmw(const struct op *op, update_fn update, uint64_t arg,
 		    bool *stored);
 void memory_fence(unsigned int order);
 void memory_membarrier(unsigned int thread);
+/* What the thread did so far is ordered by what it releases from here on. */
+void memory_step(unsigned int thread);
 void memory_flush(unsigned int thread);
 void memory_acquire_object(const struct object *object);
 void memory_release_object(struct object *object);

@@ -495,8 +495,14 @@ void memory_fence(unsigned int order)
 	fence(self(), order);
 }
 
+void memory_step(unsigned int thread)
+{
+	x.threads[thread].hb.at[thread]++;
+}
+
 void memory_membarrier(unsigned int thread)
 {
+	memory_step(thread);
 	fence(&x.threads[thread], __ATOMIC_SEQ_CST);
 }
 

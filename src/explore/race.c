@@ -12,9 +12,13 @@
 /* How a word was ever accessed. */
 enum { KIND_ATOMIC = 1, KIND_PLAIN = 2, KIND_MIXED = 3 };
 
-static int16_t now_of(const struct thread *t)
+/*
+ * A plain access belongs to the thread's next step: what it released before, be
+ * it in the step just made, says nothing of it.
+ */
+static int16_t now_of(const struct thread *t, bool atomic)
 {
-	return t->hb.at[x.self];
+	return (int16_t)(t->hb.at[x.self] + !atomic);
 }
 
 static bool ordered(unsigned int thread, int16_t time)
@@ -66,7 +70,7 @@ static struct cell *cell_now(struct cell *cell)
 static void check_cell(struct cell *cell, bool write, bool atomic, bool mixed,
 		       void *addr, const void *pc)
 {
-	int16_t now = now_of(self());
+	int16_t now = now_of(self(), atomic);
 	int other;
 
 	cell = cell_now(cell);

@@ -182,6 +182,7 @@ static void store_late(void *addr, unsigned int size, uint64_t value,
 		op_begin(OP_ROOM, NULL, pc);
 		op_point();
 	}
+	memory_step(x.self);
 	race_atomic(addr, size, true, pc);
 	op = op_begin(OP_STORE, addr, pc);
 	op->size = (uint8_t)size;

@@ -20,7 +20,7 @@ static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 	b->next = READ_ONCE(c->blocks);
 	/*
 	 * Ordering: (RC-HOLDERS-PUSH) pairs with (RC-HOLDERS-SEEN) in
-	 * for_each_hold_block(): see there.
+	 * hold_block_first(): see there.
 	 */
 	while (!try_cmpxchg(&c->blocks, &b->next, b))
 		;

@@ -325,12 +325,17 @@ bool holds_have(struct uhmm_rcache *c, const struct region *r);
 /* Sets &region.busy of all retired ones that are held. */
 void holds_mark(struct uhmm_rcache *c);
 
-/*
- * Ordering: (RC-HOLDERS-SEEN) pairs with (RC-HOLDERS-PUSH) in block_make(): a block
- * is seen as it was made.
- */
+static inline struct hold_block *hold_block_first(struct uhmm_rcache *c)
+{
+	/*
+	 * Ordering: (RC-HOLDERS-SEEN) pairs with (RC-HOLDERS-PUSH) in block_make():
+	 * a block is seen as it was made.
+	 */
+	return smp_load_acquire(&c->blocks);
+}
+
 #define for_each_hold_block(b, c) \
-	for ((b) = smp_load_acquire(&(c)->blocks); (b); (b) = (b)->next)
+	for ((b) = hold_block_first(c); (b); (b) = (b)->next)
 
 /* hints.c; the lock held but for the first two */
 struct hint *hint_further(struct hints *hints, unsigned long addr);

@@ -99,7 +99,9 @@ void region_retire(struct uhmm_rcache *c, struct region *r,
 		WRITE_ONCE(r->life, 0);
 		hint_drop(c, r);
 	}
-	WRITE_ONCE(r->state, state | REGION_RETIRED);
+	/* What was retired before may be waited for, and unclaim() ends that. */
+	if (!(state & REGION_RETIRED))
+		WRITE_ONCE(r->state, state | REGION_RETIRED);
 	r->next = c->retired;
 	c->retired = r;
 	WRITE_ONCE(c->nretired, c->nretired + 1);

@@ -106,7 +106,7 @@ static void bugs_are_named(void **state)
 		"race", "race_relaxed", "rwlock_race", "uaf", "lock_order",
 		"held_wait", "lost_wakeup", "sleeps", "livelock", "too_long",
 		"assertion", "choice", "unknown_call", "trylock_fails",
-		"at_once", "lock_cycle",
+		"at_once", "lock_cycle", "race_after", "race_unlocked",
 	};
 	struct explore_options options = { 0 };
 

@@ -99,6 +99,30 @@ static void *consume(void *arg)
 BUG(race_relaxed, publish, consume, "data race");
 BUG(race_release_not, publish_release, consume, "");
 
+/* What is released does not have what is written after it, before the next step. */
+static void *publish_early(void *arg)
+{
+	atomic_store_explicit(&flag, 1, memory_order_release);
+	plain = 1;
+	return NULL;
+}
+BUG(race_after, publish_early, consume, "data race");
+
+static void *unlock_early(void *arg)
+{
+	pthread_mutex_lock(&m);
+	pthread_mutex_unlock(&m);
+	plain = 1;
+	return NULL;
+}
+static void *lock_and_read(void *arg)
+{
+	pthread_mutex_lock(&m);
+	pthread_mutex_unlock(&m);
+	return (void *)(intptr_t)plain;
+}
+BUG(race_unlocked, unlock_early, lock_and_read, "data race");
+
 /* ------------------------------------------------------------------- memory */
 static void *user(void *arg)
 {
