@@ -230,6 +230,78 @@ static void a_huge_page_is_watched_as_a_whole(void **state)
 	assert_peek(3, 3);
 }
 
+/* --------------------------------------------------- answers that changed */
+
+static long move_areas(int to, int from, int n, int flags)
+{
+	return uhmm_model_mremap(mm, PG(from), LEN(n), LEN(n), MREMAP_MAYMOVE |
+				 MREMAP_FIXED | flags, PG(to));
+}
+
+/* What fails unmaps nothing; gaps stay gaps. */
+static void mremap_moves_many_areas(void **state)
+{
+	bool many = at_newest();
+
+	area_anon(0, 2, RW);
+	area_anon(2, 2, PROT_READ);
+	area_anon(6, 2, RW);
+	area_anon(100, 8, RW);
+	for (int i = 0; i < 2; i++) {
+		poke(i, i + 1);
+		poke(6 + i, 7 + i);
+	}
+	listen_now();
+	assert_int_equal(move_areas(100, 0, 8, 0), many ? (long)PG(100) :
+			 -EFAULT);
+	if (!many) {
+		assert_heard("UNMAP 100+8");
+		return;
+	}
+	assert_heard("UNMAP 100+2 UNMAP 0+2 UNMAP 0+2 "
+		     "UNMAP 102+2 UNMAP 2+2 UNMAP 2+2 "
+		     "UNMAP 106+2 UNMAP 6+2 UNMAP 6+2");
+	assert_peek(101, 2);
+	assert_int_equal(poke_in(mm, 102, 1), SIGSEGV);
+	assert_peek(107, 8);
+	assert_entries(104, "..");
+	assert_int_equal(poke_in(mm, 0, 1), SIGSEGV);
+	assert_int_equal(move_areas(106, 0, 2, 0), -EFAULT);
+	assert_heard("");
+	assert_peek(107, 8);
+	/* Its edge is met where it is watched. */
+	assert_int_equal(uhmm_model_uffd_register(mm, PG(102), LEN(2),
+						  UHMM_UFFD_MISSING), 0);
+	assert_int_equal(move_areas(200, 102, 4, 0), -EFAULT);
+	assert_int_equal(move_areas(200, 100, 4, 0), -EFAULT);
+	assert_peek(200, 1);
+}
+
+/* Of two reasons the first one met is told. */
+static void populate_tells_of_what_it_meets(void **state)
+{
+	area_anon(1, 1, PROT_READ);
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(2),
+					    MADV_POPULATE_WRITE),
+			 at_newest() ? -ENOMEM : -EINVAL);
+}
+
+/* Who writes through a pin does not tell the disk. */
+static void pages_of_a_disk_are_not_pinned(void **state)
+{
+	int file = uhmm_model_file(mm, UHMM_MODEL_FILE_DISK, LEN(2)), pin;
+
+	area_file(0, 2, RW, MAP_SHARED, file);
+	pin = uhmm_model_pin(mm, PG(0), 1, true);
+	if (at_newest())
+		assert_int_equal(pin, -EFAULT);
+	else
+		assert_int_equal(uhmm_model_unpin(mm, pin), 0);
+	pin = uhmm_model_pin(mm, PG(0), 1, false);
+	assert_int_equal(uhmm_model_unpin(mm, pin), 0);
+	assert_int_equal(uhmm_model_file_close(mm, file), 0);
+}
+
 /* ------------------------------------------------------------- huge zeroes */
 
 static void huge_zeroes_are_written(void **state)
@@ -412,6 +484,12 @@ int main(void)
 		HEARD_NEWEST(what_is_gone_was_written),
 		HEARD_NEWEST(areas_without_a_watch_are_left_alone),
 		HEARD_NEWEST(a_huge_page_is_watched_as_a_whole),
+		HEARD(mremap_moves_many_areas),
+		HEARD_NEWEST(mremap_moves_many_areas),
+		CASE(populate_tells_of_what_it_meets),
+		CASE_NEWEST(populate_tells_of_what_it_meets),
+		CASE(pages_of_a_disk_are_not_pinned),
+		CASE_NEWEST(pages_of_a_disk_are_not_pinned),
 		HEARD(huge_zeroes_are_written),
 		HEARD_NEWEST(huge_zeroes_are_written),
 		HEARD_NEWEST(huge_zeroes_are_split_for_want_of_memory),

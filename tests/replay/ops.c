@@ -381,13 +381,13 @@ static bool op_file(struct replay *replay, const struct op *op,
 	return true;
 }
 
-/* A buffer of io_uring: it is of one file, and not of a disk's. */
+/* A buffer of io_uring in 6.1: it is of one file, and not of a disk's. */
 static int pin_refused(struct replay *replay, const struct operands *to)
 {
 	unsigned long addr = to->addr, inode = 0;
 	struct uhmm_model_area area;
 
-	while (replay->world->area && addr < to->addr + to->len &&
+	while (!replay->newest && replay->world->area && addr < to->addr + to->len &&
 	       !replay->world->area(to->mm, addr, &area)) {
 		if (addr == to->addr)
 			inode = area.inode;

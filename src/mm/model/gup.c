@@ -39,6 +39,13 @@ int make_present(struct space *space, struct vma *vma, unsigned long addr,
 	return 0;
 }
 
+/* A disk's pages are written back when they are dirty: who pins does not say. */
+static bool untold(const struct space *space, const struct vma *vma)
+{
+	return newest(space) && vma->flags & VM_SHARED &&
+	       vma->file->kind == FILE_DISK;
+}
+
 int gup_page(struct space *space, unsigned long addr, bool write, bool longterm,
 	     unsigned long *ret_pfn)
 {
@@ -48,7 +55,8 @@ int gup_page(struct space *space, unsigned long addr, bool write, bool longterm,
 	int ret;
 
 	if (!vma || vma->flags & VM_IO ||
-	    !(vma->flags & (write ? VM_WRITE : VM_READ)))
+	    !(vma->flags & (write ? VM_WRITE : VM_READ)) ||
+	    (longterm && write && untold(space, vma)))
 		return -EFAULT;
 	ret = make_present(space, vma, addr, write);
 	if (ret)
@@ -119,7 +127,10 @@ int populate_locked(struct space *space, unsigned long start, unsigned long end)
 	return 0;
 }
 
-/* As madvise(MADV_POPULATE_READ or _WRITE): holes are told of at the end. */
+/*
+ * As madvise(MADV_POPULATE_READ or _WRITE): holes are told of at the end, or
+ * where they are by newer kernels.
+ */
 int populate_advised(struct space *space, unsigned long start,
 		     unsigned long end, bool write)
 {
@@ -130,6 +141,8 @@ int populate_advised(struct space *space, unsigned long start,
 
 		if (!vma) {
 			holes = -ENOMEM;
+			if (newest(space))
+				break;
 			continue;
 		}
 		if (!(vma->flags & (write ? VM_WRITE : VM_READ)) ||

@@ -157,9 +157,10 @@ static long remap_to(struct space *space, unsigned long addr,
 	long place;
 	int ret;
 
-	if (to & ~PAGE_MASK || len > TASK_END || to > TASK_END - len ||
-	    (addr + old_len > to && to + len > addr))
-		return -EINVAL;
+	/* Newer kernels unmap nothing for what fails. */
+	if (newest(space) &&
+	    !to_resize(space, addr, min_ul(old_len, len), len, flags, &ret))
+		return ret;
 	if (flags & MREMAP_FIXED) {
 		ret = unmap(space, to, len);
 		if (ret)
@@ -180,6 +181,31 @@ static long remap_to(struct space *space, unsigned long addr,
 	if (place < 0)
 		return place;
 	return move_area(space, vma, addr, old_len, len, place, flags);
+}
+
+/* All areas of the range, and the gaps between them: since Linux 6.17. */
+static long remap_areas(struct space *space, unsigned long addr,
+			unsigned long len, unsigned long to, int flags)
+{
+	struct vma *vma = vma_at(space, addr);
+	unsigned long at = addr, end = addr + len;
+
+	if (vma->flags & VM_UFFD && vma->end < end)
+		return -EFAULT;
+	while (at < end && (vma = vma_find(space, at)) && vma->start < end) {
+		unsigned long next = min_ul(vma->end, end);
+		long ret;
+
+		if (at > addr && vma->flags & VM_UFFD)
+			return -EFAULT;
+		at = max_ul(at, vma->start);
+		ret = remap_to(space, at, next - at, next - at, to + (at - addr),
+			       flags);
+		if (ret < 0)
+			return ret;
+		at = next;
+	}
+	return (long)to;
 }
 
 static long grow(struct space *space, struct vma *vma, unsigned long addr,
@@ -227,8 +253,14 @@ static long remap(struct space *space, unsigned long addr,
 		    (flags & MREMAP_FIXED && to & ~LEAF_MASK) || len > old_len)
 			return -EINVAL;
 	}
-	if (flags & (MREMAP_FIXED | DONTUNMAP))
+	if (flags & (MREMAP_FIXED | DONTUNMAP)) {
+		if (to & ~PAGE_MASK || len > TASK_END || to > TASK_END - len ||
+		    (addr + old_len > to && to + len > addr))
+			return -EINVAL;
+		if (newest(space) && flags & MREMAP_FIXED && old_len == len)
+			return remap_areas(space, addr, len, to, flags);
 		return remap_to(space, addr, old_len, len, to, flags);
+	}
 	if (old_len >= len) {
 		ret = old_len == len ? 0 :
 			unmap(space, addr + len, old_len - len);
