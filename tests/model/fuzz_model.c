@@ -8,174 +8,47 @@
  * What was written is read, by CPUs and by devices; no entry of a device leads
  * to another page than the CPU's; a state that was saved comes back, and goes on
  * as it did; at the end nothing is left. Exit status 1, with the seed, if not.
+ *
+ * A life is of small pages or of huge ones, at one of the kernel's levels, with
+ * files, swap, pins, userfaultfd, guards and all that a kernel does by itself.
  */
-#include <errno.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
+#include "fuzz_world.h"
 
-#include <uhmm/dmirror.h>
-#include <uhmm/mm_ops.h>
-#include <uhmm/model.h>
-
-#define BASE (0x40000000UL - LEN(24))	/* a table ends in the middle */
-#define PAGES 48
-#define LEN(n) ((unsigned long)(n) << 12)
-#define PG(n) (BASE + LEN(n))
-#define WORDS 512
-
-/* What a page of a process is: -1 of no area, 0 its own, else a shared one. */
-struct view {
-	int shared[PAGES];
-	int prot[PAGES];
-	uint64_t own[PAGES];
-};
-
-struct world {
-	struct mm_struct *mm;
-	struct mm_struct *child;
-	struct uhmm_dmirror_device *devices[2];
-	struct uhmm_dmirror *files[2];
-	struct view view;
-	struct view child_view;
-	uint64_t shared[1 << 16];
-	int nshared;
-	uint64_t last_value;
-};
-
-static uint64_t seed_now, state;
-static long step_now;
-
-static unsigned int draw(unsigned int n)
-{
-	state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (unsigned int)(state >> 33) % n;
-}
-
-static void fail(const char *what, long page, uint64_t want, uint64_t got)
-{
-	printf("seed %lu step %ld page %ld: %s: want %lu, got %lu\n",
-	       (unsigned long)seed_now, step_now, page, what,
-	       (unsigned long)want, (unsigned long)got);
-	exit(1);
-}
-
-#define MUST(what, page, want, got)                                          \
-	do {                                                                 \
-		uint64_t want_ = (want), got_ = (got);                       \
-		if (want_ != got_)                                           \
-			fail(what, page, want_, got_);                       \
-	} while (0)
-
-static uint64_t *value_of(struct world *w, struct view *view, int page)
-{
-	return view->shared[page] ? &w->shared[view->shared[page]] :
-				    &view->own[page];
-}
-
-/* ----------------------------------------------------------------- accesses */
-
-static void cpu_read(struct world *w, struct mm_struct *mm, struct view *view,
-		     int page)
-{
-	uint64_t words[WORDS];
-	int ret = uhmm_model_read(mm, PG(page), words, sizeof(words), NULL);
-
-	if (view->shared[page] < 0 || !view->prot[page]) {
-		MUST("signal of a read", page, SIGSEGV, ret);
-		return;
-	}
-	MUST("read", page, 0, ret);
-	for (int i = 0; i < WORDS; i++)
-		MUST("value", page, *value_of(w, view, page), words[i]);
-}
-
-static void cpu_write(struct world *w, struct mm_struct *mm, struct view *view,
-		      int page)
-{
-	uint64_t words[WORDS];
-	int ret;
-
-	for (int i = 0; i < WORDS; i++)
-		words[i] = w->last_value + 1;
-	ret = uhmm_model_write(mm, PG(page), words, sizeof(words), NULL);
-	if (view->shared[page] < 0 || !(view->prot[page] & PROT_WRITE)) {
-		MUST("signal of a write", page, SIGSEGV, ret);
-		return;
-	}
-	MUST("write", page, 0, ret);
-	*value_of(w, view, page) = ++w->last_value;
-}
-
-static int command(struct world *w, unsigned long request, int page, int n,
-		   void *bytes)
-{
-	struct hmm_dmirror_cmd cmd = { .addr = PG(page), .npages = n,
-				       .ptr = (uintptr_t)bytes };
-
-	return uhmm_dmirror_ioctl(w->files[draw(2)], request, &cmd);
-}
-
-static void device_read(struct world *w, int page, int n)
-{
-	static uint64_t words[PAGES][WORDS];
-	bool readable = true;
-	int ret = command(w, HMM_DMIRROR_READ, page, n, words);
-
-	for (int i = page; i < page + n; i++)
-		readable &= w->view.shared[i] >= 0 && w->view.prot[i];
-	MUST("device read", page, readable ? 0 : -EFAULT, ret);
-	for (int i = 0; i < n && !ret; i++)
-		MUST("value for a device", page + i,
-		     *value_of(w, &w->view, page + i), words[i][draw(WORDS)]);
-}
-
-/* It may be refused where its own memory is not to be written. */
-static void device_write(struct world *w, int page)
-{
-	bool writable = w->view.shared[page] >= 0 &&
-			w->view.prot[page] & PROT_WRITE;
-	uint64_t words[WORDS];
-	int ret;
-
-	for (int i = 0; i < WORDS; i++)
-		words[i] = w->last_value + 1;
-	ret = command(w, HMM_DMIRROR_WRITE, page, 1, words);
-	if (!writable)
-		MUST("device write refused", page, 1, ret != 0);
-	else if (ret)
-		MUST("device write", page, -EFAULT, ret);
-	if (!ret)
-		*value_of(w, &w->view, page) = ++w->last_value;
-}
+#define COLLAPSE 25		/* the C library may lack these */
+#define HWPOISON 100
+#define GUARD_INSTALL 102
+#define GUARD_REMOVE 103
 
 /* ------------------------------------------------------------------ mappings */
 
-static void map(struct world *w, int page, int n, bool shared)
+/* Anonymous, private or shared, or of a file, likewise. */
+static void map(struct world *w, int page, int n)
 {
-	long ret = uhmm_model_mmap(w->mm, PG(page), LEN(n),
-				   PROT_READ | PROT_WRITE, MAP_FIXED |
-				   MAP_ANONYMOUS | (shared ? MAP_SHARED :
-							     MAP_PRIVATE),
-				   0, 0);
+	bool private = draw(3), file = draw(3) == 0;
+	int which = draw(NR_FILES), at, first;
+	long ret;
 
-	MUST("mmap", page, PG(page), ret);
-	for (int i = page; i < page + n; i++) {
-		w->view.shared[i] = shared ? ++w->nshared : 0;
-		w->view.prot[i] = PROT_READ | PROT_WRITE;
-		w->view.own[i] = 0;
-		if (shared)
-			w->shared[w->nshared] = 0;
+	if (file && n > FILE_PAGES)
+		n = FILE_PAGES;
+	first = file ? (int)draw(FILE_PAGES - n + 1) : 0;
+	ret = uhmm_model_mmap(w->mm, unit_at(w, page), length(w, n),
+			      PROT_READ | PROT_WRITE, MAP_FIXED |
+			      (file ? 0 : MAP_ANONYMOUS) |
+			      (private ? MAP_PRIVATE : MAP_SHARED),
+			      file ? w->model_files[which] : 0,
+			      length(w, first));
+	MUST("mmap", page, unit_at(w, page), ret);
+	forget(w, page, n);
+	at = file ? w->file_at[which] + first : w->nshared + 1;
+	if (!file && !private)
+		w->nshared += n;
+	for (int i = 0; i < n; i++) {
+		w->view.shared[page + i] = file || !private ? at + i : 0;
+		w->view.private[page + i] = private;
+		w->view.prot[page + i] = PROT_READ | PROT_WRITE;
+		if (!file && !private)
+			w->shared[at + i] = 0;
 	}
-}
-
-static void forget(struct world *w, int page, int n)
-{
-	for (int i = page; i < page + n; i++)
-		w->view.shared[i] = -1;
 }
 
 static void protect(struct world *w, int page, int n)
@@ -184,72 +57,339 @@ static void protect(struct world *w, int page, int n)
 				     PROT_READ | PROT_WRITE };
 	int prot = prots[draw(3)];
 
-	uhmm_model_mprotect(w->mm, PG(page), LEN(n), prot);
+	uhmm_model_mprotect(w->mm, unit_at(w, page), length(w, n), prot);
 	/* Up to the first hole. */
 	for (int i = page; i < page + n && w->view.shared[i] >= 0; i++)
 		w->view.prot[i] = prot;
 }
 
+#define MOVED(view, what)                                                    \
+	((view)->what[to + i] = (view)->what[page + i])
+
+/* Without holes in it, so that it is all or nothing. */
 static void move(struct world *w, int page, int n)
 {
-	int to = draw(PAGES - n + 1);
 	struct view *view = &w->view;
+	int to = draw(PAGES - n + 1);
 	long ret;
 
-	if (view->shared[page] < 0 || (to < page + n && page < to + n))
+	for (int i = page; i < page + n; i++)
+		if (view->shared[i] < 0 || view->watched[i])
+			return;
+	if (to < page + n && page < to + n)
 		return;
-	ret = uhmm_model_mremap(w->mm, PG(page), LEN(n), LEN(n),
-				MREMAP_MAYMOVE | MREMAP_FIXED, PG(to));
+	ret = uhmm_model_mremap(w->mm, unit_at(w, page), length(w, n),
+				length(w, n), MREMAP_MAYMOVE | MREMAP_FIXED,
+				unit_at(w, to));
+	if (ret < 0) {
+		MUST("mremap", page, -EFAULT, ret);
+		if (!w->newest)
+			forget(w, to, n);
+		return;
+	}
 	forget(w, to, n);
-	if (ret < 0)
-		return;
-	memcpy(view->shared + to, view->shared + page, n * sizeof(int));
-	memcpy(view->prot + to, view->prot + page, n * sizeof(int));
-	memcpy(view->own + to, view->own + page, n * sizeof(uint64_t));
+	for (int i = 0; i < n; i++) {
+		MOVED(view, shared);
+		MOVED(view, private);
+		MOVED(view, whose);
+		MOVED(view, prot);
+		MOVED(view, odd);
+		MOVED(view, own);
+	}
 	forget(w, page, n);
 }
 
+/* Guards stay; what is broken is gone. */
 static void drop(struct world *w, int page, int n)
 {
-	uhmm_model_madvise(w->mm, PG(page), LEN(n), MADV_DONTNEED);
-	for (int i = page; i < page + n; i++)
-		if (!w->view.shared[i])
-			w->view.own[i] = 0;
+	struct view *view = &w->view;
+
+	uhmm_model_madvise(w->mm, unit_at(w, page), length(w, n),
+			   MADV_DONTNEED);
+	pins_lose(w, page, n);
+	for (int i = page; i < page + n; i++) {
+		view->whose[i] = FILES;
+		view->own[i] = 0;
+		if (view->odd[i] == BROKEN)
+			view->odd[i] = NOTHING_ODD;
+	}
+}
+
+/* Of one page; the others of a unit are looked at by nobody. */
+static void guard(struct world *w, int page)
+{
+	bool install = draw(2);
+	int ret = uhmm_model_madvise(w->mm, page_at(w, page), LEN(1), install ?
+				     GUARD_INSTALL : GUARD_REMOVE);
+
+	if (!w->newest)
+		MUST("guards of 6.1", page, 1, ret != 0);
+	if (ret || (!install && w->view.odd[page] != GUARDED))
+		return;
+	pins_lose(w, page, 1);
+	w->view.odd[page] = install ? GUARDED : NOTHING_ODD;
+	w->view.whose[page] = FILES;
+	w->view.own[page] = 0;
 }
 
 /* Not what is shared: what a device wrote there need not be known as changed. */
 static void write_out(struct world *w, int page)
 {
 	if (!w->view.shared[page])
-		uhmm_model_madvise(w->mm, PG(page), LEN(1), MADV_PAGEOUT);
+		uhmm_model_madvise(w->mm, unit_at(w, page), length(w, 1),
+				   MADV_PAGEOUT);
 }
 
+/* By the reaper, who does not wait, as well. */
 static void fork_or_exit(struct world *w)
 {
 	if (w->child) {
+		if (draw(3) == 0)
+			MUST("reaper", 0, 0, uhmm_model_oom_reap(w->child));
 		mmput(w->child);
 		w->child = NULL;
 		return;
 	}
 	MUST("fork", 0, 0, uhmm_mm_fork(w->mm, &w->child));
 	w->child_view = w->view;
+	memset(w->child_view.watched, 0, sizeof(w->child_view.watched));
+}
+
+/* --------------------------------------------------------------------- files */
+
+static void file_write(struct world *w, int which, int page)
+{
+	uint64_t words[WORDS];
+	long ret;
+
+	if (page >= w->file_size[which])
+		return;
+	for (int i = 0; i < WORDS; i++)
+		words[i] = w->last_value + 1;
+	ret = uhmm_model_file_write(w->mm, w->model_files[which], words,
+				    sizeof(words), length(w, page) +
+				    page_at(w, 0) - unit_at(w, 0));
+	MUST("write to a file", page, sizeof(words), ret);
+	w->shared[w->file_at[which] + page] = ++w->last_value;
+}
+
+static void forget_copies(struct view *view, int from, int end)
+{
+	for (int i = 0; i < PAGES; i++)
+		if (view->shared[i] >= from && view->shared[i] < end) {
+			view->whose[i] = FILES;
+			view->own[i] = 0;
+		}
+}
+
+static void file_truncate(struct world *w, int which, int size)
+{
+	int at = w->file_at[which];
+
+	MUST("truncate", size, 0,
+	     uhmm_model_file_truncate(w->mm, w->model_files[which],
+				      length(w, size)));
+	w->file_size[which] = size;
+	for (int i = size; i < FILE_PAGES; i++)
+		w->shared[at + i] = 0;
+	forget_copies(&w->view, at + size, at + FILE_PAGES);
+	if (w->child)
+		forget_copies(&w->child_view, at + size, at + FILE_PAGES);
+}
+
+static void file_step(struct world *w)
+{
+	int which = draw(NR_FILES), page = draw(FILE_PAGES);
+
+	switch (draw(6)) {
+	case 0:
+		file_truncate(w, which, 4 + draw(FILE_PAGES - 3));
+		break;
+	case 1:
+		if (!uhmm_model_file_punch(w->mm, w->model_files[which],
+					   length(w, page), length(w, 1)))
+			w->shared[w->file_at[which] + page] = 0;
+		break;
+	case 2:
+		MUST("sync", page, 0,
+		     uhmm_model_file_sync(w->mm, w->model_files[which]));
+		break;
+	default:
+		file_write(w, which, page);
+		break;
+	}
+}
+
+/* ---------------------------------------------------------------------- pins */
+
+/* What is written through a pin is what the page holds, while it is there. */
+static void pin_step(struct world *w, int page)
+{
+	struct held *pin = &w->pins[draw(NR_PINS)];
+	uint64_t words[WORDS];
+
+	if (!pin->id) {
+		pin->id = uhmm_model_pin(w->mm, page_at(w, page), 1, true);
+		may_be_copied(w, page, 1);
+		pin->page = w->view.shared[page] ? -1 : page;
+		if (pin->id < 0)
+			pin->id = 0;
+		return;
+	}
+	MUST("a page that is held", pin->page, 0,
+	     uhmm_model_pin_access(w->mm, pin->id, 0, words, false));
+	if (pin->page >= 0) {
+		MUST("value of a page that is held", pin->page,
+		     expected(w, &w->view, pin->page, words[0]), words[0]);
+		for (int i = 0; i < WORDS; i++)
+			words[i] = w->last_value + 1;
+		uhmm_model_pin_access(w->mm, pin->id, 0, words, true);
+		now_holds(w, &w->view, pin->page, ++w->last_value);
+	}
+	if (draw(3))
+		return;
+	MUST("unpin", 0, 0, uhmm_model_unpin(w->mm, pin->id));
+	pin->id = 0;
+}
+
+/* --------------------------------------------------------------- userfaultfd */
+
+static void watch(struct world *w, int page, int n)
+{
+	unsigned int modes = 1 + draw(w->newest ? 7 : 3);
+	bool on = draw(3);
+	int ret;
+
+	ret = on ? uhmm_model_uffd_register(w->mm, unit_at(w, page),
+					    length(w, n), modes) :
+		   uhmm_model_uffd_unregister(w->mm, unit_at(w, page),
+					      length(w, n));
+	for (int i = page; i < page + n && !ret; i++)
+		w->view.watched[i] = on && w->view.shared[i] >= 0;
+}
+
+static void fill(struct world *w, int page)
+{
+	uint64_t words[WORDS];
+	bool zeroes = draw(3) == 0;
+
+	for (int i = 0; i < WORDS; i++)
+		words[i] = w->last_value + 1;
+	if (uhmm_model_uffd_copy(w->mm, page_at(w, page), zeroes ? NULL : words,
+				 1) == 1)
+		now_holds(w, &w->view, page, zeroes ? 0 : ++w->last_value);
+}
+
+static void move_watched(struct world *w, int page)
+{
+	int to = draw(PAGES);
+
+	if (uhmm_model_uffd_move(w->mm, page_at(w, to), page_at(w, page), 1,
+				 draw(2)) != 1 || to == page)
+		return;
+	pins_lose(w, page, 1);
+	w->view.own[to] = w->view.own[page];
+	w->view.own[page] = 0;
+}
+
+static void watch_step(struct world *w, int page, int n)
+{
+	switch (draw(6)) {
+	case 0:
+		watch(w, page, n);
+		break;
+	case 1:
+		fill(w, page);
+		break;
+	case 2:
+		move_watched(w, page);
+		break;
+	case 3:
+		uhmm_model_pagemap_scan(w->mm, unit_at(w, page), n * w->unit,
+					true, NULL);
+		break;
+	default:
+		uhmm_model_uffd_write_protect(w->mm, unit_at(w, page),
+					      length(w, n), draw(3) == 0);
+		break;
+	}
+}
+
+/* ------------------------------------------------ what a kernel does by itself */
+
+/* Where nobody else has the page. */
+static void break_memory(struct world *w, int page)
+{
+	if (w->child || w->view.shared[page] || w->view.odd[page])
+		return;
+	for (int i = 0; i < NR_PINS; i++)
+		if (w->pins[i].id)
+			return;
+	if (uhmm_model_madvise(w->mm, page_at(w, page), LEN(1), HWPOISON))
+		return;
+	w->broken++;
+	/* And of others, if it had been merged with theirs. */
+	for (int i = 0; i < PAGES; i++) {
+		char letter;
+
+		uhmm_model_pagemap(w->mm, page_at(w, i), 1, &letter);
+		if (letter == 'p')
+			w->view.odd[i] = BROKEN;
+		MUST("a page that is broken", i, letter == 'p' || i == page,
+		     w->view.odd[i] == BROKEN);
+	}
+}
+
+static void merge(struct world *w, int page, int n)
+{
+	int with = draw(PAGES);
+
+	uhmm_model_madvise(w->mm, unit_at(w, page), length(w, n),
+			   MADV_MERGEABLE);
+	uhmm_model_madvise(w->mm, unit_at(w, with), length(w, 1),
+			   MADV_MERGEABLE);
+	uhmm_model_ksm_merge(w->mm, page_at(w, page), page_at(w, with));
+}
+
+static void kernel_step(struct world *w, int page, int n)
+{
+	switch (draw(8)) {
+	case 0:
+		merge(w, page, n);
+		break;
+	case 1:
+		uhmm_model_numa_hint(w->mm, unit_at(w, page), length(w, n));
+		break;
+	case 2:
+		if (draw(8) == 0)
+			break_memory(w, page);
+		break;
+	case 3:
+		uhmm_model_clear_soft_dirty(w->mm);
+		break;
+	case 4:
+		uhmm_model_madvise(w->mm, unit_at(w, page), length(w, n),
+				   COLLAPSE);
+		break;
+	default:
+		uhmm_model_compact(w->mm, unit_at(w, page), n * w->unit);
+		break;
+	}
 }
 
 /* ----------------------------------------------------------------- one step */
 
-static void step(struct world *w)
-{
-	static uint64_t bytes[PAGES][WORDS];
-	int page = draw(PAGES), n = 1 + draw(8);
+static uint64_t bytes[PAGES * MOST_UNIT][WORDS];
 
-	if (n > PAGES - page)
-		n = PAGES - page;
-	switch (draw(18)) {
+/* What needs neither a device nor another process. */
+static void plain_step(struct world *w, int page, int n)
+{
+	switch (draw(13)) {
 	case 0:
-		map(w, page, n, draw(3) == 0);
+		map(w, page, n);
 		break;
 	case 1:
-		uhmm_model_munmap(w->mm, PG(page), LEN(n));
+		uhmm_model_munmap(w->mm, unit_at(w, page), length(w, n));
 		forget(w, page, n);
 		break;
 	case 2:
@@ -265,31 +405,19 @@ static void step(struct world *w)
 		write_out(w, page);
 		break;
 	case 6:
-		uhmm_model_compact(w->mm, PG(page), n);
+		kernel_step(w, page, n);
 		break;
 	case 7:
-		fork_or_exit(w);
+		file_step(w);
 		break;
 	case 8:
-		if (w->child)
-			cpu_write(w, w->child, &w->child_view, page);
+		watch_step(w, page, n);
 		break;
 	case 9:
+		pin_step(w, page);
+		break;
 	case 10:
-		command(w, HMM_DMIRROR_MIGRATE_TO_DEV, page, n, bytes);
-		break;
-	case 11:
-		command(w, HMM_DMIRROR_MIGRATE_TO_SYS, page, n, bytes);
-		break;
-	case 12:
-		command(w, HMM_DMIRROR_EXCLUSIVE, page, n, bytes);
-		break;
-	case 13:
-	case 14:
-		device_write(w, page);
-		break;
-	case 15:
-		device_read(w, page, n);
+		guard(w, page);
 		break;
 	default:
 		cpu_write(w, w->mm, &w->view, page);
@@ -297,14 +425,56 @@ static void step(struct world *w)
 	}
 }
 
-/* No migration is under way between two steps. */
-static void look_for_lost_entries(struct mm_struct *mm)
+static void step(struct world *w)
 {
-	char letters[PAGES];
+	int page = draw(PAGES), n = 1 + draw(8);
 
-	uhmm_model_pagemap(mm, BASE, PAGES, letters);
-	for (int i = 0; i < PAGES; i++)
-		MUST("a migration entry", i, 0, letters[i] == 'm');
+	/* A huge page is eight units. */
+	if (w->unit > 1)
+		n *= 1 + draw(3);
+	if (n > PAGES - page)
+		n = PAGES - page;
+	switch (draw(22)) {
+	case 0:
+		fork_or_exit(w);
+		break;
+	case 1:
+		if (w->child)
+			cpu_write(w, w->child, &w->child_view, page);
+		break;
+	case 2:
+	case 3:
+		command(w, HMM_DMIRROR_MIGRATE_TO_DEV, page, n, bytes);
+		break;
+	case 4:
+		command(w, HMM_DMIRROR_MIGRATE_TO_SYS, page, n, bytes);
+		break;
+	case 5:
+		command(w, HMM_DMIRROR_EXCLUSIVE, page, n, bytes);
+		may_be_copied(w, page, n);
+		break;
+	case 6:
+	case 7:
+		device_write(w, page);
+		break;
+	case 8:
+		device_read(w, page, n);
+		break;
+	default:
+		plain_step(w, page, n);
+		break;
+	}
+}
+
+/* No migration is under way between two steps. */
+static void look_for_lost_entries(struct world *w, struct mm_struct *mm)
+{
+	char letter;
+
+	for (int i = 0; i < PAGES; i++) {
+		uhmm_model_pagemap(mm, page_at(w, i), 1, &letter);
+		MUST("a migration entry", i, 0, letter == 'm');
+	}
 }
 
 static void look_for_stale_entries(struct world *w)
@@ -315,10 +485,11 @@ static void look_for_stale_entries(struct world *w)
 			unsigned long pfn;
 			size_t one = 1;
 
-			if (!uhmm_dmirror_peek(w->files[d], PG(i), &pfn))
+			if (!uhmm_dmirror_peek(w->files[d], page_at(w, i),
+					       &pfn))
 				continue;
 			mmap_read_lock(w->mm);
-			uhmm_mm_walk(w->mm, PG(i), &one, &pte);
+			uhmm_mm_walk(w->mm, page_at(w, i), &one, &pte);
 			mmap_read_unlock(w->mm);
 			MUST("frame of a device's entry", i, pte.pfn, pfn);
 		}
@@ -326,27 +497,47 @@ static void look_for_stale_entries(struct world *w)
 
 /* ------------------------------------------------------------------ one life */
 
+static void make_files(struct world *w)
+{
+	static const enum uhmm_model_file_kind kinds[NR_FILES] = {
+		UHMM_MODEL_FILE_MEMORY, UHMM_MODEL_FILE_DISK };
+
+	for (int f = 0; f < NR_FILES; f++) {
+		w->model_files[f] = uhmm_model_file(w->mm, kinds[f],
+						    length(w, FILE_PAGES));
+		w->file_at[f] = w->nshared + 1;
+		w->file_size[f] = FILE_PAGES;
+		w->nshared += FILE_PAGES;
+	}
+}
+
 static void begin(struct world *w)
 {
+	bool huge = seed_now % 8 >= 6;
 	struct uhmm_model_options options = {
 		.size = sizeof(options),
 		.level = seed_now % 2 ? UHMM_KERNEL_NEWEST : UHMM_KERNEL_6_1,
-		.swap_pages = 4096,
+		.thp = huge ? UHMM_THP_ALWAYS : UHMM_THP_NEVER,
+		.swap_pages = 1 << 16,
 	};
 	struct uhmm_dmirror_options how = {
 		.size = sizeof(how),
 		.type = MEMORY_DEVICE_PRIVATE,
 		.newest = seed_now % 2,
-		.chunk_pages = 512,
+		.chunk_pages = huge ? 4096 : 512,
 	};
 
 	memset(w, 0, sizeof(*w));
+	w->newest = seed_now % 2;
+	w->unit = huge ? MOST_UNIT : 1;
+	w->base = 0x40000000UL - length(w, 24);	/* a table ends in the middle */
 	MUST("create", 0, 0, uhmm_mm_create_model(&options, NULL, &w->mm));
 	for (int d = 0; d < 2; d++) {
 		MUST("device", d, 0, uhmm_dmirror_create(&how, &w->devices[d]));
 		MUST("open", d, 0, uhmm_dmirror_open(w->devices[d], w->mm,
 						     &w->files[d]));
 	}
+	make_files(w);
 	forget(w, 0, PAGES);
 }
 
@@ -360,15 +551,26 @@ static void read_all(struct world *w)
 	}
 }
 
+/* The reaper takes what it may; nothing of it is seen any more. */
 static void end(struct world *w)
 {
 	struct uhmm_model_counts counts;
 
 	if (w->child)
 		mmput(w->child);
-	MUST("munmap", 0, 0, uhmm_model_munmap(w->mm, BASE, LEN(PAGES)));
+	MUST("reaper", 0, 0, uhmm_model_oom_reap(w->mm));
+	look_for_stale_entries(w);
+	MUST("munmap", 0, 0, uhmm_model_munmap(w->mm, unit_at(w, 0),
+					       length(w, PAGES)));
+	for (int i = 0; i < NR_PINS; i++)
+		if (w->pins[i].id)
+			MUST("unpin", i, 0,
+			     uhmm_model_unpin(w->mm, w->pins[i].id));
+	for (int f = 0; f < NR_FILES; f++)
+		MUST("close", f, 0, uhmm_model_file_close(w->mm,
+							  w->model_files[f]));
 	uhmm_model_count(w->mm, &counts);
-	MUST("frames left", 0, 0, counts.frames);
+	MUST("frames left", 0, w->broken, counts.frames);
 	MUST("swap left", 0, 0, counts.swap_pages);
 	MUST("files left", 0, 0, counts.files);
 	for (int d = 0; d < 2; d++) {
@@ -380,9 +582,20 @@ static void end(struct world *w)
 	mmput(w->mm);
 }
 
+static void some_steps(struct world *w, char *letters)
+{
+	for (int i = 0; i < 40; i++) {
+		int page = draw(PAGES), n = 1 + draw(8);
+
+		plain_step(w, page, n > PAGES - page ? PAGES - page : n);
+	}
+	uhmm_model_pagemap(w->mm, unit_at(w, 0), PAGES * w->unit, letters);
+}
+
 /* The same steps from the same state lead to the same state. */
 static void go_back_and_forth(struct world *w)
 {
+	static char then[PAGES * MOST_UNIT], now[PAGES * MOST_UNIT];
 	struct uhmm_model_snapshot *snapshot;
 	static struct world before, first;
 	uint64_t state_before;
@@ -391,7 +604,7 @@ static void go_back_and_forth(struct world *w)
 	if (w->child)
 		fork_or_exit(w);
 	for (int d = 0; d < 2; d++) {	/* pages come home */
-		struct hmm_dmirror_cmd cmd = { .addr = BASE, .npages = 1 };
+		struct hmm_dmirror_cmd cmd = { .addr = w->base, .npages = 1 };
 
 		MUST("release", d, 0, uhmm_dmirror_ioctl(w->files[d],
 				HMM_DMIRROR_RELEASE, &cmd));
@@ -399,19 +612,19 @@ static void go_back_and_forth(struct world *w)
 	MUST("save", 0, 0, uhmm_model_save(w->mm, &snapshot));
 	before = *w;
 	state_before = state;
-	for (int i = 0; i < 20; i++)
-		cpu_write(w, w->mm, &w->view, draw(PAGES));
+	some_steps(w, then);
 	first = *w;
 	size = uhmm_model_state_size(w->mm);
 	MUST("restore", 0, 0, uhmm_model_restore(w->mm, snapshot));
 	*w = before;
 	read_all(w);
 	MUST("restore", 0, 0, uhmm_model_restore(w->mm, snapshot));
+	*w = before;
 	state = state_before;
-	for (int i = 0; i < 20; i++)
-		cpu_write(w, w->mm, &w->view, draw(PAGES));
+	some_steps(w, now);
 	MUST("the same views", 0, 0, memcmp(&first.view, &w->view,
 					    sizeof(first.view)));
+	MUST("the same entries", 0, 0, memcmp(then, now, PAGES * w->unit));
 	MUST("the same size", 0, size, uhmm_model_state_size(w->mm));
 	uhmm_model_snapshot_free(snapshot);
 }
@@ -426,9 +639,9 @@ static void live(uint64_t seed, long steps)
 	for (step_now = 0; step_now < steps; step_now++) {
 		step(&w);
 		look_for_stale_entries(&w);
-		look_for_lost_entries(w.mm);
+		look_for_lost_entries(&w, w.mm);
 		if (w.child)
-			look_for_lost_entries(w.child);
+			look_for_lost_entries(&w, w.child);
 		if (step_now % 64 == 63)
 			read_all(&w);
 		if (step_now % 256 == 255)

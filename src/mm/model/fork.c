@@ -41,7 +41,8 @@ static void copy_pte(struct space *space, struct vma *from, struct space *child,
 	copy = pte;
 	if (pte_maps_frame(pte)) {
 		frame = frame_get(space, pte_payload(pte));
-		if (frame->flags & FRAME_EXCLUSIVE && frame->pins &&
+		if (frame->flags & FRAME_EXCLUSIVE &&
+		    frame_pinned(space, pte_payload(pte)) &&
 		    vma_cow(from)) {
 			pte_put(child, addr, copy_pinned(child, to, addr,
 							 pte_payload(pte)));
@@ -72,7 +73,7 @@ static bool copy_huge(struct space *space, struct vma *from,
 	struct leaf *copy;
 
 	if (pte_maps_frame(leaf->huge)) {
-		if (frame_get(space, pfn)->pins && vma_cow(from))
+		if (frame_pinned(space, pfn) && vma_cow(from))
 			return false;
 		huge_map(space, pfn);
 		for (unsigned long i = 0; i < LEAF_PAGES; i++)

@@ -121,6 +121,11 @@ unsigned long frame_head(struct space *space, unsigned long pfn)
 	return pfn - frame_get(space, pfn)->head;
 }
 
+bool frame_pinned(struct space *space, unsigned long pfn)
+{
+	return frame_get(space, frame_head(space, pfn))->pins;
+}
+
 void frame_ref(struct space *space, unsigned long pfn)
 {
 	if (frame_pfn_device(pfn))
@@ -226,7 +231,7 @@ bool frame_private(unsigned long pfn)
 void frame_become(struct frame *to, const struct frame *from)
 {
 	to->flags |= from->flags & (FRAME_ANON | FRAME_DIRTY | FRAME_LAZY |
-				    FRAME_EXCLUSIVE);
+				    FRAME_EXCLUSIVE | FRAME_KSM);
 	to->index = from->index;
 	to->file = from->file;
 	to->family = from->family;

@@ -460,6 +460,8 @@ unsigned long frame_refs(struct space *space, unsigned long pfn);
 unsigned long frame_maps(struct space *space, unsigned long pfn);
 /* The first frame of a huge page, itself otherwise. */
 unsigned long frame_head(struct space *space, unsigned long pfn);
+/* For long; of a huge page, any of it. */
+bool frame_pinned(struct space *space, unsigned long pfn);
 
 /* ----------------------------------------------------------------- table.c */
 struct leaf *leaf_get(const struct space *space, unsigned long addr);

@@ -21,7 +21,7 @@ static void clean_leaf(struct space *space, struct leaf *leaf,
 
 		if (soft && pte & PTE_W && pte_has_frame(pte) &&
 		    pte_present(pte) &&
-		    frame_get(space, pte_payload(pte))->pins &&
+		    frame_pinned(space, pte_payload(pte)) &&
 		    frame_get(space, pte_payload(pte))->flags & FRAME_ANON)
 			continue;
 		if (pte_present(pte))

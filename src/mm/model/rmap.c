@@ -20,13 +20,48 @@ static bool may_map(struct space *space, const struct vma *vma,
 	return frame->file && vma->file == frame->file;
 }
 
-static size_t gather(struct space *space, const struct frame *frame,
+/* A merged page is where it was merged, which its place says nothing of. */
+static size_t gather_merged(struct space *space, unsigned long pfn,
+			    struct mapping *list)
+{
+	struct space *at;
+	size_t n = 0;
+
+	for (at = machine_of(space)->spaces; at; at = at->next) {
+		struct leaf *leaf;
+
+		for (unsigned long addr = 0, next;
+		     (leaf = leaf_next(at, &addr, TASK_END)); addr = next) {
+			next = leaf_end(addr, TASK_END);
+			for (; leaf_next_pte(leaf, &addr, next) && !leaf->huge;
+			     addr += PAGE_SIZE) {
+				uint64_t pte = leaf_pte(leaf, addr);
+
+				if (!pte_has_frame(pte) ||
+				    pte_payload(pte) != pfn)
+					continue;
+				if (list) {
+					list[n] = (struct mapping){
+						.space = at, .addr = addr };
+					mmgrab(at->mm);
+				}
+				n++;
+			}
+		}
+	}
+	return n;
+}
+
+static size_t gather(struct space *space, unsigned long pfn,
 		     struct mapping *list)
 {
+	const struct frame *frame = frame_get(space, pfn);
 	struct space *at;
 	struct vma *vma;
 	size_t n = 0;
 
+	if (frame->flags & FRAME_KSM)
+		return gather_merged(space, pfn, list);
 	for (at = machine_of(space)->spaces; at; at = at->next)
 		for (vma = at->vmas; vma; vma = vma->next) {
 			if (!may_map(at, vma, frame))
@@ -54,15 +89,14 @@ static bool before(const struct mapping *a, const struct mapping *b)
 
 struct mapping *mappings(struct space *space, unsigned long pfn, size_t *ret_n)
 {
-	const struct frame *frame = frame_get(space, pfn);
 	struct mapping *list;
-	size_t n = gather(space, frame, NULL);
+	size_t n = gather(space, pfn, NULL);
 
 	*ret_n = 0;
 	list = n ? malloc(n * sizeof(*list)) : NULL;
 	if (!list)
 		return NULL;
-	*ret_n = gather(space, frame, list);
+	*ret_n = gather(space, pfn, list);
 	/* By where the area begins in the file, as an interval tree has them. */
 	for (size_t i = 1; i < n; i++)
 		for (size_t j = i; j && before(&list[j], &list[j - 1]); j--) {
@@ -89,11 +123,13 @@ static uint64_t mapped_pte(const struct mapping *at, unsigned long pfn)
 }
 
 /* A page that is pinned can be moved by nobody. */
-static bool give_up_exclusive(struct frame *frame)
+static bool give_up_exclusive(struct space *space, unsigned long pfn)
 {
+	struct frame *frame = frame_get(space, pfn);
+
 	if (!(frame->flags & FRAME_EXCLUSIVE))
 		return true;
-	if (frame->pins)
+	if (frame_pinned(space, pfn))
 		return false;
 	frame->flags &= ~FRAME_EXCLUSIVE;
 	return true;
@@ -107,7 +143,7 @@ uint64_t pte_to_migration(struct space *space, uint64_t pte)
 
 	if (frame->flags & FRAME_EXCLUSIVE)
 		flags |= PTE_ANON_EX;
-	if (!give_up_exclusive(frame))
+	if (!give_up_exclusive(space, pte_payload(pte)))
 		return 0;
 	if (pte_present(pte))
 		flags |= pte & (PTE_DIRTY | PTE_YOUNG);
@@ -215,7 +251,7 @@ static bool swap_one(const struct mapping *at, unsigned long pfn,
 
 		if (frame->flags & FRAME_EXCLUSIVE)
 			flags |= PTE_ANON_EX;
-		if (!give_up_exclusive(frame))
+		if (!give_up_exclusive(at->space, pfn))
 			return false;
 		left = pte_make(PTE_SWAP, id, flags);
 		slot_of(at->space, id)->count++;

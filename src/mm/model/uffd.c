@@ -195,10 +195,17 @@ static int fill_shared(struct space *space, struct vma *vma, unsigned long addr,
 static int fill_one(struct space *space, struct vma *vma, unsigned long addr,
 		    const void *bytes)
 {
+	bool private = !(vma->flags & VM_SHARED);
+	enum pte_type type;
+
 	if (!leaf_make(space, addr))
 		return -ENOMEM;
-	if (pte_type(pte_at(space, addr)) != PTE_NONE &&
-	    pte_type(pte_at(space, addr)) != PTE_MARKER)
+	if (private && vma->file &&
+	    vma_index(vma, addr) << PAGE_SHIFT >= vma->file->size)
+		return -EFAULT;
+	type = pte_type(pte_at(space, addr));
+	/* Zeroes of one's own do not replace a marker. */
+	if (type != PTE_NONE && (type != PTE_MARKER || (private && !bytes)))
 		return -EEXIST;
 	return vma->flags & VM_SHARED ?
 		       fill_shared(space, vma, addr, bytes) :
