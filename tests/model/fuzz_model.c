@@ -91,7 +91,7 @@ static void move(struct world *w, int page, int n)
 	for (int i = 0; i < n; i++) {
 		MOVED(view, shared);
 		MOVED(view, private);
-		MOVED(view, whose);
+		MOVED(view, copied);
 		MOVED(view, prot);
 		MOVED(view, odd);
 		MOVED(view, own);
@@ -108,7 +108,7 @@ static void drop(struct world *w, int page, int n)
 			   MADV_DONTNEED);
 	pins_lose(w, page, n);
 	for (int i = page; i < page + n; i++) {
-		view->whose[i] = FILES;
+		view->copied[i] = false;
 		view->own[i] = 0;
 		if (view->odd[i] == BROKEN)
 			view->odd[i] = NOTHING_ODD;
@@ -128,7 +128,7 @@ static void guard(struct world *w, int page)
 		return;
 	pins_lose(w, page, 1);
 	w->view.odd[page] = install ? GUARDED : NOTHING_ODD;
-	w->view.whose[page] = FILES;
+	w->view.copied[page] = false;
 	w->view.own[page] = 0;
 }
 
@@ -177,7 +177,7 @@ static void forget_copies(struct view *view, int from, int end)
 {
 	for (int i = 0; i < PAGES; i++)
 		if (view->shared[i] >= from && view->shared[i] < end) {
-			view->whose[i] = FILES;
+			view->copied[i] = false;
 			view->own[i] = 0;
 		}
 }
@@ -240,7 +240,7 @@ static void pin_step(struct world *w, int page)
 	     uhmm_model_pin_access(w->mm, pin->id, 0, words, false));
 	if (pin->page >= 0) {
 		MUST("value of a page that is held", pin->page,
-		     expected(w, &w->view, pin->page, words[0]), words[0]);
+		     expected(w, &w->view, pin->page), words[0]);
 		for (int i = 0; i < WORDS; i++)
 			words[i] = w->last_value + 1;
 		uhmm_model_pin_access(w->mm, pin->id, 0, words, true);
@@ -284,6 +284,8 @@ static void move_watched(struct world *w, int page)
 {
 	int to = draw(PAGES);
 
+	if (draw(2))
+		watch(w, to, 1);
 	if (uhmm_model_uffd_move(w->mm, page_at(w, to), page_at(w, page), 1,
 				 draw(2)) != 1 || to == page)
 		return;
@@ -325,6 +327,7 @@ static void break_memory(struct world *w, int page)
 	for (int i = 0; i < NR_PINS; i++)
 		if (w->pins[i].id)
 			return;
+	device_read(w, page, 1);
 	if (uhmm_model_madvise(w->mm, page_at(w, page), LEN(1), HWPOISON))
 		return;
 	w->broken++;
@@ -340,6 +343,21 @@ static void break_memory(struct world *w, int page)
 	}
 }
 
+/* Of what a process has for itself. */
+static bool same_value(struct world *w, int page, int with)
+{
+	uint64_t words[WORDS];
+
+	if (w->view.shared[page] || w->view.shared[with] ||
+	    uhmm_model_read(w->mm, page_at(w, page), words, sizeof(words),
+			    NULL) ||
+	    uhmm_model_write(w->mm, page_at(w, with), words, sizeof(words),
+			     NULL))
+		return false;
+	now_holds(w, &w->view, with, words[0]);
+	return true;
+}
+
 static void merge(struct world *w, int page, int n)
 {
 	int with = draw(PAGES);
@@ -348,7 +366,9 @@ static void merge(struct world *w, int page, int n)
 			   MADV_MERGEABLE);
 	uhmm_model_madvise(w->mm, unit_at(w, with), length(w, 1),
 			   MADV_MERGEABLE);
-	uhmm_model_ksm_merge(w->mm, page_at(w, page), page_at(w, with));
+	if (same_value(w, page, with))
+		uhmm_model_ksm_merge(w->mm, page_at(w, page),
+				     page_at(w, with));
 }
 
 static void kernel_step(struct world *w, int page, int n)
@@ -558,6 +578,8 @@ static void end(struct world *w)
 
 	if (w->child)
 		mmput(w->child);
+	for (int i = 0; i < PAGES; i++)
+		device_read(w, i, 1);
 	MUST("reaper", 0, 0, uhmm_model_oom_reap(w->mm));
 	look_for_stale_entries(w);
 	MUST("munmap", 0, 0, uhmm_model_munmap(w->mm, unit_at(w, 0),

@@ -41,18 +41,12 @@ int expected_signal(const struct world *w, const struct view *view, int page,
 									0;
 }
 
-uint64_t expected(struct world *w, struct view *view, int page, uint64_t got)
+uint64_t expected(const struct world *w, const struct view *view, int page)
 {
 	int shared = view->shared[page];
 
-	if (!shared || (view->private[page] && view->whose[page] == OWN))
-		return view->own[page];
-	if (view->private[page] && view->whose[page] == SOMEBODYS &&
-	    view->own[page] != w->shared[shared]) {
-		view->whose[page] = got == view->own[page] ? OWN : FILES;
-		return expected(w, view, page, got);
-	}
-	return w->shared[shared];
+	return !shared || (view->private[page] && view->copied[page]) ?
+		       view->own[page] : w->shared[shared];
 }
 
 void now_holds(struct world *w, struct view *view, int page, uint64_t value)
@@ -60,7 +54,7 @@ void now_holds(struct world *w, struct view *view, int page, uint64_t value)
 	if (view->shared[page] && !view->private[page]) {
 		w->shared[view->shared[page]] = value;
 	} else {
-		view->whose[page] = OWN;
+		view->copied[page] = true;
 		view->own[page] = value;
 	}
 }
@@ -68,13 +62,16 @@ void now_holds(struct world *w, struct view *view, int page, uint64_t value)
 void may_be_copied(struct world *w, int page, int n)
 {
 	struct view *view = &w->view;
+	char letter;
 
-	for (int i = page; i < page + n; i++)
-		if (view->shared[i] > 0 && view->private[i] &&
-		    view->whose[i] == FILES) {
-			view->whose[i] = SOMEBODYS;
-			view->own[i] = w->shared[view->shared[i]];
-		}
+	for (int i = page; i < page + n; i++) {
+		if (view->shared[i] <= 0 || !view->private[i] ||
+		    view->copied[i])
+			continue;
+		uhmm_model_pagemap(w->mm, page_at(w, i), 1, &letter);
+		if (strchr("AasDdXx", letter))
+			now_holds(w, view, i, w->shared[view->shared[i]]);
+	}
 }
 
 /* ----------------------------------------------------------------- accesses */
@@ -91,8 +88,7 @@ void cpu_read(struct world *w, struct mm_struct *mm, struct view *view,
 		return;
 	MUST("signal of a read", page, want, ret);
 	for (int i = 0; i < WORDS && !ret; i++)
-		MUST("value", page, expected(w, view, page, words[0]),
-		     words[i]);
+		MUST("value", page, expected(w, view, page), words[i]);
 }
 
 void cpu_write(struct world *w, struct mm_struct *mm, struct view *view,
@@ -142,7 +138,7 @@ void device_read(struct world *w, int page, int n)
 				unit_at(w, page)) >> 12];
 
 		MUST("value for a device", i,
-		     expected(w, &w->view, i, words[0]), words[draw(WORDS)]);
+		     expected(w, &w->view, i), words[draw(WORDS)]);
 	}
 }
 
@@ -182,7 +178,7 @@ void forget(struct world *w, int page, int n)
 	for (int i = page; i < page + n; i++) {
 		w->view.shared[i] = -1;
 		w->view.private[i] = false;
-		w->view.whose[i] = FILES;
+		w->view.copied[i] = false;
 		w->view.odd[i] = NOTHING_ODD;
 		w->view.watched[i] = false;
 		w->view.own[i] = 0;

@@ -30,15 +30,14 @@
 #define WORDS 512
 #define LEN(n) ((unsigned long)(n) << 12)
 
-/* Whose a page of a private mapping of a file is. */
-enum whose { FILES, SOMEBODYS, OWN };
 /* What is there instead of a page. */
 enum odd { NOTHING_ODD, GUARDED, BROKEN };
 
 /**
  * struct view - what a process sees
  * @shared: -1 of no area, 0 its own, else where in &world.shared
- * @whose: of a private mapping of what is shared: FILES, or OWN: a copy
+ * @private: of a private mapping: what is shared is copied when written
+ * @copied: it was
  * @prot: of its area
  * @odd: an access gives a signal
  * @watched: by userfaultfd: an access may give SIGBUS
@@ -47,7 +46,7 @@ enum odd { NOTHING_ODD, GUARDED, BROKEN };
 struct view {
 	int shared[PAGES];
 	bool private[PAGES];
-	enum whose whose[PAGES];
+	bool copied[PAGES];
 	int prot[PAGES];
 	enum odd odd[PAGES];
 	bool watched[PAGES];
@@ -112,10 +111,10 @@ static inline unsigned long length(const struct world *w, int n)
 /* The signal that a touch gives; SIGBUS of what is watched is its own matter. */
 int expected_signal(const struct world *w, const struct view *view, int page,
 		    int prot);
-/* What is read there now; a copy that perhaps was made may be another's. */
-uint64_t expected(struct world *w, struct view *view, int page, uint64_t got);
+/* What is read there now. */
+uint64_t expected(const struct world *w, const struct view *view, int page);
 void now_holds(struct world *w, struct view *view, int page, uint64_t value);
-/* What is private may have been copied. */
+/* Something may just have copied what is private: which it did is looked up. */
 void may_be_copied(struct world *w, int page, int n);
 
 void cpu_read(struct world *w, struct mm_struct *mm, struct view *view,

@@ -9,6 +9,7 @@ NEWER = unit('model_events_newer')
 COUNTS = unit('model')
 HUGE = unit('migrate_huge')
 LIVES = Detector('fuzz_model', ['1', '40'], limit=120)
+LONG_LIVES = Detector('fuzz_model', ['1', '1000'], limit=300)
 
 EVENT_ROWS = Group(
     'The model',
@@ -38,7 +39,7 @@ EVENT_ROWS = Group(
              'event_end(space, &range);\n\twhile ((vma = gone))',
              'event_start(space, &range, MMU_NOTIFY_UNMAP, start, end, NULL);\n'
              '\tevent_end(space, &range);\n\twhile ((vma = gone))')],
-           [EVENTS]),
+           [EVENTS], quick=True),
     Mutant('order of mprotect', 'it is announced when rights are gone',
            [(MODEL + 'protect.c',
              'event_start(space, &range, MMU_NOTIFY_PROTECTION_VMA, first, last,'
@@ -50,10 +51,10 @@ EVENT_ROWS = Group(
            [(MODEL + 'event.c',
              'ret = mmu_notifier_invalidate_range_start_nonblock(range);',
              'mmu_notifier_invalidate_range_start(range), ret = 0;')],
-           [EVENTS]),
+           [EVENTS], quick=True),
     Mutant('frame_unmap', 'a page that is unmapped is not given back',
            [(MODEL + 'frame.c', '->maps--;\n\tframe_unref(space, pfn);',
-             '->maps--;')], [COUNTS]),
+             '->maps--;')], [COUNTS], quick=True),
     Mutant('may_map', 'who was forked is not looked for',
            [(MODEL + 'rmap.c',
              'family_descends(space, vma->anon, frame->family);',
@@ -109,4 +110,54 @@ EVENT_ROWS = Group(
     Mutant('hugetlb_unshare', 'who leaves a shared table is not told',
            [(MODEL + 'huge_split.c', 'hugetlb_unshare(space, vma, addr);',
              ';')], [NEWER]),
+    Mutant('frame_pinned', 'of a huge page only the first is known as pinned',
+           [(MODEL + 'frame.c',
+             'return frame_get(space, frame_head(space, pfn))->pins;',
+             'return frame_get(space, pfn)->pins;')], [LONG_LIVES]),
+    Mutant('copy_pinned', 'a page that is pinned is shared by a fork',
+           [(MODEL + 'fork.c', 'frame_pinned(space, pte_payload(pte)) &&',
+             'false &&')], [LIVES]),
+    Mutant('gather_merged', 'of a merged page one place is found',
+           [(MODEL + 'rmap.c', 'if (frame->flags & FRAME_KSM)', 'if (false)')],
+           [LONG_LIVES]),
+    Mutant('references of merging', 'a merged page is counted too often',
+           [(MODEL + 'machine.c', '\t\tframe_map(space, kept);\n',
+             '\t\tframe_map(space, kept);\n\t\tframe_map(space, kept);\n')],
+           [LIVES]),
+    Mutant('split_entry', 'of a huge page all entries lead to its first',
+           [(MODEL + 'huge_split.c', 'pte += 1UL << PTE_PAYLOAD_SHIFT;', ';')],
+           [LIVES]),
+    Mutant('file_punch', 'who has mapped a file keeps what is punched',
+           [(MODEL + 'file.c', 'unmap_pages(space, file, first, end, false);',
+             ';')], [LIVES]),
+    Mutant('truncate_to', 'copies of a file outlive its end',
+           [(MODEL + 'file.c', '\tif (zap)\n\t\tunmap_pages(space, file, first, '
+             '~0UL, true);\n\tforget', '\tif (zap)\n\t\tunmap_pages(space, file,'
+             ' first, ~0UL, false);\n\tforget'),
+            (MODEL + 'file.c', '\tif (zap)\n\t\tunmap_pages(space, file, first, '
+             '~0UL, true);\n\treturn', '\treturn')], [LIVES]),
+    Mutant('fill_one', 'a file is filled in behind its end',
+           [(MODEL + 'uffd.c', 'if (private && vma->file &&', 'if (false &&')],
+           [LONG_LIVES]),
+    Mutant('move_one', 'UFFDIO_MOVE leaves the page where it was, too',
+           [(MODEL + 'uffd_move.c', '\tif (!ret)\n\t\tpte_put(space, from, '
+             'PTE_NONE);', '\tif (!ret)\n\t\treturn 0;')], [LONG_LIVES]),
+    Mutant('change_present', 'a hint of NUMA makes a page be lost',
+           [(MODEL + 'protect.c', 'return pte | PTE_HINT;', 'return 0;')],
+           [LIVES]),
+    Mutant('poison_at', 'broken memory stays in the tables of a device',
+           [(MODEL + 'machine.c',
+             'event_start(at, &range, MMU_NOTIFY_CLEAR, list[i].addr,\n'
+             '\t\t\t    list[i].addr + PAGE_SIZE, NULL);', '(void)range;'),
+            (MODEL + 'machine.c', '\t\tevent_end(at, &range);\n', '')],
+           [LONG_LIVES]),
+    Mutant('event of the reaper', 'what it takes stays in a device\'s tables',
+           [(MODEL + 'machine.c', '\t\t\t\t\t vma->start, vma->end)) {',
+             '\t\t\t\t\t vma->start, vma->start + PAGE_SIZE)) {')], [LIVES]),
+    Mutant('only_guards', 'guards are put over pages',
+           [(MODEL + 'madvise.c', 'if (type != PTE_NONE && type != PTE_GUARD)',
+             'if (false)')], [LIVES]),
+    Mutant('split_device in a life', 'pieces of a huge page are counted wrong',
+           [(MODEL + 'huge_split.c', '(moving ? 1 : frame->maps) +',
+             '1 +')], [LONG_LIVES]),
 ])
