@@ -30,8 +30,11 @@
  *      for all that is not ours. What the kernel does by itself, io_uring's
  *      requests say, is seen as by G0, if that is there.
  *
- * _Fork() and clone() go round what fork() calls in the child: a child made by
- * them at G1, or by _Fork() at G2, is not to use the address space.
+ * _Fork() and clone() go round what fork() calls in the child. The address space
+ * knows such a child all the same, by a page that the kernel empties in it: there
+ * it has ended, nothing is told of, and nothing is done to the parent's. Pages that
+ * a device has are in the child only if UHMM_LIVE_EVENT_FORK is there, and locks that
+ * others held stay locked, as in all that is made without fork().
  *
  * Who is run by `uhmm run` has what he asked that for; others call
  * uhmm_live_patch() before they have threads.

@@ -352,6 +352,18 @@ void *sync_alloc_pages(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+unsigned int *sync_alloc_alive(void)
+{
+	unsigned int *word = sync_alloc_pages(PAGE);
+
+	if (!word)
+		return NULL;
+	/* Linux 4.14. */
+	madvise(word, PAGE, MADV_WIPEONFORK);
+	*word = 1;
+	return word;
+}
+
 void sync_free_pages(void *pages, size_t size)
 {
 	munmap(pages, size);

@@ -198,6 +198,8 @@ void sync_at_fork(void (*prepare)(void), void (*parent)(void),
 /* Voluntary context switches of this thread so far: did a call sleep? */
 long sync_thread_sleeps(void);
 
+/* A word that is 1, on a page of its own, and 0 in a child; NULL: no memory. */
+unsigned int *sync_alloc_alive(void);
 /* Pages straight from the kernel, zeroed: no lock of the process is taken. */
 void *sync_alloc_pages(size_t size);
 void sync_free_pages(void *pages, size_t size);

@@ -4,6 +4,7 @@
  */
 #include "live_util.h"
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static void a_process_has_one(void **state)
@@ -219,9 +220,74 @@ static void the_environment_can_take_features_away(void **state)
 		     (UHMM_LIVE_PAGEMAP_SCAN | UHMM_LIVE_PROCMAP_QUERY));
 }
 
+/* In a child of whom fork() knows nothing: what is wrong there, or 0. */
+static int not_the_parents(char *p, struct view *view)
+{
+	struct live_bracket b;
+	struct uhmm_pte pte;
+	size_t one = 1;
+
+	live_bracket_start(&b, (unsigned long)p, PAGE, MMU_NOTIFY_UNMAP, 0);
+	live_bracket_end(&b);
+	if (view->called)
+		return 1;
+	if (uhmm_live_guarantee(mm) != UHMM_GUARANTEE_NONE)
+		return 2;
+	if (uhmm_mm_walk(mm, (unsigned long)p, &one, &pte) != -ESRCH)
+		return 3;
+	return uhmm_live_watch(mm, (unsigned long)p, PAGE) == -ESRCH ? 0 : 4;
+}
+
+/* Nor is it done anything to its parent's. */
+static void a_child_that_nobody_told_of_is_known(void **state)
+{
+	char *p = some_pages(1);
+	struct view view;
+	int status;
+	pid_t pid;
+
+	make_live(UHMM_G0, 0, 0);
+	pte_at(p);
+	view_add(&view, p, PAGE);
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (!pid)
+		_exit(not_the_parents(p, &view));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* A kernel that is asked to tells of forks. */
+	view.called = 0;
+	munmap(p, PAGE);
+	while (!view_called(&view))
+		sched_yield();
+	view_drop(&view);
+}
+
+static void such_a_child_can_have_its_own(void **state)
+{
+	struct mm_struct *own;
+	int status;
+	pid_t pid;
+
+	make_live(UHMM_G0, 0, 0);
+	pid = _Fork();
+	if (!pid) {
+		if (uhmm_mm_create_live(NULL, &own) || own == mm ||
+		    uhmm_live_guarantee(own) != UHMM_G0)
+			_exit(1);
+		mmput(own);
+		mmput(mm);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(uhmm_live_guarantee(mm), UHMM_G0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(a_child_that_nobody_told_of_is_known),
+		CASE(such_a_child_can_have_its_own),
 		CASE(a_process_has_one),
 		CASE(bad_options_are_refused),
 		CASE(a_bracket_calls_back_around_the_change),

@@ -136,7 +136,7 @@ int live_find_vma(struct mm_struct *mm, unsigned long addr,
 	struct live_area area;
 	int ret;
 
-	if (READ_ONCE(live->ended))
+	if (live_ended(live))
 		return -ESRCH;
 	ret = live_area(live, addr, &area);
 	if (!ret)

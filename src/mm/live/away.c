@@ -106,7 +106,7 @@ int live_page_alloc(struct mm_struct *mm, unsigned int order,
 	struct live *live = live_of(mm);
 	unsigned long n = 1, addr;
 
-	if (order || READ_ONCE(live->ended))
+	if (order || live_ended(live))
 		return -ENOMEM;
 	mutex_lock(&live->out->lock);
 	addr = pool_get(live, &n);

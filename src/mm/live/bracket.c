@@ -37,7 +37,8 @@ static unsigned int *bracket_enter(struct live **ret_live)
 	 */
 	fetch_add(inside, 1);
 	*ret_live = READ_ONCE(here);
-	if (*ret_live)
+	/* Not a child's, of which nobody has told us. */
+	if (*ret_live && !live_ended(*ret_live))
 		return inside;
 	fetch_sub(inside, 1);
 	return NULL;

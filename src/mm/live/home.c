@@ -23,6 +23,12 @@
 
 #define FORK_NS 100000000
 
+static bool is_away(unsigned long entry)
+{
+	return out_state(entry) >= OUT_MOVING &&
+	       out_state(entry) <= OUT_EXCLUSIVE;
+}
+
 /* ----------------------------------------------------------------- one page */
 
 /* It is at @pfn of a device. 0: look at the entry again. */
@@ -214,6 +220,11 @@ bool uhmm_live_sigbus(const void *addr)
 
 	if (!live || READ_ONCE(live->ended))
 		return false;
+	/* In a child, which the monitor of its parent gives a copy. */
+	if (!READ_ONCE(*live->alive)) {
+		sync_yield();
+		return is_away(out_get(live->out, (unsigned long)addr));
+	}
 	ret = home_touch(live, (unsigned long)addr & ~(LIVE_PAGE - 1),
 			 HOME_WAIT);
 	errno = saved;
@@ -273,12 +284,6 @@ void home_stop(struct live *live)
 }
 
 /* ------------------------------------------------------------- all of them */
-
-static bool is_away(unsigned long entry)
-{
-	return out_state(entry) >= OUT_MOVING &&
-	       out_state(entry) <= OUT_EXCLUSIVE;
-}
 
 void home_all(struct live *live)
 {

@@ -56,7 +56,7 @@ static enum uhmm_guarantee in_force(const struct live *live)
 {
 	int reach = READ_ONCE(live->bracketed);
 
-	if (READ_ONCE(live->ended))
+	if (live_ended(live))
 		return UHMM_GUARANTEE_NONE;
 	if (reach > (int)live->asked)
 		reach = (int)live->asked;
@@ -89,11 +89,11 @@ static void live_exit(struct mm_struct *mm, void *private_data)
 		brackets_close();
 	}
 	mutex_unlock(&live_lock);
-	if (live->out && !READ_ONCE(live->ended)) {
+	if (live->out && !live_ended(live)) {
 		home_all(live);
 		coherent_end(live);
 	}
-	if (xchg(&live->ended, 1))
+	if (xchg(&live->ended, 1) || !READ_ONCE(*live->alive))
 		return;
 	if (live->out)
 		home_stop(live);
@@ -108,6 +108,8 @@ static void live_destroy(void *private_data)
 	watch_destroy(live);
 	if (live->out)
 		out_free(live->out);
+	if (live->alive)
+		sync_free_pages(live->alive, LIVE_PAGE);
 	free(live);
 }
 
@@ -168,9 +170,23 @@ static void fork_child(void) __no_context_analysis
 	the_live = NULL;
 }
 
+/*
+ * In a child of _Fork() or clone(): its parent's is nothing to it. The files stay
+ * open: the parent may share them.
+ */
+static void forget_parents(void) __must_hold(&live_lock)
+{
+	if (!the_live || READ_ONCE(*the_live->alive))
+		return;
+	the_live->ended = 1;
+	the_live = NULL;
+	brackets_fork_child();
+}
+
 static void fork_prepare(void) __no_context_analysis
 {
 	mutex_lock(&live_lock);
+	forget_parents();
 	if (the_live && the_live->out &&
 	    !(READ_ONCE(live_broken) & BROKEN_FORK))
 		home_fork(the_live);
@@ -266,6 +282,9 @@ static int live_init(struct live *live, const struct uhmm_live_options *o)
 				INT64_C(1000000);
 	live->max_watches = o->watches ? o->watches : max_maps() / 4;
 	live->pagemap = live->task_dir = live->monitor_wake = -1;
+	live->alive = sync_alloc_alive();
+	if (!live->alive)
+		return -ENOMEM;
 	live->maps = live_open_high("/proc/self/maps");
 	if (live->maps < 0)
 		return live->maps;
@@ -354,6 +373,7 @@ int uhmm_mm_create_live(const struct uhmm_live_options *options,
 	if (ret)
 		return ret;
 	mutex_lock(&live_lock);
+	forget_parents();
 	if (the_live && !mmget_not_zero(the_live->mm)) {
 		/* It is ending this moment. */
 		the_live = NULL;

@@ -50,6 +50,8 @@ struct removal;
  * @reasons: UHMM_LIVE_WHY_*
  * @features: of the kernel, less what is to be done without
  * @ended: not this process's any more, or not at all
+ * @alive: 1 in the process that made it, 0 in its children, whoever made them:
+ *	on a page that the kernel empties there
  * @maps: /proc/self/maps
  * @pagemap: /proc/self/pagemap
  * @scan_mask: categories that PAGEMAP_SCAN knows
@@ -90,6 +92,7 @@ struct live {
 	unsigned int reasons;
 	unsigned int features;
 	unsigned int ended;
+	unsigned int *alive;
 	int maps;
 	int pagemap;
 	unsigned long scan_mask;
@@ -187,6 +190,11 @@ void live_bracket_end(struct live_bracket *b);
 void live_set_bracketed(enum uhmm_guarantee reach, unsigned int reasons);
 
 /* ------------------------------------------------------------------- live.c */
+static inline bool live_ended(const struct live *live)
+{
+	return READ_ONCE(live->ended) || !READ_ONCE(*live->alive);
+}
+
 struct live *live_of(struct mm_struct *mm);
 /*
  * Descriptors out of the way of programs that expect theirs to be the lowest free

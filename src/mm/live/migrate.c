@@ -331,7 +331,7 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	struct live *live = live_of(mm);
 	struct collect c = { .live = live, .out = live->out, .args = args };
 
-	if (READ_ONCE(live->ended) || !(args->vma->flags & UHMM_VM_ANON) ||
+	if (live_ended(live) || !(args->vma->flags & UHMM_VM_ANON) ||
 	    args->vma->flags & UHMM_VM_SHARED)
 		return;
 	mutex_lock(&c.out->lock);

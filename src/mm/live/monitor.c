@@ -123,7 +123,7 @@ bool live_pending(struct mm_struct *mm, unsigned long start,
 
 	for (;;) {
 		generation = READ_ONCE(live->generation);
-		if (READ_ONCE(live->ended) || !live->nshards ||
+		if (live_ended(live) || !live->nshards ||
 		    !range_pending(live, start, last))
 			break;
 		was = true;

@@ -283,7 +283,7 @@ int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
 	struct walk w = { .live = live, .area = &area };
 	int ret;
 
-	if (READ_ONCE(live->ended))
+	if (live_ended(live))
 		return -ESRCH;
 	while (done < wanted) {
 		w.addr = addr + done * LIVE_PAGE;
@@ -366,7 +366,7 @@ int live_walk_runs(struct mm_struct *mm, unsigned long addr, unsigned long end,
 	};
 	long i, n;
 
-	if ((end - addr) / LIVE_PAGE <= SMALL || READ_ONCE(live->ended) ||
+	if ((end - addr) / LIVE_PAGE <= SMALL || live_ended(live) ||
 	    !live_has(live, UHMM_LIVE_PAGEMAP_SCAN) ||
 	    live->flags & UHMM_LIVE_USE_FRAMES ||
 	    vma->flags & (UHMM_VM_SPECIAL | UHMM_VM_HUGETLB) ||
@@ -433,7 +433,7 @@ int live_fault(struct mm_struct *mm, unsigned long addr, unsigned int flags)
 {
 	struct live *live = live_of(mm);
 
-	if (READ_ONCE(live->ended))
+	if (live_ended(live))
 		return -ESRCH;
 	addr &= ~(LIVE_PAGE - 1);
 	if (flags & UHMM_FAULT_NOWAIT &&

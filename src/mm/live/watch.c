@@ -413,7 +413,7 @@ int uhmm_live_watch(struct mm_struct *mm, unsigned long start,
 
 	if (!live || __builtin_add_overflow(start, length, &end))
 		return -EINVAL;
-	if (READ_ONCE(live->ended))
+	if (live_ended(live))
 		return -ESRCH;
 	start &= ~(LIVE_PAGE - 1);
 	while (start < end && !ret) {
