@@ -108,6 +108,7 @@ static int take_once(struct live *live, unsigned long addr, unsigned long pfn)
 }
 
 int coherent_take(struct live *live, unsigned long addr, unsigned long pfn)
+	__must_hold(&live->out->lock)
 {
 	unsigned long entry = out_get(live->out, addr);
 	int ret, tries = 0;

@@ -282,10 +282,12 @@ static unsigned long kind_of(unsigned long entry)
 	}
 }
 
-/* Its entry is of who moves it now; false: it stays. */
+/*
+ * Its entry is of who moves it now; false: it stays. The lock of @live->out held,
+ * which callers have by other names.
+ */
 static bool take_device(struct live *live, unsigned long addr,
-			unsigned long entry)
-	__must_hold(&live->out->lock)
+			unsigned long entry) __no_context_analysis
 {
 	unsigned long pfn = out_what(entry);
 
