@@ -281,7 +281,8 @@ static int live_init(struct live *live, const struct uhmm_live_options *o)
 						      REMOVE_LIMIT_MS) *
 				INT64_C(1000000);
 	live->max_watches = o->watches ? o->watches : max_maps() / 4;
-	live->pagemap = live->task_dir = live->monitor_wake = -1;
+	live->maps = live->pagemap = -1;
+	live->task_dir = live->monitor_wake = -1;
 	live->alive = sync_alloc_alive();
 	if (!live->alive)
 		return -ENOMEM;
