@@ -315,7 +315,8 @@ static void collect_device(struct collect *c)
 			continue;
 		uhmm_device_page_get(pfn);
 		if (!take_device(c->live, addr, entry)) {
-			uhmm_device_page_unlock(pfn);
+			if (pfn != args->fault_page)
+				uhmm_device_page_unlock(pfn);
 			/* The entry's is not the last one, but if it has gone. */
 			mutex_unlock(&c->out->lock);
 			uhmm_device_page_put(pfn);
