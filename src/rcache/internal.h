@@ -246,6 +246,15 @@ static inline unsigned long region_bytes(const struct region *r)
 	return r->last - r->start + 1;
 }
 
+/* The next one, if any, is written soon, and it is long since it was. */
+static inline void region_fetch(const struct region *r)
+{
+	if (!r)
+		return;
+	__builtin_prefetch(&r->sub, 1);
+	__builtin_prefetch(&r->start, 1);
+}
+
 /* The frequent side of the fence between holds and who looks at them. */
 static __always_inline void hold_fence(void)
 {

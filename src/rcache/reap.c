@@ -201,8 +201,7 @@ unsigned long rcache_reap(struct uhmm_rcache *c)
 	}
 	for (r = list; r; r = next) {
 		next = r->next;
-		__builtin_prefetch(next ? &next->sub : NULL, 1);
-		__builtin_prefetch(next ? &next->start : NULL, 1);
+		region_fetch(next);
 		done = finish(c, r);
 		spin_lock(&c->lock);
 		left += !finished(c, r, done);

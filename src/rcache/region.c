@@ -60,9 +60,7 @@ struct region *region_alloc(struct uhmm_rcache *c)
 
 	if (r) {
 		c->free = r->next;
-		/* For the next time; it is long since they were used. */
-		__builtin_prefetch(&c->free->sub, 1);
-		__builtin_prefetch(&c->free->start, 1);
+		region_fetch(c->free);
 	} else {
 		k = chunk_of(c->pooled, &first);
 		if (pool_grow(c, k))
