@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include <uhmm/dmirror.h>
+#include <uhmm/live.h>
 #include <uhmm/mmu_notifier.h>
 
 #define DEVICES 4
@@ -270,6 +272,17 @@ static void file_put(struct file *file)
 	end(last);
 }
 
+/*
+ * At G0 a change that the program has made is told of soon, not before it goes on:
+ * what the device has of the range may be of before, and it does not ask.
+ */
+static void settle(const struct hmm_dmirror_cmd *cmd)
+{
+	while (uhmm_live_pending(mm, cmd->addr,
+				 cmd->npages << UHMM_PAGE_SHIFT))
+		sched_yield();
+}
+
 static int run(struct file *file, unsigned long request, void *arg)
 {
 	struct hmm_dmirror_cmd cmd;
@@ -280,6 +293,7 @@ static int run(struct file *file, unsigned long request, void *arg)
 		return -ENODEV;
 	if (copy(&cmd, arg, sizeof(cmd)))
 		return -EFAULT;
+	settle(&cmd);
 	ret = uhmm_dmirror_ioctl(file->dmirror, request, &cmd);
 	if (!ret && copy(arg, &cmd, sizeof(cmd)))
 		ret = -EFAULT;
