@@ -14,9 +14,11 @@
 #include <sys/ioctl.h>
 
 #include "uapi.h"
+#include "watch.h"
 
 #define REGIONS 64
 #define TRIES 16
+#define SETTLE_NS 1000000
 #define WORD_BITS (8 * sizeof(unsigned long))
 
 struct written {
@@ -85,6 +87,9 @@ long uhmm_live_written(struct mm_struct *mm, unsigned long start,
 		ret = uhmm_live_watch(mm, w.at, w.end - w.at);
 		if (!ret)
 			ret = scan(live, &w, flags);
+		/* It has come anew; the event that says so is on its way. */
+		if (ret == -EPERM)
+			monitor_settle(live, SETTLE_NS);
 	}
 	if (ret && w.at == start)
 		return ret == -EPERM ? -EOPNOTSUPP : ret;
