@@ -342,6 +342,15 @@ static void free_notifier_may_fork(void **state)
 
 #define FORKS 50
 
+/* Its malloc() has locks that a fork() beside another thread leaves locked. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZER true
+#elif defined(__has_feature)
+#define ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define ADDRESS_SANITIZER false
+#endif
+
 static int stop;
 
 static void insert_remove_task(void *arg)
@@ -399,6 +408,10 @@ static void forks_in_the_middle_of_inserts_and_removes(void **state)
 	int numbers[2] = { 0, 1 };
 	struct task tasks[3];
 
+	if (ADDRESS_SANITIZER) {
+		print_message("malloc() of ASan does not come through this\n");
+		skip();
+	}
 	set(&stop, 0);
 	mirror_add(&one, 1, PG(10), 1);
 	one.quiet = true;
