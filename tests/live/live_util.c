@@ -85,6 +85,12 @@ struct uhmm_live_stats live_stats(void)
 	return stats;
 }
 
+void settle(void)
+{
+	while (uhmm_live_pending(mm, 0, ~0UL))
+		sched_yield();
+}
+
 bool kernel_has(unsigned int feature)
 {
 	return info().features & feature;
@@ -219,6 +225,12 @@ bool view_retry(struct view *view, unsigned long seq)
 	again = mmu_interval_read_retry(&view->sub, seq);
 	pthread_mutex_unlock(&view->lock);
 	return again;
+}
+
+void assert_holds(struct view *view, unsigned long seq)
+{
+	settle();
+	assert_false(view_retry(view, seq));
 }
 
 unsigned long view_called(struct view *view)

@@ -57,6 +57,8 @@ void drop_live(void);
 bool kernel_has(unsigned int feature);
 struct uhmm_live_info info(void);
 struct uhmm_live_stats live_stats(void);
+/* Until what the monitor has read is passed on, and counted. */
+void settle(void);
 
 /* Pages of private anonymous memory, each 4 KiB page on its own, written. */
 char *some_pages(size_t npages);
@@ -100,6 +102,8 @@ struct view {
 void view_add(struct view *view, const void *start, size_t length);
 void view_drop(struct view *view);
 unsigned long view_begin(struct view *view);
+/* Nothing that is on its way any more concerns it. */
+void assert_holds(struct view *view, unsigned long seq);
 bool view_retry(struct view *view, unsigned long seq);
 unsigned long view_called(struct view *view);
 

@@ -362,7 +362,7 @@ static void each_page_asks_for_itself(void **state)
 		pfns[2] = ASK_WRITE;
 		assert_int_equal(hmm_range_fault_unlocked_timeout(&range, 0),
 				 0);
-		assert_false(view_retry(&view, range.notifier_seq));
+		assert_holds(&view, range.notifier_seq);
 		assert_int_equal(pfns[0], 0);
 		assert_int_equal(pfns[1], 0);
 		assert_int_equal(pfns[2] & FOUND, HMM_PFN_VALID |

@@ -96,8 +96,7 @@ static void assert_watched(void)
 	for (size_t i = 0; i < NPAGES; i++)
 		munmap(memory + i * PAGE, PAGE);
 	/* Who unmaps goes on when it is read; it is counted after that. */
-	for (int i = 0; i < 1000 && live_stats().unmaps < had + NPAGES; i++)
-		usleep(1000);
+	settle();
 	assert_int_equal(live_stats().unmaps, had + NPAGES);
 	munmap(memory - PAGE, (NPAGES + 2) * PAGE);
 	memory = NULL;
