@@ -102,7 +102,7 @@ struct view {
 void view_add(struct view *view, const void *start, size_t length);
 void view_drop(struct view *view);
 unsigned long view_begin(struct view *view);
-/* Nothing that is on its way any more concerns it. */
+/* Nothing that came, or is on its way, concerns it. */
 void assert_holds(struct view *view, unsigned long seq);
 bool view_retry(struct view *view, unsigned long seq);
 unsigned long view_called(struct view *view);
