@@ -15,7 +15,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PLACES 509
+#define OBJECTS 61
+
 static Dwfl *dwfl;
+
+/* Of the last report: the rows of a ladder are of few places, each takes long. */
+static struct known_place {
+	const void *pc;
+	struct names_place place;
+} places[PLACES];
+
+static struct known_object {
+	const void *addr;
+	bool found;
+	char name[128];
+} objects[OBJECTS];
 
 /* How many objects had come when they were reported. */
 static unsigned long long reported;
@@ -52,6 +67,8 @@ static bool begin(void)
 		dwfl = dwfl_begin(&callbacks);
 	if (!dwfl || dl_iterate_phdr(has_news, NULL) < 0)
 		return false;
+	memset(places, 0, sizeof(places));
+	memset(objects, 0, sizeof(objects));
 	dwfl_report_begin(dwfl);
 	dl_iterate_phdr(report_object, NULL);
 	return !dwfl_report_end(dwfl, NULL, NULL);
@@ -84,7 +101,7 @@ static const char *function_at(Dwfl_Module *module, Dwarf_Addr addr)
 	return name ? name : dwfl_module_addrname(module, addr);
 }
 
-bool names_dwarf_place(const void *pc, struct names_place *ret_place)
+static bool look_up(const void *pc, struct names_place *ret_place)
 {
 	Dwarf_Addr addr = (uintptr_t)pc - 1;
 	Dwfl_Module *module = dwarf_module_at(addr);
@@ -103,6 +120,20 @@ bool names_dwarf_place(const void *pc, struct names_place *ret_place)
 	ret_place->function = function_at(module, addr);
 	if (!ret_place->function)
 		ret_place->function = "?";
+	return true;
+}
+
+bool names_dwarf_place(const void *pc, struct names_place *ret_place)
+{
+	struct known_place *at = &places[(uintptr_t)pc % PLACES];
+
+	if (!pc || at->pc != pc) {
+		if (!look_up(pc, ret_place))
+			return false;
+		at->pc = pc;
+		at->place = *ret_place;
+	}
+	*ret_place = at->place;
 	return true;
 }
 
@@ -304,7 +335,7 @@ static bool find_variable(Dwarf_Die *parent, Dwarf_Addr addr, int depth,
 	return false;
 }
 
-bool names_dwarf_object(const void *addr, char *buf, size_t size)
+static bool look_up_object(const void *addr, char *buf, size_t size)
 {
 	struct text text = { .buf = buf, .size = size };
 	Dwfl_Module *module = dwarf_module_at((uintptr_t)addr);
@@ -316,4 +347,16 @@ bool names_dwarf_object(const void *addr, char *buf, size_t size)
 		if (find_variable(unit, (uintptr_t)addr - bias, 0, &text))
 			return true;
 	return false;
+}
+
+bool names_dwarf_object(const void *addr, char *buf, size_t size)
+{
+	struct known_object *at = &objects[(uintptr_t)addr % OBJECTS];
+
+	if (!addr || at->addr != addr) {
+		at->found = look_up_object(addr, at->name, sizeof(at->name));
+		at->addr = addr;
+	}
+	snprintf(buf, size, "%s", at->name);
+	return at->found;
 }

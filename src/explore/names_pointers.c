@@ -13,17 +13,26 @@
 
 #define MAX_ELEMENTS 8		/* of an array that are looked at */
 #define MAX_POINTERS 3		/* from the variable to the object */
+#define DECLARED 61
 
 struct variable {
 	Dwarf_Die die, type;
 	const char *at;
 };
 
-/* Of one loaded file: the variables that are, or have, pointers. */
+/*
+ * Of one loaded file: the variables that are, or have, pointers, and the
+ * definitions of what is only declared, by where that stands.
+ */
 static struct {
 	Dwfl_Module *module;
 	struct variable *variables;
 	size_t n;
+	struct definition {
+		const void *of;
+		bool found;
+		Dwarf_Die die;
+	} definitions[DECLARED];
 } known;
 
 struct search {
@@ -62,6 +71,7 @@ static void know(Dwfl_Module *module)
 		return;
 	known.module = module;
 	known.n = 0;
+	memset(known.definitions, 0, sizeof(known.definitions));
 	while ((unit = dwfl_module_nextcu(module, unit, &bias))) {
 		if (dwarf_child(unit, &die))
 			continue;
@@ -71,30 +81,43 @@ static void know(Dwfl_Module *module)
 	}
 }
 
+/* All files are looked through. */
+static bool define(Dwarf_Die *type, Dwarf_Die *ret_die)
+{
+	const char *name = dwarf_diename(type);
+	int tag = dwarf_tag(type);
+	Dwarf_Die *unit = NULL;
+	Dwarf_Addr bias;
+
+	while (name && (unit = dwfl_module_nextcu(known.module, unit, &bias))) {
+		if (dwarf_child(unit, ret_die))
+			continue;
+		do {
+			if (dwarf_tag(ret_die) == tag &&
+			    !dwarf_hasattr(ret_die, DW_AT_declaration) &&
+			    dwarf_diename(ret_die) &&
+			    !strcmp(dwarf_diename(ret_die), name))
+				return true;
+		} while (!dwarf_siblingof(ret_die, ret_die));
+	}
+	return false;
+}
+
 /* Where it is only declared, the definition is of another file. */
 static bool complete(Dwarf_Die *type)
 {
-	Dwarf_Die *unit = NULL, die;
-	const char *name = dwarf_diename(type);
-	int tag = dwarf_tag(type);
-	Dwarf_Addr bias;
+	struct definition *at;
 
 	if (!dwarf_hasattr(type, DW_AT_declaration))
 		return true;
-	while (name && (unit = dwfl_module_nextcu(known.module, unit, &bias))) {
-		if (dwarf_child(unit, &die))
-			continue;
-		do {
-			if (dwarf_tag(&die) != tag ||
-			    dwarf_hasattr(&die, DW_AT_declaration) ||
-			    !dwarf_diename(&die) ||
-			    strcmp(dwarf_diename(&die), name))
-				continue;
-			*type = die;
-			return true;
-		} while (!dwarf_siblingof(&die, &die));
+	at = &known.definitions[(uintptr_t)type->addr % DECLARED];
+	if (at->of != type->addr) {
+		at->found = define(type, &at->die);
+		at->of = type->addr;
 	}
-	return false;
+	if (at->found)
+		*type = at->die;
+	return at->found;
 }
 
 static bool look_in(const struct search *s, Dwarf_Die *type, const char *at,
