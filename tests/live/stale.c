@@ -403,8 +403,23 @@ static void setup_slots(const struct adversary *a)
 	}
 }
 
+/* Called before all views: so there is time between an event and their calls. */
+static bool dawdle(struct mmu_interval_notifier *sub,
+		   const struct mmu_notifier_range *range, unsigned long cur_seq)
+{
+	mmu_interval_set_seq(sub, cur_seq);
+	usleep(20);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops dawdle_ops = {
+	.invalidate = dawdle,
+};
+
 static void run(const struct adversary *a, unsigned int what_is_broken)
 {
+	struct mmu_interval_notifier first;
+	bool dawdles = what_is_broken & BROKEN_BUSY;
 	pthread_t thread;
 
 	broken = what_is_broken;
@@ -412,6 +427,12 @@ static void run(const struct adversary *a, unsigned int what_is_broken)
 			 __ATOMIC_RELAXED);
 	lookups = hits = stale = own_hits = 0;
 	stop = false;
+	memset(&first, 0, sizeof(first));
+	if (dawdles &&
+	    mmu_interval_notifier_insert(&first, mm, ARENA,
+					 2 * SLOT_PAGES * PAGE * SLOTS,
+					 &dawdle_ops))
+		abort();
 	setup_slots(a);
 	if (pthread_create(&thread, NULL, a->changer, NULL))
 		abort();
@@ -421,6 +442,8 @@ static void run(const struct adversary *a, unsigned int what_is_broken)
 	__atomic_store_n(&live_broken, 0, __ATOMIC_RELAXED);
 	for (unsigned int k = 0; k < SLOTS; k++)
 		mmu_interval_notifier_remove(&views[k].sub);
+	if (dawdles)
+		mmu_interval_notifier_remove(&first);
 	munmap(arena, 2 * SLOT_PAGES * PAGE * SLOTS);
 	close(file);
 }
@@ -456,9 +479,8 @@ static void run_bad(const struct variant *v, unsigned long each)
 	/* One is not met in each run. */
 	int runs = v->broken == BROKEN_REMOVE_END ? 40 : 200;
 
-	for (int i = 0; i < runs; i++) {
-		/* Longer and longer: whoever is alone on a CPU meets nobody for long. */
-		wanted = 2000UL << i * 6 / runs;
+	while (runs--) {
+		wanted = 2000;
 		run(find(v->adversary), v->broken);
 		if (stale)
 			break;
