@@ -21,13 +21,16 @@
 #include "reserve.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 #include UHMM_PROBES_H
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "the reservers are in the half of the word that is slept on");
+
+/* What is not touched takes no memory. */
+#define MORE_BYTES SYNC_SIZE(1UL << 20, 4096UL)
 
 __thread struct reserve_thread reserve_thread;
 
@@ -54,31 +57,32 @@ bool reserve_held(const struct mmu_interval_notifier *sub)
 
 /* -------------------------------------------------------- take and give back */
 
-/* For one more; the address space @mm sees to it that it is freed. */
+/*
+ * For one more; the address space @mm sees to it that it is freed. Not by malloc(),
+ * nor given back before the thread ends: the caller has a lock that callbacks
+ * take, and in a live process malloc() may wait for one.
+ */
 static int make_room(struct mm_struct *mm)
 {
-	unsigned int room = reserve_thread.room ? reserve_thread.room * 2 : 4;
-	struct reservation *held;
+	struct reserve_thread *t = &reserve_thread;
+	struct reservation *more;
 
-	if (reserve_thread.nheld < reserve_thread.room)
+	if (t->nheld < t->room)
 		return 0;
-	if (!slot_counters(mm))
+	if (!slot_counters(mm) || t->room > ARRAY_SIZE(t->first))
 		return -ENOMEM;
-	held = realloc(reserve_thread.held, room * sizeof(*held));
-	if (!held)
+	if (!t->room) {
+		t->held = t->first;
+		t->room = ARRAY_SIZE(t->first);
+		return 0;
+	}
+	more = sync_alloc_pages(MORE_BYTES);
+	if (!more)
 		return -ENOMEM;
-	reserve_thread.held = held;
-	reserve_thread.room = room;
+	memcpy(more, t->first, sizeof(t->first));
+	t->held = more;
+	t->room = MORE_BYTES / sizeof(*more);
 	return 0;
-}
-
-static void shrink_room(void)
-{
-	if (reserve_thread.nheld)
-		return;
-	free(reserve_thread.held);
-	reserve_thread.held = NULL;
-	reserve_thread.room = 0;
 }
 
 /*
@@ -120,10 +124,8 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 	if (verified_known(old) || known_to_all(interval_sub))
 		known = VERIFIED_KNOWN;
 	do {
-		if (VERIFIED_RESERVERS(old) == VERIFIED_MAX) {
-			shrink_room();
+		if (VERIFIED_RESERVERS(old) == VERIFIED_MAX)
 			return -EBUSY;
-		}
 		if (VERIFIED_RESERVERS(old))
 			new = old + VERIFIED_ONE;
 		else
@@ -142,8 +144,10 @@ static int reserve(struct mmu_interval_notifier *interval_sub)
 
 void reserve_thread_exit(void)
 {
-	reserve_thread.nheld = 0;
-	shrink_room();
+	if (reserve_thread.room > ARRAY_SIZE(reserve_thread.first))
+		sync_free_pages(reserve_thread.held, MORE_BYTES);
+	reserve_thread.held = NULL;
+	reserve_thread.nheld = reserve_thread.room = 0;
 }
 
 int uhmm_interval_reserve(struct mmu_interval_notifier *interval_sub)
@@ -163,7 +167,6 @@ void uhmm_interval_unreserve(struct mmu_interval_notifier *interval_sub)
 		return;
 	number = held->number;
 	*held = reserve_thread.held[--reserve_thread.nheld];
-	shrink_room();
 	old = READ_ONCE(interval_sub->verified);
 	do {
 		/* Lost to the limit, and perhaps others have reserved since. */

@@ -34,9 +34,10 @@ struct reservation {
 
 /**
  * struct reserve_thread - what a thread has reserved, and where it collides
- * @held: reservations; some may be lost
+ * @held: reservations; some may be lost; NULL: there never were any
  * @nheld: how many
  * @room: for how many @held has room
+ * @first: room for what is enough for most
  * @colliding: the subscription whose reads collided last; NULL: none
  * @collisions: how often in a row
  */
@@ -46,6 +47,7 @@ struct reserve_thread {
 	unsigned int room;
 	const struct mmu_interval_notifier *colliding;
 	unsigned int collisions;
+	struct reservation first[4];
 };
 
 extern __thread struct reserve_thread reserve_thread
