@@ -368,9 +368,16 @@ static const struct mmu_interval_notifier_ops reserved_ops = {
 	.invalidate = call_unless_reserved,
 };
 
+/* However long a busy machine keeps the reader: the limit is not met. */
 static void reserve_begin(void)
 {
-	litmus_make_mm();
+	const struct uhmm_mm_options options = {
+		.size = sizeof(options),
+		.reserve_limit_us = 3600U * 1000 * 1000,
+	};
+
+	if (uhmm_mm_create_with(&litmus_mm, &options))
+		abort();
 	mmu_interval_notifier_insert(&sub, litmus_mm, PG(0), 4096,
 				     &reserved_ops);
 }
