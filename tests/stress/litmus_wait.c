@@ -376,7 +376,7 @@ static void reserve_begin(void)
 		.reserve_limit_us = 3600U * 1000 * 1000,
 	};
 
-	if (uhmm_mm_create_with(&litmus_mm, &options))
+	if (uhmm_mm_create_with(&options, &litmus_mm))
 		abort();
 	mmu_interval_notifier_insert(&sub, litmus_mm, PG(0), 4096,
 				     &reserved_ops);
