@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Let libFuzzer think for some time.
 
-    run_fuzz.py TARGET REPLAY CORPUS.txt DIR SECONDS
+    run_fuzz.py TARGET REPLAY CORPUS.txt DIR -runs=N|-max_total_time=SECONDS
 
 Begins with the histories of CORPUS.txt, keeps what it finds in DIR. What it
 finds wrong is printed as it would stand in CORPUS.txt.
@@ -39,7 +39,7 @@ def number_of_runs(text):
     return 0
 
 
-def fuzz(target, replay, corpus, folder, seconds):
+def fuzz(target, replay, corpus, folder, limit):
     folder = pathlib.Path(folder)
     shutil.rmtree(folder, ignore_errors=True)
     for name in ('seeds', 'found', 'wrong'):
@@ -48,7 +48,7 @@ def fuzz(target, replay, corpus, folder, seconds):
     if done.returncode:
         print(done.stdout)
         return 1
-    done = run(target, f'-max_total_time={seconds}', f'-max_len={MAX_LEN}',
+    done = run(target, limit, f'-max_len={MAX_LEN}',
                f'-artifact_prefix={folder}/wrong/', '-print_final_stats=1',
                '-rss_limit_mb=4096', folder / 'found', folder / 'seeds')
     runs = number_of_runs(done.stdout)
