@@ -130,8 +130,8 @@ struct explore_phase {
 /**
  * struct explore_report - what came out
  * @model: under which
- * @outcome: NEVER, SOMETIMES or ALWAYS (of what was covered); NONE: it was cut
- *	short before anything was found
+ * @outcome: NEVER, SOMETIMES or ALWAYS (of what was covered; of a part: only if
+ *	that is all of it); NONE: it was cut short before anything was found
  * @as_declared: @outcome is the scenario's result; with none: nothing is bad
  * @complete: everything was covered
  * @cut_short: no time was left, or &explore_options.stop was set, before all

@@ -436,6 +436,23 @@ static int run_engine(enum explore_engine engine)
 	return ret;
 }
 
+/*
+ * A search that ends at its first bad execution does not know of any other:
+ * whether there are such is left to chance.
+ */
+static int look_for_good(void)
+{
+	const struct explore_report *report = x.report;
+
+	if (x.options->engine <= EXPLORE_PCT || x.options->prefix ||
+	    report->complete || !report->violations ||
+	    report->violations < report->executions)
+		return 0;
+	return phase_run(EXPLORE_RANDOM, 0,
+			 (struct budget){ FOUND_EXECUTIONS,
+					  random_budget.steps });
+}
+
 /* ------------------------------------------------------------------------ all */
 
 static int begin(struct uhmm_scenario *scenario,
@@ -513,7 +530,8 @@ static void judge(struct explore_report *report)
 	if (!report->violations)
 		report->outcome = report->cut_short ? UHMM_RESULT_NONE :
 						      UHMM_RESULT_NEVER;
-	else if (report->violations == report->executions)
+	else if (report->violations == report->executions &&
+		 (report->complete || !x.options->prefix))
 		report->outcome = UHMM_RESULT_ALWAYS;
 	else
 		report->outcome = UHMM_RESULT_SOMETIMES;
@@ -539,7 +557,9 @@ static int run(void)
 	x.nprefix = 0;
 	x.split = ~0U;
 	deadline = 0;
-	return ret ? ret : bad_give();
+	if (!ret)
+		ret = bad_give();
+	return ret ? ret : look_for_good();
 }
 
 static int end(struct explore_report *report, int ret)
@@ -611,8 +631,8 @@ void explore_merge(struct explore_report *to, const struct explore_report *from)
 	to->cut_short |= from->cut_short;
 	to->outcome = !to->violations && to->cut_short ? UHMM_RESULT_NONE :
 		      !to->violations ? UHMM_RESULT_NEVER :
-		      to->violations == to->executions ? UHMM_RESULT_ALWAYS :
-							 UHMM_RESULT_SOMETIMES;
+		      to->violations == to->executions && to->complete ?
+				UHMM_RESULT_ALWAYS : UHMM_RESULT_SOMETIMES;
 	to->seconds += from->seconds;
 }
 

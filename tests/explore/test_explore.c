@@ -237,6 +237,36 @@ static void checkpoints_change_nothing(void **state)
 		}
 }
 
+/* A search that ends at its first bad execution has seen no other. */
+static void one_bad_execution_is_not_all(void **state)
+{
+	static const enum explore_engine engines[] = {
+		EXPLORE_DPOR, EXPLORE_PREEMPTIONS, EXPLORE_STATES,
+		EXPLORE_SLEEP, EXPLORE_BRUTE,
+	};
+	static const struct {
+		const char *name;
+		enum uhmm_result want;
+	} known[] = {
+		{ "bad_at_once", UHMM_RESULT_SOMETIMES },
+		{ "at_once", UHMM_RESULT_ALWAYS },
+		{ "bad_always", UHMM_RESULT_ALWAYS },
+		{ "good1", UHMM_RESULT_NEVER },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		for (size_t e = 0; e < sizeof(engines) / sizeof(engines[0]); e++) {
+			struct explore_report report = explore(known[i].name,
+				(struct explore_options){ .engine = engines[e] });
+
+			if (report.outcome != known[i].want)
+				fail_msg("%s, %s: %d", known[i].name,
+					 explore_engine_name(engines[e]),
+					 report.outcome);
+			explore_report_free(&report);
+		}
+}
+
 static unsigned int threads_in(const struct trace *trace)
 {
 	unsigned int threads = 0;
@@ -436,6 +466,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_is_no_bug),
 		cmocka_unit_test(engines_agree),
 		cmocka_unit_test(checkpoints_change_nothing),
+		cmocka_unit_test(one_bad_execution_is_not_all),
 		cmocka_unit_test(replay_is_the_same),
 		cmocka_unit_test(all_is_under_control),
 		cmocka_unit_test(the_simplest_is_shown),

@@ -310,6 +310,15 @@ static void *asserts(void *arg)
 	return NULL;
 }
 BUG(assertion, asserts, sets, "assertion");
+/* The first execution of a search is bad, not all of them. */
+BUG(bad_at_once, sets, asserts, "assertion");
+
+static void *loses(void *arg)
+{
+	uhmm_defect(UHMM_DEFECT_LOST, "in any order");
+	return NULL;
+}
+BUG(bad_always, sets, loses, "lost invalidation");
 
 static void *chooses(void *arg)
 {
