@@ -95,8 +95,6 @@ static void take_states(struct side *side)
 static void differ(struct comparison *ret, int level, const char *op,
 		   const char *want, const char *got)
 {
-	if (level == 1 && ret->found)
-		ret->found(ret->arg, op, want, got);
 	if (ret->differences[level - 1]++)
 		return;
 	snprintf(ret->first[level - 1], sizeof(ret->first[0]),
@@ -302,6 +300,36 @@ static void compare_op(struct comparison *ret, const char *text,
 	compare_line(ret, 1, text, want, got, " b ", outcomes);
 	compare_line(ret, 1, text, want, got, " cb ", outcomes);
 	compare_outcome(ret, text, want, got);
+}
+
+/* Those results that the world shows, without f=. */
+static void judge_op(const struct judge *judge, const struct side sides[2],
+		     struct outcome *outcome)
+{
+	char results[2][80];
+
+	for (int i = 0; i < 2; i++) {
+		without_faults(results[i], sizeof(results[i]),
+			       result_line(&sides[i], " r "));
+		outcome->r[i] = results[i];
+		outcome->v[i] = result_line(&sides[i], " v ");
+		outcome->at[i] = sides[i].at;
+	}
+	judge->op(judge->arg, outcome);
+}
+
+void compare_judged(const struct judge *judge, const struct script *expected,
+		    const struct script *got)
+{
+	struct side sides[] = { { .script = expected }, { .script = got } };
+	struct outcome outcome = { .scripts = { expected, got } };
+
+	while ((outcome.text = next_op(&sides[0])) && next_op(&sides[1]) &&
+	       strcmp(outcome.text, "end"))
+		judge_op(judge, sides, &outcome);
+	outcome.at[0] = sides[0].at;
+	outcome.at[1] = sides[1].at;
+	judge->end(judge->arg, &outcome);
 }
 
 void compare(struct comparison *ret, const struct script *expected,

@@ -7,7 +7,8 @@
  *	reason WORD in words
  *	FILE NUMBER NAME WORD
  *
- * where each op that differs stands, with the reason why.
+ * where each op that differs by itself stands, with the reason why, and each
+ * that leaves something else behind. What else differs has to come of those.
  */
 #include "replay.h"
 
@@ -31,7 +32,7 @@ static bool add(struct differences *all, const char *line)
 		all->list = realloc(all->list, (all->n ? 2 * all->n : 1) *
 						       sizeof(*all->list));
 	to = &all->list[all->n++];
-	*to = (struct difference){ .met = false };
+	memset(to, 0, sizeof(*to));
 	memcpy(to->op, line, (size_t)(last - line));
 	snprintf(to->reason, sizeof(to->reason), "%s", last + 1);
 	return true;
@@ -84,39 +85,101 @@ static void key_of(char *key, size_t size, const char *file, const char *text)
 
 	base = base ? base + 1 : file;
 	n = snprintf(key, size, "%.*s ", (int)strcspn(base, "."), base);
-	if (strcmp(text, "end") && op_parse(&op, text))
+	if (op_parse(&op, text))
 		snprintf(key + n, size - (size_t)n, "%.*s %s",
 			 (int)strcspn(text, " "), text, op.args[0]);
-	else
-		snprintf(key + n, size - (size_t)n, "%s", text);
 }
 
-bool differences_meet(struct differences *all, const char *file,
-		      const char *text)
+/**
+ * struct judging - of a file
+ * @path: where it is
+ * @first: the first of its differences
+ * @n: how many
+ * @taint: what has come of them
+ * @good: no other was found
+ */
+struct judging {
+	const char *path;
+	const struct difference *first;
+	size_t n;
+	struct taint *taint;
+	bool good;
+};
+
+/* The bit of an op that is known to differ, or 0. */
+static uint64_t root_of(const struct judging *judging, const char *text)
+{
+	char key[sizeof(judging->first->op)];
+
+	key_of(key, sizeof(key), judging->path, text);
+	for (size_t i = 0; i < judging->n; i++)
+		if (!strcmp(judging->first[i].op, key))
+			return UINT64_C(1) << i;
+	return 0;
+}
+
+static void judge_op(void *arg, const struct outcome *outcome)
+{
+	struct judging *judging = arg;
+
+	if (taint_judge(judging->taint, outcome,
+			root_of(judging, outcome->text)))
+		return;
+	printf("%s: %s\n    file %s%s\n    here %s%s\n", judging->path,
+	       outcome->text, outcome->r[0], outcome->v[0], outcome->r[1],
+	       outcome->v[1]);
+	judging->good = false;
+}
+
+static void judge_end(void *arg, const struct outcome *outcome)
+{
+	struct judging *judging = arg;
+
+	if (taint_judge_end(judging->taint, outcome))
+		return;
+	printf("%s: so the last reads differ\n", judging->path);
+	judging->good = false;
+}
+
+/* Those of a file stand one behind the other. */
+static void find(struct judging *judging, const struct differences *all)
 {
 	char key[sizeof(all->list->op)];
 
-	key_of(key, sizeof(key), file, text);
-	for (size_t i = 0; i < all->n; i++)
-		if (!strcmp(all->list[i].op, key))
-			return all->list[i].met = true;
-	printf("%s ?\n", key);
-	return false;
-}
-
-bool differences_met(const struct differences *all, const char *file)
-{
-	bool good = true;
-	char key[sizeof(all->list->op)];
-
-	key_of(key, sizeof(key), file, "");
+	key_of(key, sizeof(key), judging->path, "");
 	for (size_t i = 0; i < all->n; i++) {
-		const struct difference *it = &all->list[i];
-
-		if (it->met || strncmp(it->op, key, strlen(key)))
+		if (strncmp(all->list[i].op, key, strlen(key))) {
+			if (judging->n)
+				break;
 			continue;
-		printf("%s %s, but it does not differ\n", it->op, it->reason);
-		good = false;
+		}
+		if (!judging->n++)
+			judging->first = &all->list[i];
 	}
-	return good;
+}
+
+bool differences_judge(const struct differences *all, const char *path,
+		       const struct script *expected, const struct script *got)
+{
+	struct judging judging = { .path = path, .taint = taint_begin(),
+				   .good = true };
+	const struct judge judge = { judge_op, judge_end, &judging };
+	uint64_t used;
+
+	find(&judging, all);
+	if (judging.n > 64) {
+		printf("%s: more than 64 differences\n", path);
+		judging.good = false;
+		judging.n = 64;
+	}
+	compare_judged(&judge, expected, got);
+	used = taint_end(judging.taint);
+	for (size_t i = 0; i < judging.n; i++) {
+		if (used >> i & 1)
+			continue;
+		printf("%s %s, but nothing differs for it\n",
+		       judging.first[i].op, judging.first[i].reason);
+		judging.good = false;
+	}
+	return judging.good;
 }

@@ -80,39 +80,11 @@ static char *play(const struct choice *choice, const struct script *script)
 	return text;
 }
 
-/* What a file differs in, as it is found. */
-struct met {
-	struct differences *known;
-	const char *path;
-	bool good;
-};
-
-static void meet(void *arg, const char *op, const char *want, const char *got)
-{
-	struct met *met = arg;
-
-	if (differences_meet(met->known, met->path, op))
-		return;
-	printf("  %s\n    file  %s\n    here  %s\n", op, want, got);
-	met->good = false;
-}
-
-static bool compare_known(const struct choice *choice,
-			  const struct script *script,
-			  const struct script *got, const char *path)
-{
-	struct met met = { choice->known, path, true };
-	struct comparison found = { .found = meet, .arg = &met };
-
-	compare(&found, script, got, true);
-	return differences_met(choice->known, path) && met.good;
-}
-
 static bool compare_all(const struct choice *choice,
 			const struct script *script, const struct script *got,
 			const char *path)
 {
-	struct comparison found = { .found = NULL };
+	struct comparison found = { .first = { "" } };
 	bool good = true;
 
 	compare(&found, script, got, choice->world->outcomes_only);
@@ -137,8 +109,9 @@ static bool compare_with(const struct choice *choice,
 
 	if (!script_parse(&got, text, path))
 		return false;
-	good = (choice->known ? compare_known : compare_all)
-		       (choice, script, &got, path);
+	good = choice->known ?
+		differences_judge(choice->known, path, script, &got) :
+		compare_all(choice, script, &got, path);
 	script_free(&got);
 	return good;
 }

@@ -304,34 +304,62 @@ const char *text_errno(long error);
  * struct comparison - how a replay differs from what stands in the file
  * @differences: of C1 to C5
  * @first: where the first of each is, in words
- * @found: told of each of C1: at which op, what stands there, what is so here;
- *	NULL: nobody is
- * @arg: for it
  */
 struct comparison {
 	unsigned long differences[NR_LEVELS];
 	char first[NR_LEVELS][400];
-	void (*found)(void *arg, const char *op, const char *want,
-		      const char *got);
-	void *arg;
 };
 
 /* @outcomes: of C1 alone, and without f=. */
 void compare(struct comparison *ret, const struct script *expected,
 	     const struct script *got, bool outcomes);
 
+/**
+ * struct outcome - what came of an op there, and here
+ * @text: of the op
+ * @r: the r lines, without f=
+ * @v: the v lines; "": there is none
+ * @scripts: all lines
+ * @at: from where on there are those of the op; at the end: of the last reads
+ */
+struct outcome {
+	const char *text;
+	const char *r[2];
+	const char *v[2];
+	const struct script *scripts[2];
+	size_t at[2];
+};
+
+/* Who is shown each op in turn, and the end. */
+struct judge {
+	void (*op)(void *arg, const struct outcome *outcome);
+	void (*end)(void *arg, const struct outcome *outcome);
+	void *arg;
+};
+
+void compare_judged(const struct judge *judge, const struct script *expected,
+		    const struct script *got);
+
+/* taint.c */
+struct taint *taint_begin(void);
+/* The roots that let anything differ, themselves included. */
+uint64_t taint_end(struct taint *taint);
+/* @root: of the op, a bit, or 0. false: a result differs, and may not. */
+bool taint_judge(struct taint *taint, const struct outcome *outcome,
+		 uint64_t root);
+bool taint_judge_end(struct taint *taint, const struct outcome *outcome);
+
 /* differences.c */
 #define NR_REASONS 32
 /**
- * struct difference - an op that a kernel answers otherwise
+ * struct difference - an op that a kernel answers otherwise, or that leaves
+ *	something else behind
  * @op: "FILE NUMBER NAME"
  * @reason: why, in a word
- * @met: it does
  */
 struct difference {
 	char op[64];
 	char reason[32];
-	bool met;
 };
 
 /**
@@ -353,10 +381,9 @@ struct differences {
 /* false, with a message: it cannot be read. */
 bool differences_read(struct differences *all, const char *path);
 void differences_free(struct differences *all);
-/* An op of a file differs: is that known? */
-bool differences_meet(struct differences *all, const char *file,
-		      const char *text);
-/* Those of a file have all been met; each that was not is printed. */
-bool differences_met(const struct differences *all, const char *file);
+/* false, having said so: a file differs where it is not known, or not where it
+ * is. */
+bool differences_judge(const struct differences *all, const char *path,
+		       const struct script *expected, const struct script *got);
 
 #endif
