@@ -50,10 +50,13 @@
  * and system calls reach it as before, with no fault, and the device by the
  * address of its place. So uhmm_page_ptr() has no pointer to it, and what it
  * holds is gone when its place is unmapped, whoever has a reference.
- * Not to be sent to
- * a device: stacks of threads that call the library, what the library or a
- * driver allocated, and memory that a driver touches in a callback. A fork()
- * brings everything home before, coherent pages too.
+ * What the library needs to bring a page home is left where it is: what it has
+ * allocated, the stacks of its threads, the variables of shared libraries, and
+ * around who calls migrate_vma_setup() his stack and arguments. (Where it is
+ * linked statically, also the program's variables; link with -Wl,-z,now then.)
+ * Not to be sent to a device, and not known to the library: stacks of other
+ * threads that call it meanwhile, subscriptions, and memory that a driver touches
+ * in a callback. A fork() brings everything home before, coherent pages too.
  *
  * What no guarantee covers, as a process cannot see it: the kernel moving a
  * page to another frame (compaction, NUMA, KSM, swapping). The contents stay;

@@ -66,6 +66,7 @@ int check_mm_init(struct mm_struct *mm)
 	mm->check = calloc(1, sizeof(*mm->check));
 	if (!mm->check)
 		return -ENOMEM;
+	sync_keep(mm->check, sizeof(*mm->check));
 	check_records_join();
 	return 0;
 }
@@ -102,6 +103,7 @@ void check_mm_destroy(struct mm_struct *mm)
 	while (report_left_open(mm))
 		;
 	check_records_leave(mm);
+	sync_unkeep(mm->check, sizeof(*mm->check));
 	free(mm->check);
 }
 

@@ -166,6 +166,18 @@ static int place(struct range *range) __must_hold(&lock)
 	return 0;
 }
 
+/* Needed to bring a page home: not to be sent away itself. */
+static void keep(const struct dev_pagemap *pgmap,
+		 void (*fn)(const void *p, size_t size))
+{
+	size_t size = pgmap->range.end + 1 - pgmap->range.start;
+
+	fn(pgmap, sizeof(*pgmap));
+	fn(pgmap->frames, (size >> UHMM_PAGE_SHIFT) * sizeof(*pgmap->frames));
+	if (pgmap->memory)
+		fn(pgmap->memory, size);
+}
+
 void *memremap_pages(struct dev_pagemap *pgmap, int nid)
 {
 	struct uhmm_device_frame *frames;
@@ -193,8 +205,10 @@ void *memremap_pages(struct dev_pagemap *pgmap, int nid)
 		maps = pgmap;
 	}
 	spin_unlock(&lock);
-	if (!ret)
+	if (!ret) {
+		keep(pgmap, sync_keep);
 		return pgmap->memory;
+	}
 	free(frames);
 	return uhmm_err_ptr(ret);
 }
@@ -251,6 +265,7 @@ static int unmap_pages(struct dev_pagemap *pgmap, int64_t timeout_ns,
 	spin_unlock(&lock);
 	if (ret)
 		return ret;
+	keep(pgmap, sync_unkeep);
 	free(pgmap->frames);
 	pgmap->frames = NULL;
 	return 0;

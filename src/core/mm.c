@@ -145,6 +145,7 @@ static void mm_free(struct mm_struct *mm)
 	index_destroy(&mm->index);
 	slot_mm_destroy(mm);
 	destroy_rwsem(&mm->mmap_lock);
+	sync_unkeep(mm, sizeof(*mm));
 	free(mm);
 }
 
@@ -200,8 +201,10 @@ int mm_create(const struct uhmm_mm_options *options,
 		return -ENOMEM;
 	memset(mm, 0, sizeof(*mm));
 	mm->ops = ops;
+	sync_keep(mm, sizeof(*mm));
 	ret = mm_init(mm, options);
 	if (ret) {
+		sync_unkeep(mm, sizeof(*mm));
 		free(mm);
 		return ret;
 	}

@@ -605,6 +605,7 @@ void index_destroy(struct interval_index *ix) __no_context_analysis
 	while (ix->chunks) {
 		struct index_chunk *next = ix->chunks->next;
 
+		sync_unkeep(ix->chunks, ix->chunks->size);
 		free(ix->chunks);
 		ix->chunks = next;
 	}

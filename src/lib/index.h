@@ -198,6 +198,7 @@ struct index_pool {
 
 struct index_chunk {
 	struct index_chunk *next;
+	size_t size;
 };
 
 /**

@@ -80,10 +80,13 @@ int index_add_chunk(struct interval_index *ix, struct index_pool *pool)
 		sync_want_huge_pages(chunk, size);
 	if (chunk && size >= CHUNK_POPULATED)
 		sync_populate_pages(chunk, size);
+	if (chunk)
+		sync_keep(chunk, size);
 	spin_lock(&ix->lock);
 	if (!chunk)
 		return -ENOMEM;
 	chunk->next = ix->chunks;
+	chunk->size = size;
 	ix->chunks = chunk;
 	ix->bytes += size;
 	pool_add(pool, (char *)chunk, size);

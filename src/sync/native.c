@@ -289,20 +289,33 @@ int sync_thread_start(struct sync_thread *thread, void (*fn)(void *arg),
 		      void *arg)
 {
 	sigset_t all, old;
+	pthread_attr_t attr;
 	int ret;
 
-	thread->fn = fn;
-	thread->arg = arg;
+	*thread = (struct sync_thread){ .fn = fn, .arg = arg };
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(&thread->thread, NULL, thread_run, thread);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	/* Not by the thread itself: malloc() may be held up by who waits for it. */
+	if (!ret && !pthread_getattr_np(thread->thread, &attr)) {
+		pthread_attr_getstack(&attr, &thread->stack,
+				      &thread->stack_size);
+		pthread_attr_destroy(&attr);
+		sync_keep(thread->stack, thread->stack_size);
+	}
 	return -ret;
 }
 
 void sync_thread_join(struct sync_thread *thread)
 {
 	pthread_join(thread->thread, NULL);
+	sync_thread_forget(thread);
+}
+
+void sync_thread_forget(struct sync_thread *thread)
+{
+	sync_unkeep(thread->stack, thread->stack_size);
 }
 
 static pthread_key_t exit_key;
@@ -349,7 +362,10 @@ void *sync_alloc_pages(size_t size)
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	sync_keep(p, size);
+	return p;
 }
 
 unsigned int *sync_alloc_alive(void)
@@ -366,6 +382,7 @@ unsigned int *sync_alloc_alive(void)
 
 void sync_free_pages(void *pages, size_t size)
 {
+	sync_unkeep(pages, size);
 	munmap(pages, size);
 }
 

@@ -187,16 +187,34 @@ struct sync_thread {
 	pthread_t thread;
 	void (*fn)(void *arg);
 	void *arg;
+	void *stack;
+	size_t stack_size;
 };
 int sync_thread_start(struct sync_thread *thread, void (*fn)(void *arg),
 		      void *arg);
 void sync_thread_join(struct sync_thread *thread);
+/* In a forked child, where it does not run. */
+void sync_thread_forget(struct sync_thread *thread);
 /* Have @fn called when this thread ends, as late as libc allows. */
 void sync_at_thread_exit(void (*fn)(void));
 void sync_at_fork(void (*prepare)(void), void (*parent)(void),
 		  void (*child)(void));
 /* Voluntary context switches of this thread so far: did a call sleep? */
 long sync_thread_sleeps(void);
+
+/*
+ * Memory that threads of the library cannot wait for is left where it is: that of
+ * sync_alloc_pages(), the stacks of sync_thread_start(), and what is told here.
+ */
+void sync_keep(const void *p, size_t size);
+void sync_unkeep(const void *p, size_t size);
+/* The variables of the library, and of what it calls. */
+void sync_keep_modules(void);
+/* What this thread needs at any time, with its stack around @frame. */
+void sync_keep_caller(const void *frame, bool keep);
+/* The first address from @start on that is kept, and up to where; @end: none. */
+unsigned long sync_next_kept(unsigned long start, unsigned long end,
+			     unsigned long *ret_end);
 
 /* A word that is 1, on a page of its own, and 0 in a child; NULL: no memory. */
 unsigned int *sync_alloc_alive(void);

@@ -123,8 +123,11 @@ static int make(struct device *device, unsigned long npages, bool no_copy,
 	pthread_mutex_init(&device->lock, NULL);
 	memory = mmap(NULL, npages * PAGE, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	device->taken = calloc(npages, sizeof(*device->taken));
-	if (memory == MAP_FAILED || !device->taken)
+	/* Shared, so that it is not sent away itself. */
+	device->taken = mmap(NULL, npages * sizeof(*device->taken),
+			     PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			     -1, 0);
+	if (memory == MAP_FAILED || device->taken == MAP_FAILED)
 		return -ENOMEM;
 	madvise(memory, npages * PAGE, MADV_NOHUGEPAGE);
 	device->npages = npages;
@@ -159,7 +162,7 @@ void device_destroy(struct device *device)
 {
 	memunmap_pages(&device->pgmap);
 	munmap(device->pgmap.memory, device->npages * PAGE);
-	free(device->taken);
+	munmap(device->taken, device->npages * sizeof(*device->taken));
 	pthread_mutex_destroy(&device->lock);
 }
 

@@ -475,6 +475,50 @@ static void exclusive_pages_of_a_range(void **state)
 	end();
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZER true		/* its memory is everywhere, and unknown */
+#elif defined(__has_feature)
+#define SANITIZER (__has_feature(address_sanitizer) ||                       \
+		   __has_feature(thread_sanitizer))
+#else
+#define SANITIZER false
+#endif
+
+static bool is_own(const struct uhmm_vma *vma)
+{
+	const unsigned long flags = UHMM_VM_READ | UHMM_VM_WRITE |
+				    UHMM_VM_ANON;
+
+	return (vma->flags & (flags | UHMM_VM_SHARED)) == flags;
+}
+
+/* All that the process has goes, but for what brings it home. */
+ALONE(its_own_memory_stays)
+{
+	unsigned long at = 0, went = 0, n;
+	struct uhmm_vma vma;
+	char *heap;
+
+	if (SANITIZER)
+		_exit(CANNOT);
+	heap = malloc(64 * PAGE);
+	make_live(UHMM_G0, 0, UHMM_LIVE_DEVICE);
+	OK(!device_make(&device, 16384, false));
+	memset(heap, 5, 64 * PAGE);
+	for (; !uhmm_mm_find_vma(mm, at, &vma); at = vma.end) {
+		n = (vma.end - vma.start) / PAGE;
+		if (is_own(&vma) && device.nfree > n)
+			went += (unsigned long)device_take_all(
+				&device, mm, (void *)vma.start, n);
+	}
+	OK(went >= 63);
+	for (int i = 0; i < 64; i++)
+		OK(heap[i * PAGE] == 5);
+	OK(live_stats().home_touched >= 63);
+	drop_live();
+	device_destroy(&device);
+}
+
 static void options_are_checked(void **state)
 {
 	struct uhmm_live_options o = { .size = sizeof(o),
@@ -530,6 +574,7 @@ int main(int argc, char **argv)
 		CASE(the_programs_own_signals_reach_it),
 		CASE(an_exclusive_page_comes_back),
 		CASE(exclusive_pages_of_a_range),
+		CASE_BARE(its_own_memory_stays),
 		CASE(options_are_checked),
 		CASE(without_userfaultfd_pages_stay),
 	};

@@ -39,7 +39,7 @@ static int take_coherent(struct live *live, unsigned long addr,
 static int take(struct live *live, unsigned long addr, unsigned long pfn)
 {
 	struct out *out = live->out;
-	unsigned long n = 1, to;
+	unsigned long n = 1, to, kept_end;
 	long ret;
 
 	if (out_state(out_get(out, addr)) == OUT_COHERENT)
@@ -49,6 +49,8 @@ static int take(struct live *live, unsigned long addr, unsigned long pfn)
 								     -EAGAIN;
 	if (out->forking || out->off)
 		return -EBUSY;
+	if (sync_next_kept(addr, addr + LIVE_PAGE, &kept_end) == addr)
+		return -EOPNOTSUPP;
 	ret = move_register(live, addr, addr + LIVE_PAGE);
 	if (ret)
 		return ret == -EAGAIN ? -EAGAIN : -EOPNOTSUPP;
@@ -82,6 +84,7 @@ int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
 	mmu_notifier_range_init_owner(&range, MMU_NOTIFY_EXCLUSIVE, 0, mm, addr,
 				      addr + LIVE_PAGE, owner);
 	mmu_notifier_invalidate_range_start(&range);
+	sync_keep_caller(__builtin_frame_address(0), true);
 	for (;;) {
 		mutex_lock(&live->out->lock);
 		ret = take(live, addr, pfn);
@@ -90,6 +93,7 @@ int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
 			break;
 		move_settle(live);
 	}
+	sync_keep_caller(__builtin_frame_address(0), false);
 	mmu_notifier_invalidate_range_end(&range);
 	if (ret == -EINVAL || ret == -ENOMEM)
 		return -EOPNOTSUPP;

@@ -110,6 +110,7 @@ static void live_destroy(void *private_data)
 		out_free(live->out);
 	if (live->alive)
 		sync_free_pages(live->alive, LIVE_PAGE);
+	sync_unkeep(live, sizeof(*live));
 	free(live);
 }
 
@@ -325,12 +326,13 @@ static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 		.reserve_after = o->reserve_after,
 		.reserve_limit_us = o->reserve_limit_us,
 	};
-	static bool forks_seen_to;
+	static bool forks_seen_to, modules_kept;
 	struct live *live = calloc(1, sizeof(*live));
 	int ret;
 
 	if (!live)
 		return -ENOMEM;
+	sync_keep(live, sizeof(*live));
 	ret = live_init(live, o);
 	if (ret)
 		goto out_close;
@@ -338,6 +340,9 @@ static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 	if (o->flags & UHMM_LIVE_DEVICE) {
 		live->out = out_make();
 		ret = live->out ? 0 : -ENOMEM;
+		if (!modules_kept)
+			sync_keep_modules();
+		modules_kept = true;
 	}
 	if (!ret)
 		ret = mm_create(&options, live->out ? &live_device_mm_ops :

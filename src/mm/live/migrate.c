@@ -247,13 +247,19 @@ static void collect_system(struct collect *c)
 	__must_hold(&c->out->lock)
 {
 	struct migrate_vma *args = c->args;
-	unsigned long addr, next, n;
+	unsigned long addr, next, n, kept, kept_end;
 	int ret;
 
 	for (addr = args->start; addr < args->end; addr = next) {
 		next = (addr | ((UHMM_PAGE_SIZE << UHMM_PMD_ORDER) - 1)) + 1;
 		if (next > args->end)
 			next = args->end;
+		kept = sync_next_kept(addr, next, &kept_end);
+		if (kept == addr) {
+			next = kept_end;
+			continue;
+		}
+		next = kept;
 		while ((ret = move_register(c->live, addr, next)) == -EAGAIN)
 			if (!get_ready(c, addr, ret))
 				break;
@@ -329,6 +335,19 @@ static void collect_device(struct collect *c)
 	}
 }
 
+/* What is needed under the lock stays: this thread's, and what the caller gave. */
+static void keep_callers(const struct migrate_vma *args, bool keep)
+{
+	void (*const fn)(const void *p, size_t size) =
+		keep ? sync_keep : sync_unkeep;
+
+	sync_keep_caller(__builtin_frame_address(0), keep);
+	fn(args, sizeof(*args));
+	fn(args->vma, sizeof(*args->vma));
+	fn(args->src, args->npages * sizeof(*args->src));
+	fn(args->dst, args->npages * sizeof(*args->dst));
+}
+
 void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct live *live = live_of(mm);
@@ -337,6 +356,7 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	if (live_ended(live) || !(args->vma->flags & UHMM_VM_ANON) ||
 	    args->vma->flags & UHMM_VM_SHARED)
 		return;
+	keep_callers(args, true);
 	mutex_lock(&c.out->lock);
 	/* What was here before is not to be in the way. */
 	while (c.out->gone && !c.out->forking) {
@@ -351,6 +371,7 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	    !c.out->off)
 		collect_system(&c);
 	mutex_unlock(&c.out->lock);
+	keep_callers(args, false);
 }
 
 /* ------------------------------------------------------- by frame, not address */

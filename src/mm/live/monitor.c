@@ -533,5 +533,9 @@ void monitor_stop(struct live *live)
 
 void monitor_forget(struct live *live)
 {
+	if (live->nshards)
+		sync_thread_forget(&live->monitor);
+	if (live->out && live->out->handled)
+		sync_thread_forget(&live->out->handler);
 	close_all(live);
 }

@@ -177,6 +177,14 @@ void *sync_alloc_pages(size_t size)
 	return explore_alloc(size, 4096);
 }
 
+void sync_keep(const void *p, size_t size)
+{
+}
+
+void sync_unkeep(const void *p, size_t size)
+{
+}
+
 void sync_free_pages(void *pages, size_t size)
 {
 	explore_free(pages);
