@@ -37,7 +37,6 @@ static struct index_node *new_leaf(struct interval_index *ix,
 	}
 	leaf->perm = PERM_EMPTY;
 	leaf->scale = scale;
-	leaf->rough = false;
 	WRITE_ONCE(leaf->tag, INDEX_ADDED);
 	return leaf;
 }
@@ -130,6 +129,11 @@ static void raise_bounds(struct interval_index *ix, const struct index_path *p,
 		bump(ix);
 }
 
+static inline bool leaf_rough(const struct index_node *leaf)
+{
+	return leaf->tag & INDEX_ROUGH;
+}
+
 static const struct uhmm_interval_node *
 leaf_entry(const struct index_node *leaf, unsigned int pos)
 {
@@ -157,7 +161,7 @@ static unsigned long leaf_max(const struct index_node *leaf)
 	for (pos = 0; pos < count; pos++)
 		if (leaf->hi[perm_slot(leaf->perm, pos)] > units)
 			units = leaf->hi[perm_slot(leaf->perm, pos)];
-	if (leaf->rough || !count)
+	if (leaf_rough(leaf) || !count)
 		return leaf_max_exact(leaf, units);
 	return scale_last(leaf->scale, units);
 }
@@ -193,9 +197,8 @@ static void replace(struct interval_index *ix, struct index_path *p,
 	__must_hold(&ix->lock)
 {
 	/*
-	 * Ordering: (IX-REPLACE) pairs with (IX-ROOT) in walk_tree() and
-	 * (IX-CHILD) in walk_tree() and (IX-NEXT) in walk_tree(): a node that
-	 * is seen is seen as it was made.
+	 * Ordering: (IX-REPLACE) pairs with (IX-ROOT) in root() and (IX-CHILD)
+	 * in below(): a node that is seen is seen as it was made.
 	 */
 	if (!depth)
 		smp_store_release(&ix->root, node);
@@ -285,18 +288,14 @@ path_to(struct interval_index *ix, struct key key)
 /* ------------------------------------------------------------------- insert */
 
 static inline void leaf_fill(struct index_node *leaf, unsigned int slot,
-			     struct uhmm_interval_node *x, unsigned int lo)
+			     struct uhmm_interval_node *x, unsigned int lo,
+			     unsigned int hi)
 {
-	const unsigned long scale = leaf->scale;
-	unsigned int hi = scaled_above(scale, x->last);
-
-	if (unlikely(!scale_whole(scale, x->start, x->last) || hi == UINT_MAX))
-		leaf->rough = true;
 	WRITE_ONCE(x->order, node_order(x) | slot);
 	WRITE_ONCE(leaf->lo[slot], lo);
 	WRITE_ONCE(leaf->hi[slot], hi);
 	/*
-	 * Ordering: (IX-FILL) pairs with (IX-TAKE) in take(): who finds @x by
+	 * Ordering: (IX-FILL) pairs with (IX-TAKE) in entry(): who finds @x by
 	 * an old word of the leaf must still see what it is.
 	 */
 	smp_store_release(&leaf->at[slot], (void *)x);
@@ -315,7 +314,7 @@ static unsigned int leaf_pos(const struct interval_index *ix,
 	unsigned int n = perm_count(perm), pos = p->pos;
 
 	/* Where the last one went, most likely, if the path is the last one. */
-	if (pos <= n && !leaf->rough &&
+	if (pos <= n && !leaf_rough(leaf) &&
 	    (!pos || leaf->lo[perm_slot(perm, pos - 1)] <= at) &&
 	    (pos == n || leaf->lo[perm_slot(perm, pos)] > at))
 		return pos;
@@ -324,30 +323,52 @@ static unsigned int leaf_pos(const struct interval_index *ix,
 	if (pos > n)
 		pos = n;
 	/* Of those in its unit some may start behind it. */
-	while (leaf->rough && pos && leaf->lo[perm_slot(perm, pos - 1)] == at &&
+	while (leaf_rough(leaf) && pos && leaf->lo[perm_slot(perm, pos - 1)] == at &&
 	       leaf_entry(leaf, pos - 1)->start > start)
 		pos--;
 	return pos;
+}
+
+/* Do @lo and @hi of a leaf tell where @x is? */
+static inline bool leaf_tells(const struct index_node *leaf,
+			      const struct uhmm_interval_node *x,
+			      unsigned int hi)
+{
+	return scale_whole(leaf->scale, x->start, x->last) && hi != UINT_MAX;
 }
 
 static inline __attribute__((always_inline)) void
 leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
 	 unsigned int lo, unsigned int pos)
 {
+	unsigned int hi = scaled_above(leaf->scale, x->last);
+	unsigned long tag = leaf->tag + INDEX_ADDED;
 	unsigned long perm = leaf->perm;
 
-	leaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo);
+	if (unlikely(!leaf_tells(leaf, x, hi)))
+		tag |= INDEX_ROUGH;
 	/*
-	 * Ordering: (IX-PUBLISH) pairs with (IX-LEAF) in leaf_hits() and
-	 * (IX-LEAVES) in leaf_many() and (IX-SAME) in leaf_many(): the slot is
-	 * filled before it counts as live, and the tag raised for those before.
+	 * Ordering: (IX-REFILL) pairs with (IX-WHOLE) in leaf_hits(): who reads
+	 * the tag from here on does not find in the slot what was removed from
+	 * it.
+	 */
+	smp_store_release(&leaf->tag, tag);
+	/*
+	 * Ordering: (IX-REFILL-FENCE) pairs with (IX-SAME-TAG) in leaf_hits():
+	 * the tag is raised before the slot is filled.
+	 */
+	smp_wmb();
+	leaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo, hi);
+	/*
+	 * Ordering: (IX-PUBLISH) pairs with (IX-LEAF) in leaf_hits(): the slot
+	 * is filled before it counts as live.
 	 */
 	smp_store_release(&leaf->perm, perm_insert(perm, pos));
 	/*
-	 * Ordering: (IX-ADDED) pairs with (IX-BEFORE) in index_find() and
-	 * (IX-AGAIN) in leaf_many(): who reads the new tag finds the entry.
+	 * Ordering: (IX-ADDED) pairs with (IX-WHOLE) in leaf_hits(): who reads
+	 * the new tag finds the entry.
 	 */
-	smp_store_release(&leaf->tag, leaf->tag + INDEX_ADDED);
+	smp_store_release(&leaf->tag, tag + INDEX_ADDED);
 }
 
 /* What takes the place of one node: @a, and @b with the keys from @key on. */
@@ -560,9 +581,8 @@ void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
 
 	ix->count--;
 	/*
-	 * Ordering: (IX-UNPUBLISH) pairs with (IX-LEAF) in leaf_hits() and
-	 * (IX-LEAVES) in leaf_many(): the slot is not live any more before it
-	 * is filled with anything else.
+	 * Ordering: (IX-UNPUBLISH) pairs with (IX-LEAF) in leaf_hits(): the slot
+	 * is not live any more before it is filled with anything else.
 	 */
 	smp_store_release(&leaf->perm, perm_remove(perm, pos));
 	WRITE_ONCE(leaf->lo[slot], UINT_MAX);

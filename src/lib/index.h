@@ -24,7 +24,8 @@
  * The shape is chosen for memory: 14 keys are one line, their bounds another,
  * compared all at once, and their pointers two; all four are fetched at once. To
  * fit, keys and bounds are scaled (index_scale.h), which makes a search look
- * where it need not now and then, and at the interval itself before it tells.
+ * where it need not now and then, and, where a leaf is rough, at the interval
+ * itself before it tells.
  */
 #ifndef LIB_INDEX_H
 #define LIB_INDEX_H
@@ -47,11 +48,9 @@
  * @hi: leaf: last; inner: no interval below ends later; scaled
  * @scale: of @lo and @hi; all starts of a leaf fit
  * @at: leaf: the interval; inner: the node below
- * @tag: in the low 8 bits the level, 0: leaf; above, in a leaf: how many
- *	entries were ever added
+ * @tag: in the low bits the level, 0: leaf; INDEX_ROUGH; above, in a leaf: raised
+ *	before and after an entry is added
  * @next: among the retired and the free
- * @rough: leaf in use: some interval begins or ends within a unit of @scale, so
- *	that @lo and @hi do not tell where
  *
  * The unused have @lo UINT_MAX. @perm and @scale are the last two lanes of
  * their line.
@@ -63,13 +62,16 @@ struct index_node {
 	unsigned long scale;
 	void *at[INDEX_FANOUT];
 	unsigned long tag;
-	union {
-		struct index_node *next;
-		bool rough;
-	};
+	struct index_node *next;
 } __cacheline_aligned;
 
+/* &index_node.tag of a leaf */
 #define INDEX_ADDED 256UL
+/*
+ * Some interval was there that begins or ends within a unit of @scale, or ends
+ * above it, so that @lo and @hi do not tell where.
+ */
+#define INDEX_ROUGH 128UL
 
 /* The low bits of &uhmm_interval_node.order: the slot it was put into. */
 #define ORDER_SLOT 15UL
@@ -82,7 +84,7 @@ static inline unsigned long node_order(const struct uhmm_interval_node *x)
 
 static inline unsigned int node_level(const struct index_node *node)
 {
-	return READ_ONCE(node->tag) % INDEX_ADDED;
+	return READ_ONCE(node->tag) % INDEX_ROUGH;
 }
 
 /* What a child of an inner node holds: keys from @lo on, the last byte @hi. */
@@ -333,12 +335,11 @@ static inline unsigned int index_find(const struct interval_index *ix,
 		if (!finger->leaf)
 			return 0;
 		/*
-		 * Ordering: (IX-BEFORE) pairs with (IX-ADDED) in leaf_add(): what
-		 * was added before is found, what is added later shows. An old tag
-		 * read behind our fence means that what was added since is not in
-		 * force yet.
+		 * IX-WHOLE reads it again: what was added before is found, what
+		 * is added later shows. An old tag read behind our fence means
+		 * that what was added since is not in force yet.
 		 */
-		tag = smp_load_acquire(&finger->leaf->tag);
+		tag = READ_ONCE(finger->leaf->tag);
 		n = ix->search->leaf(finger->leaf, start, last, out);
 		if (n)
 			return n;

@@ -13,28 +13,20 @@ static inline bool key_less(unsigned long a, unsigned long a_order,
 	return a < b || (a == b && a_order < b_order);
 }
 
-/* Append what stands in @slot, if it is what it looked like. */
-static inline unsigned int take(const struct index_node *leaf,
-				unsigned int slot, unsigned long start,
-				unsigned long last,
-				const struct index_walk *from,
-				struct uhmm_interval_node **out,
-				unsigned int n)
+/* What stands in @slot. */
+static inline struct uhmm_interval_node *entry(const struct index_node *leaf,
+					       unsigned int slot)
 {
 	/*
 	 * Ordering: (IX-TAKE) pairs with (IX-FILL) in leaf_fill(): the slot may
 	 * have been filled anew, and then the interval must be seen filled.
+	 * IX-SAME-TAG would do, but ThreadSanitizer knows no fences.
 	 */
 	struct uhmm_interval_node *x = smp_load_acquire(&leaf->at[slot]);
 
 	/* Its owner most likely goes on there, in the callback. */
 	__builtin_prefetch((const char *)x + CACHE_LINE);
-	if (unlikely(x->start > last || x->last < start))
-		return n;
-	if (from && key_less(x->start, node_order(x), from->start, from->order))
-		return n;
-	out[n] = x;
-	return n + 1;
+	return x;
 }
 
 static void sort_by_key(struct uhmm_interval_node **hits, unsigned int n)
@@ -70,51 +62,61 @@ static inline void rescale(struct scaled_range *range,
 	range->last = scaled(scale, last);
 }
 
-/* The slots in @mask, as @perm has them, in key order. */
-static unsigned int leaf_many(const struct index_node *leaf,
-			      const struct scaled_range *range,
-			      unsigned long perm, unsigned int mask,
-			      unsigned long start, unsigned long last,
-			      const struct index_walk *from,
-			      struct uhmm_interval_node **out, unsigned int n)
+/* Of what looked like hits, from @first on, those that are. */
+static __attribute__((noinline)) unsigned int
+leaf_confirm(unsigned long start, unsigned long last,
+	     const struct index_walk *from, struct uhmm_interval_node **out,
+	     unsigned int first, unsigned int n)
 {
-	/*
-	 * Ordering: (IX-AGAIN) pairs with (IX-ADDED) in leaf_add(): what is
-	 * added from here on shows when it is read again.
-	 */
-	unsigned long tag = smp_load_acquire(&leaf->tag);
-	/*
-	 * Ordering: (IX-LEAVES) pairs with (IX-PUBLISH) in leaf_add() and
-	 * (IX-UNPUBLISH) in index_remove(): as (IX-LEAF).
-	 */
-	unsigned long now = smp_load_acquire(&leaf->perm), left = now;
-	unsigned int i, first = n, count = perm_count(now);
+	unsigned int i, kept = first;
 
-	if (unlikely(now != perm))
-		mask = index_match(leaf, range->start, range->last);
-	for (i = 0; i < count; i++, left >>= 4)
-		if (mask >> (left & 15) & 1)
-			n = take(leaf, left & 15, start, last, from, out, n);
-	/*
-	 * A slot that was filled anew meanwhile may hold what belongs elsewhere.
-	 * It was taken out of the word first; a word that is the same again has
-	 * it in its place if nothing else was added.
-	 *
-	 * Ordering: (IX-SAME) pairs with (IX-PUBLISH) in leaf_add(): who reads a
-	 * word that is the same again reads the tag as it was raised before.
-	 */
-	if (unlikely(smp_load_acquire(&leaf->perm) != now ||
-		     READ_ONCE(leaf->tag) != tag))
-		sort_by_key(out + first, n - first);
+	for (i = first; i < n; i++) {
+		struct uhmm_interval_node *x = out[i];
+
+		if (x->start > last || x->last < start)
+			continue;
+		if (from && key_less(x->start, node_order(x), from->start,
+				     from->order))
+			continue;
+		out[kept++] = x;
+	}
+	sort_by_key(out + first, kept - first);
+	return kept;
+}
+
+/* The live ones of the slots in @mask, in key order. */
+static inline unsigned int leaf_many(const struct index_node *leaf,
+				     unsigned long perm, unsigned int mask,
+				     struct uhmm_interval_node **out,
+				     unsigned int n)
+{
+	unsigned int i, count = perm_count(perm);
+
+	for (i = 0; i < count; i++, perm >>= 4)
+		if (mask >> (perm & 15) & 1)
+			out[n++] = entry(leaf, perm & 15);
 	return n;
 }
 
+/*
+ * A leaf is taken at its word, the lines of the intervals are not waited for:
+ * unless it is rough, or the range begins before its base, it tells exactly
+ * what overlaps. That holds for the entries that were there all the time; if
+ * one was added meanwhile, its slot may have been another's, who is gone: then
+ * the intervals themselves are asked.
+ */
 static inline __attribute__((always_inline)) unsigned int
 leaf_hits(const struct index_node *leaf, const struct scaled_range *range,
 	  unsigned long start, unsigned long last,
 	  const struct index_walk *from, struct uhmm_interval_node **out,
-	  unsigned int n)
+	  unsigned int first)
 {
+	/*
+	 * Ordering: (IX-WHOLE) pairs with (IX-REFILL) in leaf_add() and
+	 * (IX-ADDED) in leaf_add(): a slot that was filled before this, or is
+	 * being filled, is not taken for what it was before.
+	 */
+	unsigned long tag = smp_load_acquire(&leaf->tag);
 	/*
 	 * Ordering: (IX-LEAF) pairs with (IX-PUBLISH) in leaf_add() and
 	 * (IX-UNPUBLISH) in index_remove(): the slots that the word calls live
@@ -122,17 +124,28 @@ leaf_hits(const struct index_node *leaf, const struct scaled_range *range,
 	 */
 	unsigned long perm = smp_load_acquire(&leaf->perm);
 	unsigned int mask = index_match(leaf, range->start, range->last);
-	unsigned int i;
+	unsigned int i, n = first;
 
 	if (!mask)
 		return n;
-	if (mask & (mask - 1))
-		return leaf_many(leaf, range, perm, mask, start, last, from,
-				 out, n);
-	i = (unsigned int)__builtin_ctz(mask);
-	if (perm_position(perm, i) >= perm_count(perm))
+	if (mask & (mask - 1)) {
+		n = leaf_many(leaf, perm, mask, out, n);
+	} else {
+		i = (unsigned int)__builtin_ctz(mask);
+		if (perm_position(perm, i) >= perm_count(perm))
+			return n;
+		out[n++] = entry(leaf, i);
+	}
+	/*
+	 * Ordering: (IX-SAME-TAG) pairs with (IX-REFILL-FENCE) in leaf_add():
+	 * who has read anything of what a slot was filled with finds the tag
+	 * raised.
+	 */
+	smp_rmb();
+	if (likely(READ_ONCE(leaf->tag) == tag && !(tag & INDEX_ROUGH) &&
+		   start >= scale_base(range->scale) && !from))
 		return n;
-	return take(leaf, i, start, last, from, out, n);
+	return leaf_confirm(start, last, from, out, first, n);
 }
 
 /* The last child that may hold keys from the cursor on, or less. */
@@ -147,6 +160,29 @@ static inline unsigned int child_of(const struct index_node *node,
 			     inner->exact[i].order))
 		i--;
 	return i;
+}
+
+static inline const struct index_node *root(const struct interval_index *ix)
+{
+	/*
+	 * Ordering: (IX-ROOT) pairs with (IX-REPLACE) in replace(): a node is
+	 * seen as it was made.
+	 */
+	return smp_load_acquire(&ix->root);
+}
+
+/* The other lines are read at once. */
+static inline const struct index_node *below(const struct index_node *node,
+					     unsigned int i)
+{
+	/*
+	 * Ordering: (IX-CHILD) pairs with (IX-REPLACE) in replace(): as
+	 * (IX-ROOT).
+	 */
+	node = smp_load_acquire(&node->at[i]);
+	__builtin_prefetch(&node->at[0]);
+	__builtin_prefetch(&node->at[8]);
+	return node;
 }
 
 /* What is left of a node to look at, with the level of what is below it. */
@@ -169,16 +205,12 @@ static void walk_pause(struct index_walk *walk, const struct index_node *node,
 	walk->single = false;
 }
 
+/* All that is below @node; all at once if it is not to @resume. */
 static inline __attribute__((always_inline)) unsigned int
-walk_tree(const struct interval_index *ix, unsigned long start,
+walk_tree(const struct index_node *node, unsigned long start,
 	  unsigned long last, struct index_walk *walk, bool resume,
 	  struct uhmm_interval_node **out)
 {
-	/*
-	 * Ordering: (IX-ROOT) pairs with (IX-REPLACE) in replace(): a node is
-	 * seen as it was made.
-	 */
-	const struct index_node *node = smp_load_acquire(&ix->root);
 	const struct index_walk from = *walk;
 	struct scaled_range range = { .scale = SCALE_NONE };
 	struct pending stack[INDEX_MAX_HEIGHT];
@@ -205,12 +237,7 @@ walk_tree(const struct interval_index *ix, unsigned long start,
 				stack[depth].level = level;
 				stack[depth++].mask = mask;
 			}
-			/*
-			 * Ordering: (IX-CHILD) pairs with (IX-REPLACE) in
-			 * replace(): as (IX-ROOT).
-			 */
-			node = smp_load_acquire(&node->at[i]);
-			index_prefetch(node);
+			node = below(node, i);
 		}
 		leaf = node;
 		rescale(&range, leaf, start, last);
@@ -229,13 +256,19 @@ up:
 		}
 		stack[depth - 1].mask = mask & (mask - 1);
 		depth -= !stack[depth - 1].mask;
-		/* Ordering: (IX-NEXT) pairs with (IX-REPLACE) in replace(): as (IX-ROOT). */
-		node = smp_load_acquire(&node->at[i]);
-		index_prefetch(node);
+		node = below(node, i);
 	}
 	walk->done = true;
 	walk->leaf = leaf;
 	return n;
+}
+
+static __attribute__((noinline)) unsigned int
+walk_first(const struct index_node *node, unsigned long start,
+	   unsigned long last, struct index_walk *walk,
+	   struct uhmm_interval_node **out)
+{
+	return walk_tree(node, start, last, walk, false, out);
 }
 
 static unsigned int search_leaf(const struct index_node *leaf,
@@ -248,12 +281,37 @@ static unsigned int search_leaf(const struct index_node *leaf,
 	return leaf_hits(leaf, &range, start, last, NULL, out, 0);
 }
 
+/*
+ * Straight down, as long as one child at most can hold a hit and the scale is
+ * that of the root. Who covers all units matches what is unused too, but not
+ * alone.
+ */
 static unsigned int search_first(const struct interval_index *ix,
 				 unsigned long start, unsigned long last,
 				 struct index_walk *walk,
 				 struct uhmm_interval_node **out)
 {
-	return walk_tree(ix, start, last, walk, false, out);
+	struct scaled_range range = { .scale = SCALE_NONE };
+	const struct index_node *node = root(ix);
+	unsigned int mask, level = node_level(node);
+
+	rescale(&range, node, start, last);
+	for (; level; level--) {
+		mask = index_match(node, range.start, range.last);
+		if (unlikely(mask & (mask - 1)))
+			return walk_first(node, start, last, walk, out);
+		if (!mask) {
+			node = NULL;
+			break;
+		}
+		node = below(node, (unsigned int)__builtin_ctz(mask));
+		if (unlikely(READ_ONCE(node->scale) != range.scale))
+			return walk_first(node, start, last, walk, out);
+	}
+	walk->done = true;
+	walk->single = true;
+	walk->leaf = node;
+	return node ? leaf_hits(node, &range, start, last, NULL, out, 0) : 0;
 }
 
 static unsigned int search_resume(const struct interval_index *ix,
@@ -261,7 +319,7 @@ static unsigned int search_resume(const struct interval_index *ix,
 				  struct index_walk *walk,
 				  struct uhmm_interval_node **out)
 {
-	return walk_tree(ix, start, last, walk, true, out);
+	return walk_tree(root(ix), start, last, walk, true, out);
 }
 
 static unsigned int search_rank(const struct index_node *node,

@@ -53,6 +53,7 @@
 #define smp_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define smp_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define smp_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define smp_wmb() __atomic_thread_fence(__ATOMIC_RELEASE)
 #define barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 /* Read-modify-writes, all of them full barriers for their own word's users. */

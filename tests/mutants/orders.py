@@ -62,14 +62,17 @@ def edits(*mutants):
 
 
 FILL = release('IX-FILL', INDEX, 'leaf->at[slot], (void *)x',
-               caught_by=[HOT])
+               why_not=sometimes('stress hot'))
 PUBLISH = release('IX-PUBLISH', INDEX, 'leaf->perm, perm_insert(perm, pos)',
-                  why_not=masked('IX-FILL'))
-TAKE = acquire('IX-TAKE', SEARCH, 'leaf->at[slot]', caught_by=[HOT])
+                  why_not=masked('IX-REFILL'))
+REFILL = release('IX-REFILL', INDEX, 'leaf->tag, tag', why_not=NO_PLAIN)
+ADDED = release('IX-ADDED', INDEX, 'leaf->tag, tag + INDEX_ADDED',
+                why_not=masked('IX-REFILL'))
+TAKE = acquire('IX-TAKE', SEARCH, 'leaf->at[slot]',
+               why_not=sometimes('stress hot'))
 LEAF = acquire('IX-LEAF', SEARCH, 'leaf->perm', 'perm = ',
-               why_not=masked('IX-TAKE'))
-LEAVES = acquire('IX-LEAVES', SEARCH, 'leaf->perm', 'now = ',
-                 why_not=masked('IX-TAKE'))
+               why_not=masked('IX-WHOLE'))
+WHOLE = acquire('IX-WHOLE', SEARCH, 'leaf->tag', why_not=masked('IX-LEAF'))
 
 MUTANTS = [
     Mutant('READ-VERIFIED', 'a plain load',
@@ -168,28 +171,25 @@ MUTANTS = [
              'WRITE_ONCE(\n\t\t\tp->step')], [INDEXES]),
     FILL,
     PUBLISH,
-    Mutant('IX-FILL and IX-PUBLISH', 'plain stores', edits(FILL, PUBLISH),
-           [INDEXES, ONE_PAGE]),
-    release('IX-ADDED', INDEX, 'leaf->tag, leaf->tag + INDEX_ADDED',
-            why_not=masked('IX-PUBLISH')),
+    REFILL,
+    ADDED,
+    Mutant('all four of a leaf', 'plain stores',
+           edits(FILL, PUBLISH, REFILL, ADDED), [INDEXES, ONE_PAGE]),
     release('IX-UNPUBLISH', INDEX, 'leaf->perm, perm_remove(perm, pos)',
             why_not=NO_PLAIN),
     acquire('IX-FINGER', INDEX_H, 'ix->version', 'version = ',
             why_not=NO_PLAIN),
     TAKE,
     LEAF,
-    Mutant('IX-TAKE, IX-LEAF and IX-LEAVES', 'plain loads',
-           edits(TAKE, LEAF, LEAVES),
+    WHOLE,
+    Mutant('all three of a leaf', 'plain loads', edits(TAKE, LEAF, WHOLE),
            [INDEXES, ONE_PAGE]),
     acquire('IX-ROOT', SEARCH, 'ix->root', caught_by=[INDEXES]),
-    acquire('IX-CHILD', SEARCH, 'node->at[i]', '\t\t\tnode = ',
-            caught_by=[INDEXES]),
-    acquire('IX-BEFORE', INDEX_H, 'finger->leaf->tag', why_not=NO_PLAIN),
-    acquire('IX-AGAIN', SEARCH, 'leaf->tag', why_not=NO_PLAIN),
-    LEAVES,
-    acquire('IX-SAME', SEARCH, 'leaf->perm', 'unlikely(', why_not=NO_PLAIN),
-    acquire('IX-NEXT', SEARCH, 'node->at[i]', '\n\t\tnode = ',
-            caught_by=[INDEXES]),
+    acquire('IX-CHILD', SEARCH, 'node->at[i]', caught_by=[INDEXES]),
+    Mutant('IX-REFILL-FENCE', 'no fence', [(INDEX, 'smp_wmb();', 'barrier();')],
+           why_not=NO_FENCE),
+    Mutant('IX-SAME-TAG', 'no fence', [(SEARCH, 'smp_rmb();', 'barrier();')],
+           why_not=NO_FENCE),
 ]
 
 ORDERS = Group(

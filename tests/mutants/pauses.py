@@ -22,7 +22,7 @@ def before(path, text, point, indent):
 
 BEFORE_A_NODE = [
     declared(SEARCH, IN_SEARCH),
-    before(SEARCH, 'leaf = node;\n', 'before a node', '\t\t'),
+    before(SEARCH, 'walk->leaf = node;\n', 'before a node', '\t'),
 ]
 BEFORE_THE_INTERVAL = [
     declared(SEARCH, IN_SEARCH),
@@ -32,8 +32,9 @@ BEFORE_THE_INTERVAL = [
 ]
 BEFORE_THE_LANES = [
     declared(SEARCH, IN_SEARCH),
-    (SEARCH, 'count = perm_count(now);',
-     'count = (pause_here("before the lanes"), perm_count(now));'),
+    (SEARCH, 'index_match(leaf, range->start, range->last);',
+     '(pause_here("before the lanes"),\n'
+     '\t\tindex_match(leaf, range->start, range->last));'),
 ]
 AFTER_THE_LANES = [
     declared(SEARCH, IN_SEARCH),
@@ -43,7 +44,7 @@ AFTER_THE_LANES = [
 ]
 IN_AN_INSERT = [
     declared(INDEX, IN_INDEX),
-    before(INDEX, 'smp_store_release(&leaf->tag, leaf->tag + INDEX_ADDED);',
+    before(INDEX, 'smp_store_release(&leaf->tag, tag + INDEX_ADDED);',
            'in an insert', '\t'),
 ]
 IN_A_FILL = [
