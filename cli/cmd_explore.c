@@ -429,9 +429,16 @@ static int run_explore(int argc, char **argv)
 		return list(w.json);
 	if (w.labels)
 		return list_labels();
+	if (!can_write("explore", w.html) || !can_write("explore", w.pftrace) ||
+	    !can_write("explore", w.output))
+		return EXIT_INTERNAL;
 	scenario = scenarios_named(w.what, w.name);
 	if (!scenario)
 		return EXIT_USAGE;
+	if (strchr(w.what, '/') && !w.name && scenario->next &&
+	    (w.html || w.pftrace || w.output))
+		return usage_error("explore", "a file is for one scenario: "
+				   "which of '%s'?", w.what);
 	if (w.merge)
 		return merge(&w, scenario, argv + optind);
 	sigaction(SIGINT, &action, NULL);

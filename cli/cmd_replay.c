@@ -290,6 +290,8 @@ static int run_replay(int argc, char **argv)
 		return status;
 	if (w.gdb)
 		return exec_gdb(&w);
+	if (!can_write("replay", w.html))
+		return EXIT_INTERNAL;
 	status = read_replay(w.path, &replay);
 	if (status >= 0)
 		return status;

@@ -11,6 +11,7 @@
 #include <uhmm/live.h>
 
 #include "cli.h"
+#include "out.h"
 #include "run.h"
 
 static bool parse_device(const char *text, struct run_options *options)
@@ -191,6 +192,10 @@ static int run_run(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (!can_write("run", options.output) ||
+	    !can_write("run", options.html) ||
+	    !can_write("run", options.pftrace))
+		return EXIT_INTERNAL;
 	if (!program_check(options.program[0], reason, sizeof(reason))) {
 		fprintf(stderr, "uhmm run: %s\n", reason);
 		return EXIT_CANNOT_TELL;

@@ -13,6 +13,7 @@
 #include <uhmm/live.h>
 
 #include "cli.h"
+#include "out.h"
 #include "watch.h"
 
 /* The ring holds what a busy program does meanwhile a hundred times over. */
@@ -219,6 +220,8 @@ static int run_watch(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (!can_write("watch", options.html))
+		return EXIT_INTERNAL;
 	if (options.run.output)
 		out = fopen(options.run.output, "we");
 	if (!out)

@@ -3,6 +3,7 @@
 #define UHMM_CLI_OUT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 /*
@@ -11,5 +12,11 @@
  */
 int print_json_to(FILE *out, json_t *object);
 int print_json(json_t *object);
+
+/*
+ * Before long work: could its result be written to @path? NULL: there is none.
+ * Says on stderr why not.
+ */
+bool can_write(const char *command, const char *path);
 
 #endif

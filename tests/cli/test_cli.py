@@ -154,5 +154,16 @@ def test_full_disk_is_an_internal_error():
             contains(run.stderr, 'stdout')
 
 
+def test_a_file_that_cannot_be_written_is_told_before_the_program_runs():
+    for command, option in (('run', '--output'), ('run', '--html'),
+                            ('run', '--pftrace'), ('watch', '--output'),
+                            ('watch', '--html')):
+        for path, why in (('/no/such/folder', 'No such file'),
+                          ('/', 'Is a directory')):
+            run = uhmm(command, option, path, '--', 'echo', 'it ran')
+            equal((option, run.returncode, run.stdout), (option, INTERNAL, ''))
+            contains(run.stderr, f'uhmm {command}: {path}: {why}')
+
+
 if __name__ == '__main__':
     sys.exit(run_cases(sys.modules[__name__]))

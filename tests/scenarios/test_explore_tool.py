@@ -22,7 +22,7 @@ from tap import run_cases
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 UHMM = pathlib.Path(sys.argv[1]).resolve()
-HOLDS, VIOLATED, CANNOT_TELL, USAGE = 0, 1, 125, 129
+HOLDS, VIOLATED, CANNOT_TELL, INTERNAL, USAGE = 0, 1, 125, 128, 129
 # Found in the first second, and each of another kind.
 BAD = ('acquire_missing', 'came_and_went_active_list', 'fence_locked',
        'insert_remove_classic', 'kept_active_list', 'ladder_valid_bool',
@@ -247,6 +247,22 @@ def test_a_wrong_command_line_is_told():
                  ['fault2_uhmm', '--bound', 'many']):
         run = uhmm('explore', *args)
         equal((args, run.returncode, run.stdout), (args, USAGE, ''))
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work():
+    for option in ('--html', '--pftrace', '--output'):
+        run = uhmm('explore', 'fault2_uhmm', option, '/no/such/folder')
+        equal((run.returncode, run.stdout), (INTERNAL, ''))
+        contains(run.stderr, '/no/such/folder: No such file')
+
+
+def test_one_file_is_not_written_for_many_scenarios():
+    scenarios = pathlib.Path(sys.argv[2]).resolve() / 'scenarios/scenarios.so'
+    with tempfile.TemporaryDirectory() as folder:
+        page = pathlib.Path(folder) / 'page'
+        run = uhmm('explore', str(scenarios), '--html', page)
+        equal((run.returncode, run.stdout, page.exists()), (USAGE, '', False))
+        contains(run.stderr, 'which of')
 
 
 if __name__ == '__main__':
