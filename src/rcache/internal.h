@@ -17,6 +17,7 @@
 #include <uhmm/rcache.h>
 
 #include "../core/find.h"
+#include "../lib/broken.h"
 #include "../sync/sync.h"
 
 /* &region.state: the access, and */
@@ -385,10 +386,7 @@ unsigned long rcache_reap(struct uhmm_rcache *c);
 bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 		  unsigned long bytes);
 
-/*
- * For tests, which have to see what each of these is good for: what is left
- * out. 0 but there.
- */
+/* What tests leave out, see BROKEN(); in no other objects. */
 extern unsigned int rcache_broken;
 #define BROKEN_CHECK (1U << 0)		/* what collided lives all the same */
 

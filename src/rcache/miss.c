@@ -12,8 +12,6 @@
 /* And so many that the device did not let go of. */
 #define MISS_STUCK 8
 
-unsigned int rcache_broken;
-
 static void widen_one(struct uhmm_rcache *c, struct region *r, void *arg)
 {
 	struct request *w = arg;
@@ -193,7 +191,7 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 				  &r->key);
 	spin_lock(&c->lock);
 	collided = mmu_interval_read_retry(&r->sub, seq) &&
-		   !(READ_ONCE(rcache_broken) & BROKEN_CHECK);
+		   !BROKEN(rcache_broken, BROKEN_CHECK);
 	if (err)
 		c->counters.failures += err != -EAGAIN;
 	else if (!collided)

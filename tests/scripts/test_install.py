@@ -69,6 +69,14 @@ def test_example_builds_with_the_archive_and_runs():
     run(exe)
 
 
+def test_no_library_can_be_broken():
+    """What tests leave out nobody else can, see src/lib/broken.h."""
+    for library in installed(r'lib(uhmm|uhmm-\w+)\.(a|so\S*)$'):
+        symbols = run('nm', '--print-file-name', library)
+        if re.search(r' \w*_broken$', symbols, re.M):
+            raise AssertionError(f'{library.name} has a switch of tests')
+
+
 def test_manual_pages_are_there():
     installed(r'man/man1/uhmm\.1$')
     installed(r'man/man7/uhmm_mmu_notifier\.7$')

@@ -79,7 +79,7 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	    !(live->out && out_needs_events(live, start, end)) &&
 	    watch_clear(live, start, end))
 		watch_unregister(live, start, end);
-	if (unlikely(READ_ONCE(live_broken) & BROKEN_END)) {
+	if (BROKEN(live_broken, BROKEN_END)) {
 		live_bracket_end(b);
 		b->inside = NULL;
 		sync_yield();

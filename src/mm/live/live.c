@@ -189,7 +189,7 @@ static void fork_prepare(void) __no_context_analysis
 	mutex_lock(&live_lock);
 	forget_parents();
 	if (the_live && the_live->out &&
-	    !(READ_ONCE(live_broken) & BROKEN_FORK))
+	    !BROKEN(live_broken, BROKEN_FORK))
 		home_fork(the_live);
 	live_bracket_start(&fork_bracket, 0, ~0UL, MMU_NOTIFY_PROTECTION_PAGE,
 			   0);

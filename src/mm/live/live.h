@@ -9,6 +9,7 @@
 #include <uhmm/live.h>
 
 #include "../../core/internal.h"
+#include "../../lib/broken.h"
 
 #define LIVE_PAGE_SHIFT 12
 #define LIVE_PAGE (1UL << LIVE_PAGE_SHIFT)
@@ -126,10 +127,7 @@ struct live {
 	struct out *out;
 };
 
-/*
- * For tests, which have to see what each of these is good for: what is left
- * out. 0 but there.
- */
+/* What tests leave out, see BROKEN(); in no other objects. */
 extern unsigned int live_broken;
 #define BROKEN_PROBE (1U << 0)		/* the kernel is not asked */
 #define BROKEN_BUSY (1U << 1)		/* nor whether the monitor is at it */

@@ -142,7 +142,7 @@ static bool carry(struct collect *c, unsigned long addr, unsigned long to,
 	for (i = 0; i < n; i++)
 		went(c, addr + i * LIVE_PAGE, to + i * LIVE_PAGE);
 	mutex_unlock(&c->out->lock);
-	if (READ_ONCE(live_broken) & BROKEN_PROTECT)
+	if (BROKEN(live_broken, BROKEN_PROTECT))
 		ok = broken_carry(c->live, addr, to, n);
 	else
 		ok = (unsigned long)live_raw_syscall(SYS_mremap, args) == to;
@@ -197,7 +197,7 @@ static long move_some(struct collect *c, unsigned long *to, unsigned long addr,
 {
 	long moved;
 
-	if (READ_ONCE(live_broken) & BROKEN_PROTECT)
+	if (BROKEN(live_broken, BROKEN_PROTECT))
 		return -EINVAL;
 	moved = move_pages(c->live, *to, addr, *n * LIVE_PAGE);
 	if (moved != -EEXIST || pool_has(c->out, *to))

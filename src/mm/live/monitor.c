@@ -47,15 +47,13 @@
 #define REMOVES_LATELY 64
 #define WAIT_NS 1000000
 
-unsigned int live_broken;
-
 /* -------------------------------------------------------------- the question */
 
 static bool kernel_pending(struct live *live, struct shard *shard)
 {
 	struct uffdio_copy nothing = { 0 };
 
-	if (READ_ONCE(live_broken) & BROKEN_PROBE)
+	if (BROKEN(live_broken, BROKEN_PROBE))
 		return false;
 	if (!ioctl(shard->fd, UFFDIO_COPY, &nothing) || errno == EINVAL)
 		return false;
@@ -87,7 +85,7 @@ static bool shard_pending(struct live *live, struct shard *shard)
 	 * shard_idle(): what it has read it has passed on.
 	 */
 	return smp_load_acquire(&shard->busy) &&
-	       !(READ_ONCE(live_broken) & BROKEN_BUSY);
+	       !BROKEN(live_broken, BROKEN_BUSY);
 }
 
 static bool range_pending(struct live *live, unsigned long start,
@@ -104,7 +102,7 @@ static bool range_pending(struct live *live, unsigned long start,
 	 */
 	return (READ_ONCE(live->refused_removals) ||
 		smp_load_acquire(&live->handed)) &&
-	       !(READ_ONCE(live_broken) & BROKEN_HANDED);
+	       !BROKEN(live_broken, BROKEN_HANDED);
 }
 
 void monitor_sleep(struct live *live, unsigned int generation)

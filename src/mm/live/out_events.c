@@ -127,7 +127,7 @@ static void places_moved(struct live *live, unsigned long from,
 	/* Taken away by ourselves, see carry() in migrate.c. */
 	if (pool_has(out, to))
 		return;
-	if (READ_ONCE(live_broken) & BROKEN_REMAP)
+	if (BROKEN(live_broken, BROKEN_REMAP))
 		return;
 	if (!out_prepare(out, to, to + length))
 		live_why(live, UHMM_LIVE_WHY_MEMORY);
@@ -181,7 +181,7 @@ void out_event(struct live *live, const struct uffd_msg *m)
 		out_set_missing(live->out, start, end, false);
 		break;
 	case UFFD_EVENT_REMOVE:
-		if (READ_ONCE(live_broken) & BROKEN_PROTECT)
+		if (BROKEN(live_broken, BROKEN_PROTECT))
 			break;
 		places_gone(live, start, end);
 		break;

@@ -319,7 +319,7 @@ static bool removal_ended(struct live *live, struct removal *r)
 		r->quarantined = true;
 		look_for(live, &r->victims, waited > PATIENCE_NS);
 	}
-	if (!r->victims.n || READ_ONCE(live_broken) & BROKEN_REMOVE_END)
+	if (!r->victims.n || BROKEN(live_broken, BROKEN_REMOVE_END))
 		return true;
 	if (waited < live->remove_limit_ns)
 		return false;

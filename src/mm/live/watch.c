@@ -383,7 +383,7 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 
 	if (area->vma.flags & UHMM_VM_SPECIAL || !live->nshards)
 		return refused(live, -EINVAL);
-	if (READ_ONCE(live_broken) & BROKEN_REGISTER ||
+	if (BROKEN(live_broken, BROKEN_REGISTER) ||
 	    all_watched(live, start, end))
 		return 0;
 	/* Few large pieces, lest areas be split into many. */
