@@ -86,16 +86,6 @@ static void close_file(struct replay *replay, const struct op *op,
 	*file = NULL;
 }
 
-unsigned long op_file_id(const struct op *op)
-{
-	const char *name = op->args[0];
-	bool device = !strcmp(name, "open") || !strcmp(name, "close");
-
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		device = device || !strcmp(name, commands[i].name);
-	return device && op->n > 1 ? strtoul(op->args[1], NULL, 10) : NR_FILES;
-}
-
 void files_release(struct uhmm_dmirror **files, unsigned int ids)
 {
 	struct hmm_dmirror_cmd cmd = { .npages = 1 };

@@ -73,7 +73,9 @@ bool differences_read(struct differences *all, const char *path)
 
 void differences_free(struct differences *all)
 {
-	free(all->list);
+	if (all)
+		free(all->list);
+	free(all);
 }
 
 /* "dir/NAME.txt" and "12 c: todev 0 A 1 2" are "NAME 12 todev". */

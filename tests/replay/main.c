@@ -107,7 +107,7 @@ static bool compare_with(const struct choice *choice,
 	struct script got;
 	bool good;
 
-	if (!script_parse(&got, text, path))
+	if (!script_parse(&got, text, strlen(text), path))
 		return false;
 	good = choice->known ?
 		differences_judge(choice->known, path, script, &got) :
@@ -186,7 +186,8 @@ static bool choose(struct choice *choice, int option, const char *arg)
 		return true;
 	case 'd':
 		choice->compare = true;
-		choice->known = malloc(sizeof(*choice->known));
+		differences_free(choice->known);
+		choice->known = calloc(1, sizeof(*choice->known));
 		return differences_read(choice->known, arg);
 	case 'q':
 		choice->quiet = true;
@@ -243,15 +244,18 @@ int main(int argc, char **argv)
 			return usage();
 	if (optind == argc)
 		return usage();
-	why_not = choice.known ? another_kernel(choice.known) : NULL;
+	why_not = choice.known && choice.world == &live_world ?
+			  another_kernel(choice.known) : NULL;
 	if (why_not) {
 		fprintf(stderr, "%s\n", why_not);
-		return SKIPPED;
+		worst = SKIPPED;
+		optind = argc;
 	}
 	for (; optind < argc; optind++) {
 		int ret = one_file(&choice, argv[optind]);
 
 		worst = ret > worst ? ret : worst;
 	}
+	differences_free(choice.known);
 	return worst;
 }

@@ -84,10 +84,8 @@ int replay_op(struct replay *replay, const char *text)
 	fflush(replay->out);
 	at = ftell(replay->out);
 	result(replay, "0");
-	if (!op_parse(&op, text) || op_run(replay, &op)) {
-		fprintf(stderr, "not to be played: %s\n", text);
+	if (!op_parse(&op, text) || op_run(replay, &op))
 		return -1;
-	}
 	/* Ops that have something to show print their result before it. */
 	if (ftell(replay->out) == at)
 		fprintf(replay->out, " r %s\n", replay->result);
@@ -116,9 +114,12 @@ int replay_run(struct replay *replay, const struct script *script)
 	for (size_t i = 0; i < script->n && !ret; i++) {
 		const struct line *line = &script->lines[i];
 
-		if (line->kind == LINE_OP)
-			ret = step(replay, line->text);
-		else if (line->kind == LINE_COMMENT)
+		if (line->kind == LINE_OP && step(replay, line->text)) {
+			fprintf(stderr, "%s:%u: not to be played: %s\n",
+				script->name, line->number, line->text);
+			ret = -1;
+		}
+		if (line->kind == LINE_COMMENT)
 			fprintf(replay->out, "%s\n", line->text);
 		else if (line->kind == LINE_ASSERT)
 			check(replay, line->text);

@@ -35,25 +35,30 @@ enum line_kind { LINE_OP, LINE_COMMENT, LINE_ASSERT, LINE_RESULT, LINE_END };
 struct line {
 	enum line_kind kind;
 	char *text;
+	unsigned int number;
 };
 
 /**
  * struct script - a file of the oracle
- * @lines: as they stand there
+ * @name: of the file
+ * @lines: as they stand there, but for empty ones
  * @n: how many
  * @profile: of a random script, "" of a written one
  * @around: the name says that pages of files come with their neighbours
  */
 struct script {
+	const char *name;
 	struct line *lines;
 	size_t n;
 	char profile[16];
 	bool around;
 };
 
-/* false, with a message: it is not one. */
+/* false, with a message that has the line: it is not one. */
 bool script_read(struct script *script, const char *path);
-bool script_parse(struct script *script, char *text, const char *name);
+/* @text: it ends with a NUL, and is changed. */
+bool script_parse(struct script *script, char *text, size_t size,
+		  const char *name);
 void script_free(struct script *script);
 
 /* An op, taken apart; @text: as it stood. */
@@ -65,7 +70,22 @@ struct op {
 	char *args[NR_ARGS];	/* the first is the name */
 };
 
+/* false: there is no such op, or not with such arguments. */
 bool op_parse(struct op *op, const char *text);
+/* The file of a device that it is done by; NR_FILES: by none. */
+unsigned long op_file_id(const struct op *op);
+
+struct region {
+	char name;
+	unsigned long pages;
+	unsigned long base;
+};
+
+extern const struct region regions[NR_REGIONS];
+/* -1: there is none of that name. */
+int region_by_name(const char *name);
+/* The region of an address, or NULL. */
+const struct region *region_of(unsigned long addr);
 
 /* ------------------------------------------------------------------ worlds */
 
@@ -166,18 +186,6 @@ long pins_access(struct mm_struct *mm, int id, size_t page, void *buf,
 
 /* ------------------------------------------------------------------ replays */
 
-struct region {
-	char name;
-	unsigned long pages;
-	unsigned long base;
-};
-
-extern const struct region regions[NR_REGIONS];
-/* -1: there is none of that name. */
-int region_by_name(const char *name);
-/* The region of an address, or NULL. */
-const struct region *region_of(unsigned long addr);
-
 struct event {
 	char mark;		/* '<' and '>'; 'p' change_pte, 'y' young */
 	int what;
@@ -245,7 +253,7 @@ struct replay {
 	unsigned int different;
 };
 
-/* An op, with its r line. 0; -1, with a message: it cannot be played. */
+/* An op, with its r line. 0; -1: it cannot be played. */
 int replay_op(struct replay *replay, const char *text);
 int replay_run(struct replay *replay, const struct script *script);
 
@@ -265,8 +273,6 @@ void print_values(struct replay *replay, const uint64_t *bytes, size_t npages);
 
 /* device.c */
 bool op_device(struct replay *replay, const struct op *op, int *ret);
-/* The file that an op is done by; NR_FILES: by none. */
-unsigned long op_file_id(const struct op *op);
 int devices_begin(struct replay *replay);
 /* One of each, of the process. */
 int files_begin(struct replay *replay);
@@ -380,6 +386,7 @@ struct differences {
 
 /* false, with a message: it cannot be read. */
 bool differences_read(struct differences *all, const char *path);
+/* With itself; NULL: there are none. */
 void differences_free(struct differences *all);
 /* false, having said so: a file differs where it is not known, or not where it
  * is. */

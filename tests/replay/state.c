@@ -6,33 +6,6 @@
 
 #include <uhmm/mm_ops.h>
 
-/* Far from each other; D and L have a page table's end in them. */
-const struct region regions[NR_REGIONS] = {
-	{ 'A', 24, 1UL << 36 },
-	{ 'B', 24, 2UL << 36 },
-	{ 'C', 24, 3UL << 36 },
-	{ 'D', 24, (4UL << 36) + 500 * PAGE },
-	{ 'L', 1024, (5UL << 36) + 256 * PAGE },
-	{ 'H', 1024, 6UL << 36 },
-};
-
-int region_by_name(const char *name)
-{
-	for (int i = 0; i < NR_REGIONS; i++)
-		if (name[0] == regions[i].name && !name[1])
-			return i;
-	return -1;
-}
-
-const struct region *region_of(unsigned long addr)
-{
-	for (int i = 0; i < NR_REGIONS; i++)
-		if (addr >= regions[i].base &&
-		    addr < regions[i].base + regions[i].pages * PAGE)
-			return &regions[i];
-	return NULL;
-}
-
 static const char *const state_names[STATES] = { "s0", "s1", "p", "m0", "m1" };
 enum { STATE_PAGEMAP = 2 };
 

@@ -290,7 +290,7 @@ static uint64_t value_marks(const struct taint *taint, const struct view *view,
 
 	if (view->nobjects)
 		return i < view->nobjects ? view->objects[i] : 0;
-	return marks_of(taint, span, i, MAPPING | CONTENT) |
+	return marks_of(taint, span, i, CONTENT) |
 	       (view->slot ? view->slot->marks[i] : 0);
 }
 
@@ -666,7 +666,7 @@ bool taint_judge_end(struct taint *taint, const struct outcome *outcome)
 		const struct span span = { 0, i, 1 };
 		bool there = final[0].letters[i] == final[1].letters[i];
 		uint64_t marks = marks_of(taint, &span, 0, there ?
-						CONTENT | MAPPING : MAPPING);
+						CONTENT : MAPPING);
 
 		if (there && final[0].values[i] == final[1].values[i])
 			continue;
