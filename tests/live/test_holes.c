@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * What changes while it is being taken under watch: the program unmaps and maps
- * at the moment that the kernel is asked to register, whichever way round.
+ * at the moment that the kernel is asked to register, whichever way round. And a
+ * fork() while pages are on their way to a device.
  *
  * Linked with ioctl wrapped.
  */
+#include <semaphore.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 
+#include "device.h"
 #include "live_util.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -14,6 +18,8 @@
 
 /* What happens before the kernel registers, once, and what after that. */
 static void (*before)(void), (*after)(void);
+/* A move is refused, once, and what happens when it is asked why, with no lock. */
+static void (*refused)(void), (*asked)(void);
 static char *memory;
 
 int __real_ioctl(int fd, unsigned long request, void *arg);
@@ -35,8 +41,14 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 		    reg->range.start == (unsigned long)memory;
 	int ret;
 
-	if (ours)
-		run(&before);
+	if (request == UFFDIO_MOVE && refused) {
+		asked = refused;
+		refused = NULL;
+		errno = EAGAIN;
+		return -1;
+	}
+	if (ours || request == UFFDIO_COPY)
+		run(ours ? &before : &asked);
 	ret = __real_ioctl(fd, request, arg);
 	if (ours)
 		run(&after);
@@ -92,6 +104,7 @@ static void assert_watched(void)
 	unsigned long had;
 
 	assert_int_equal(watch_all(), 0);
+	settle();
 	had = live_stats().unmaps;
 	for (size_t i = 0; i < NPAGES; i++)
 		munmap(memory + i * PAGE, PAGE);
@@ -132,13 +145,81 @@ static void nor_what_takes_the_place_of_it(void **state)
 	assert_watched();
 }
 
+/* ------------------------------------------------------------------ a fork() */
+
+static struct device device;
+static sem_t fork_now, fork_holds;
+static bool held_up;
+
+static void *forker(void *unused)
+{
+	int status;
+	pid_t pid;
+
+	sem_wait(&fork_now);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	waitpid(pid, &status, 0);
+	return NULL;
+}
+
+/* Behind the library's own: it holds what it locks for a child. */
+static void prepare(void)
+{
+	if (!held_up)
+		return;
+	sem_post(&fork_holds);
+	/* So that the other one may come to where he would wait. */
+	usleep(50000);
+}
+
+static void fork_meanwhile(void)
+{
+	held_up = true;
+	sem_post(&fork_now);
+	sem_wait(&fork_holds);
+}
+
+static void a_fork_stops_what_goes_to_a_device(void **state)
+{
+	pthread_t thread;
+	char *p;
+
+	need_g0();
+	if (!kernel_has(UHMM_LIVE_MOVE)) {
+		print_message("the kernel cannot move pages\n");
+		skip();
+	}
+	make_live(UHMM_G0, 0, UHMM_LIVE_DEVICE);
+	assert_int_equal(device_make(&device, 16, true), 0);
+	p = some_pages(8);
+	sem_init(&fork_now, 0, 0);
+	sem_init(&fork_holds, 0, 0);
+	pthread_create(&thread, NULL, forker, NULL);
+	refused = fork_meanwhile;
+	assert_int_equal(device_take(&device, mm, p, 8), 0);
+	pthread_join(thread, NULL);
+	held_up = false;
+	assert_int_equal(device_take(&device, mm, p, 8), 8);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(p[i * PAGE], i + 1);
+	munmap(p, 8 * PAGE);
+	device_destroy(&device);
+	drop_live();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_hole_is_not_taken_under_watch),
 		CASE(nor_one_that_is_filled_at_once),
 		CASE(nor_what_takes_the_place_of_it),
+		CASE(a_fork_stops_what_goes_to_a_device),
 	};
+
+	/* Before that of the library, so called after it. */
+	pthread_atfork(prepare, NULL, NULL);
 
 	cases_begin(argc, argv);
 	return cmocka_run_group_tests_name("live_holes", tests, NULL, NULL);

@@ -127,9 +127,10 @@ int live_page_stand_in(struct mm_struct *mm, unsigned long device_pfn,
 
 	if (!addr || addr % LIVE_PAGE || !live_has(live, UHMM_LIVE_MOVE))
 		return live_page_alloc(mm, 0, ret_pfn);
+	if (!device_page_memory(device_pfn, &start, &end))
+		return ret;
 	mutex_lock(&live->out->lock);
-	if (device_page_memory(device_pfn, &start, &end) &&
-	    out_prepare(live->out, addr, addr + LIVE_PAGE)) {
+	if (out_prepare(live->out, addr, addr + LIVE_PAGE)) {
 		out_set(live->out, addr, out_entry(OUT_HOLDS, 0, 0));
 		*ret_pfn = addr >> LIVE_PAGE_SHIFT;
 		ret = 0;

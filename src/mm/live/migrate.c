@@ -212,9 +212,16 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 				  unsigned long n)
 	__must_hold(&c->out->lock)
 {
-	unsigned long to = target(c, addr, &n), i, done;
+	unsigned long to, i, done;
 	long moved;
 
+	/*
+	 * Also where the lock was given back in between. The core's locks are
+	 * held then by who waits for the monitor, which waits for ours.
+	 */
+	if (c->out->forking)
+		return n;
+	to = target(c, addr, &n);
 	if (!to)
 		return n;
 	moved = move_some(c, &to, addr, &n);
@@ -438,7 +445,8 @@ void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 		to = uhmm_migrate_pfn_of(args->dst[i]);
 		addr = args->start + (i << LIVE_PAGE_SHIFT);
 		ok = args->src[i] & MIGRATE_PFN_VALID ||
-		     (uhmm_is_device_pfn(to) && still_none(live, addr) &&
+		     (!live->out->forking && uhmm_is_device_pfn(to) &&
+		      still_none(live, addr) &&
 		      away_to_device(live, addr, to, writable(args->vma)) > 0);
 		if (!ok)
 			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
