@@ -28,6 +28,14 @@ static struct {
 	uint64_t was;
 } changes[MAX_CHANGES];
 
+/* Where the pieces are; so it was when changed was @as_of. */
+static struct {
+	uint64_t as_of;
+	unsigned int n;
+	uint32_t at[HEAP_BYTES / (2 * sizeof(struct piece))];
+} pieces;
+static uint64_t changed = 1;
+
 void heap_init(char *at)
 {
 	base = at;
@@ -36,6 +44,7 @@ void heap_init(char *at)
 
 void heap_reset(void)
 {
+	changed++;
 	heap = (struct heap){ 0 };
 	memset(freed, 0, sizeof(freed));
 }
@@ -52,6 +61,7 @@ void heap_put_back(const struct heap *was)
 		heap.nchanges--;
 		freed[changes[heap.nchanges].at] = changes[heap.nchanges].was;
 	}
+	changed++;
 	heap = *was;
 }
 
@@ -118,6 +128,7 @@ void *explore_alloc(size_t size, size_t align)
 	piece->size = size ? size : 1;
 	piece->number = ++heap.pieces;
 	piece->freed = 0;
+	changed++;
 	heap.used = (at + (size ? size : 1) + 15) & ~(size_t)15;
 	return base + at;
 }
@@ -143,25 +154,48 @@ void explore_free(void *memory)
 	record_row(TRACE_FREE, memory, pc);
 }
 
-/* Pieces lie one behind the other, each behind its head. NULL: in none. */
-static const struct piece *piece_of(const void *addr)
+/* They lie one behind the other, each behind its head. */
+static void find_pieces(void)
 {
-	size_t offset = (size_t)((const char *)addr - base), at = 0;
 	const struct piece *piece;
+	size_t at = 0;
 
-	for (unsigned int n = 1; n <= heap.pieces && at < heap.used; at += 16) {
+	pieces.n = 0;
+	pieces.as_of = changed;
+	for (; pieces.n < heap.pieces && at < heap.used; at += 16) {
 		piece = (const struct piece *)(const void *)(base + at);
-		if (piece->number != n || !piece->size ||
+		if (piece->number != pieces.n + 1 || !piece->size ||
 		    at + sizeof(*piece) + piece->size > heap.used)
 			continue;
-		at += sizeof(*piece);
-		if (offset >= at && offset < at + piece->size)
-			return piece;
-		at = (at + piece->size + 15) & ~(size_t)15;
-		at -= 16;
-		n++;
+		pieces.at[pieces.n++] = (uint32_t)at;
+		at += sizeof(*piece) + piece->size - 1;
+		at &= ~(size_t)15;
 	}
-	return NULL;
+}
+
+/* NULL: in none. */
+static const struct piece *piece_of(const void *addr)
+{
+	size_t offset = (size_t)((const char *)addr - base), low = 0, high;
+	const struct piece *piece;
+
+	if (offset >= heap.used)
+		return NULL;
+	if (pieces.as_of != changed)
+		find_pieces();
+	for (high = pieces.n; low < high;) {
+		size_t middle = (low + high) / 2;
+
+		if (pieces.at[middle] + sizeof(*piece) <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low)
+		return NULL;
+	piece = (const struct piece *)(const void *)(base + pieces.at[low - 1]);
+	return offset - pieces.at[low - 1] - sizeof(*piece) < piece->size ?
+		       piece : NULL;
 }
 
 const void *heap_piece(const void *addr, size_t *ret_size)
