@@ -16,7 +16,7 @@
 #include "race.h"
 
 /* Steps from one to the next, if not said; one more for each so many bytes. */
-#define DISTANCE 4
+#define DISTANCE 8
 #define BYTES_PER_STEP 3072
 #define MAX_CHECKPOINTS 512
 #define MAX_UNDONE 16384

@@ -183,14 +183,16 @@ static int where_taken(int event, uint16_t lock)
 static void race_with(int event, unsigned int actor, uint16_t object,
 		      const union clock *clock)
 {
-	if (event >= 0 && actor < MAX_THREADS &&
+	if (event < 0 || x.events[event].actor == actor ||
+	    before(&x.events[event], clock))
+		return;
+	if (actor < MAX_THREADS &&
 	    (x.events[event].kind == OP_UNLOCK ||
 	     x.events[event].kind == OP_READ_UNLOCK) &&
 	    (x.threads[actor].op.kind == OP_LOCK ||
 	     x.threads[actor].op.kind == OP_READ_LOCK))
 		event = where_taken(event, object);
-	if (event >= 0 && x.events[event].actor != actor &&
-	    !before(&x.events[event], clock))
+	if (!before(&x.events[event], clock))
 		add_backtrack(event, actor, clock);
 }
 

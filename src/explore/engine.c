@@ -164,7 +164,13 @@ static void prepare_next(const struct node *node, unsigned int actor)
 			 (int)actor != x.last && node->enabled >> x.last & 1;
 
 	next->preemptions = (uint8_t)(node->preemptions + preempted);
-	next->sleep = (uint16_t)node_sleepers(node, actor);
+	next->sleep = node->sleep | node->done ?
+			      (uint16_t)node_sleepers(node, actor) : 0;
+}
+
+static bool by_dice(void)
+{
+	return x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT;
 }
 
 /* -1: this execution need not go on. */
@@ -175,14 +181,14 @@ static int decide(unsigned int enabled)
 
 	if (x.force) {
 		t = forced_decide(node, enabled);
-	} else if (x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT) {
+	} else if (by_dice()) {
 		t = x.engine == EXPLORE_PCT ? by_priority(enabled) :
 					      by_chance(enabled);
 		node->chosen = (uint8_t)t;
 		node->enabled = (uint16_t)enabled;
 	} else {
 		t = node->chosen;
-		if (x.depth > x.replay_to || x.replay_to == NOTHING_STANDS)
+		if (x.depth >= x.replay_to + 1)
 			t = decide_anew(node, enabled);
 		if (t < 0) {
 			x.end = END_BLOCKED;
@@ -195,9 +201,7 @@ static int decide(unsigned int enabled)
 /* Is the decision a new one, or the first that is another one now? */
 static bool is_fresh(void)
 {
-	return !x.force && x.engine != EXPLORE_RANDOM &&
-	       x.engine != EXPLORE_PCT &&
-	       (x.depth >= x.replay_to || x.replay_to == NOTHING_STANDS);
+	return x.depth + 1 >= x.replay_to + 1 && !x.force && !by_dice();
 }
 
 static bool all_ended(void)
@@ -294,7 +298,8 @@ again:
 		return -1;
 	before = op_clock((unsigned int)t, &room);
 	if (is_fresh()) {
-		if (x.engine == EXPLORE_DPOR)
+		if (x.engine == EXPLORE_DPOR &&
+		    (t >= MAX_THREADS || x.threads[t].op.ntouch))
 			dpor_races((unsigned int)t, before);
 		prepare_next(&x.nodes[x.depth], (unsigned int)t);
 	}

@@ -221,7 +221,7 @@ struct node {
 };
 
 #define MAX_STEPS 16384
-/* For &explorer.replay_to: the first execution. */
+/* For &explorer.replay_to: the first execution; one more is decision 0. */
 #define NOTHING_STANDS (~0U)
 /* How often a thread looks again in vain before it goes round for ever. */
 #define MAX_SPINS 4
@@ -425,6 +425,9 @@ void tls_fresh(unsigned int thread);
 char *tls_of(unsigned int thread, size_t *ret_size);
 void tls_keep(void);
 void tls_put_back(void);
+/* Copies, one behind the other: where the next one is. */
+char *bytes_put(char *to, const void *from, size_t size);
+const char *bytes_get(void *to, const char *from, size_t size);
 /* Of states.c: all memory but stacks. */
 size_t world_save(char *to);
 const char *world_load(const char *from);
@@ -509,6 +512,11 @@ static inline struct object *object_now(uint16_t number)
 	struct object *object = &x.objects[number];
 
 	return likely(object->epoch == x.epoch) ? object : object_fresh(number);
+}
+
+static inline struct object *object_touched(const struct op *op)
+{
+	return object_now(op->touch[x.membarriers].object);
 }
 
 /* Whoever yields goes on when what it has read since the last time changes. */

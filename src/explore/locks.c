@@ -45,11 +45,6 @@ static struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
 	return op;
 }
 
-static struct object *object_touched(const struct op *op)
-{
-	return object_now(op->touch[x.membarriers].object);
-}
-
 static void check_memory(unsigned int *lock, const void *pc)
 {
 	char name[64];

@@ -364,11 +364,6 @@ static uint64_t plain_read(const struct op *op)
 	return value;
 }
 
-static struct object *object_touched(const struct op *op)
-{
-	return object_now(op->touch[x.membarriers].object);
-}
-
 static void get_released(const struct object *object, unsigned int order)
 {
 	clock_join(acquires(order) ? &self()->hb : &self()->hb_acquire,
@@ -497,7 +492,7 @@ void memory_fence(unsigned int order)
 
 void memory_step(unsigned int thread)
 {
-	x.threads[thread].hb.at[thread]++;
+	clock_tick(&x.threads[thread].hb, thread);
 }
 
 void memory_membarrier(unsigned int thread)
@@ -550,36 +545,24 @@ size_t memory_save_bytes(void)
 	return size;
 }
 
-static char *put(char *to, const void *from, size_t size)
-{
-	memcpy(to, from, size);
-	return to + size;
-}
-
 /* What of it means anything. */
 char *memory_save(char *to)
 {
-	to = put(to, &m.nlocations, sizeof(m.nlocations));
-	to = put(to, &view_words, sizeof(view_words));
-	to = put(to, &m.sc, view_bytes(view_words));
+	to = bytes_put(to, &m.nlocations, sizeof(m.nlocations));
+	to = bytes_put(to, &view_words, sizeof(view_words));
+	to = bytes_put(to, &m.sc, view_bytes(view_words));
 	for (unsigned int i = 0; i < m.nlocations; i++) {
 		const struct location *l = &m.locations[i];
 
-		to = put(to, l, offsetof(struct location, messages));
+		to = bytes_put(to, l, offsetof(struct location, messages));
 		for (unsigned int k = 0; k < l->n; k++) {
-			to = put(to, &l->messages[k],
+			to = bytes_put(to, &l->messages[k],
 				 offsetof(struct message, view));
-			to = put(to, &l->messages[k].view,
+			to = bytes_put(to, &l->messages[k].view,
 				 view_bytes(view_words));
 		}
 	}
 	return to;
-}
-
-static const char *get(void *to, const char *from, size_t size)
-{
-	memcpy(to, from, size);
-	return from + size;
 }
 
 /* There may be more words now than there were then. */
@@ -587,22 +570,22 @@ static const char *get_view(union view *to, const char *from,
 			    unsigned int words)
 {
 	view_clear(to);
-	return get(to, from, view_bytes(words));
+	return bytes_get(to, from, view_bytes(words));
 }
 
 const char *memory_restore(const char *from)
 {
 	unsigned int words;
 
-	from = get(&m.nlocations, from, sizeof(m.nlocations));
-	from = get(&words, from, sizeof(words));
+	from = bytes_get(&m.nlocations, from, sizeof(m.nlocations));
+	from = bytes_get(&words, from, sizeof(words));
 	from = get_view(&m.sc, from, words);
 	for (unsigned int i = 0; i < m.nlocations; i++) {
 		struct location *l = &m.locations[i];
 
-		from = get(l, from, offsetof(struct location, messages));
+		from = bytes_get(l, from, offsetof(struct location, messages));
 		for (unsigned int k = 0; k < l->n; k++) {
-			from = get(&l->messages[k], from,
+			from = bytes_get(&l->messages[k], from,
 				   offsetof(struct message, view));
 			from = get_view(&l->messages[k].view, from, words);
 		}

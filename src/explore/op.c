@@ -321,8 +321,8 @@ void op_commit_silent(const struct op *op)
 	struct thread *t = self();
 	struct object *object;
 
-	t->clock.at[x.self]++;
-	t->hb.at[x.self]++;
+	clock_tick(&t->clock, x.self);
+	clock_tick(&t->hb, x.self);
 	for (unsigned int i = 0; i < op->ntouch; i++) {
 		object = object_now(op->touch[i].object);
 		if (op->touch[i].write) {

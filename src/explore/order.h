@@ -17,6 +17,20 @@ unsigned int ops_enabled_with_buffers(void);
 const union clock *op_clock_of(unsigned int actor, union clock *room);
 void flush_commit(unsigned int thread);
 
+static inline bool surely_waits(const struct thread *t)
+{
+	switch (t->op.kind) {
+	case OP_LOCK:
+		return *(const volatile unsigned int *)t->op.addr;
+	case OP_JOIN:
+		return !x.threads[t->op.value].ended;
+	case OP_SLEEP:
+		return !t->woken && t->deadline < 0;
+	default:
+		return false;
+	}
+}
+
 static inline unsigned int ops_enabled(void)
 {
 	unsigned int mask = x.live & ~x.waits;
@@ -26,11 +40,9 @@ static inline unsigned int ops_enabled(void)
 	for (unsigned int left = x.live & x.waits; left; left &= left - 1) {
 		unsigned int i = (unsigned int)__builtin_ctz(left);
 
-		/* Most of them wait for a lock. */
-		if (x.threads[i].op.kind == OP_LOCK &&
-		    *(const volatile unsigned int *)x.threads[i].op.addr)
-			continue;
-		mask |= (unsigned int)thread_enabled(&x.threads[i]) << i;
+		/* What most of them wait for. */
+		if (!surely_waits(&x.threads[i]))
+			mask |= (unsigned int)thread_enabled(&x.threads[i]) << i;
 	}
 	return mask;
 }
@@ -50,7 +62,7 @@ static inline void take_place(unsigned int actor, union clock *clock,
 		if (touch[i].write)
 			clock_join(clock, &object->read_clock);
 	}
-	clock->at[actor]++;
+	clock_tick(clock, actor);
 	for (unsigned int i = 0; i < n; i++) {
 		object = &x.objects[touch[i].object];
 		if (touch[i].write) {
@@ -113,7 +125,7 @@ static inline void op_commit(unsigned int actor, const union clock *before)
 		  &t->clock);
 	if (t->nsteps < 2 && ++t->nsteps == 2)
 		t->first_clock = t->clock;
-	t->hb.at[actor]++;
+	clock_tick(&t->hb, actor);
 }
 
 #pragma GCC visibility pop

@@ -75,7 +75,8 @@ static void check_cell(struct cell *cell, bool write, bool atomic, bool mixed,
 
 	cell = cell_now(cell);
 	/* The usual case: nobody else was here since we were. */
-	if (!atomic && cell->writer == x.self && cell->write_time == now)
+	if (!atomic && ((cell->writer == x.self && cell->write_time == now) ||
+			(!write && cell->read.at[x.self] == now)))
 		return;
 	if (unlikely(!ordered(cell->writer, cell->write_time)))
 		report(cell, cell->writer, write, true, addr, pc);
@@ -124,6 +125,18 @@ static inline void split(struct region *region, size_t offset)
 
 	if (unlikely(bit && !(region->borders[offset / 8] >> bit & 1)))
 		split_piece(region, offset);
+}
+
+/* All of the access has been of one kind, always. */
+static inline bool only_of(const struct region *region, size_t offset,
+			   size_t size, unsigned int kind)
+{
+	const uint8_t *kinds = &region->kinds[offset / 4];
+
+	if (offset % size)
+		return false;
+	return size <= 4 ? kinds[0] == kind :
+	       size == 8 && kinds[0] == kind && kinds[1] == kind;
 }
 
 /*
@@ -213,15 +226,24 @@ void race_atomic(void *addr, size_t size, bool write, const void *pc)
 		use_after_free(addr, write, pc);
 	if (write)
 		world_touched(region, offset, size);
-	if (x.races && x.concurrent)
+	if (x.races && x.concurrent &&
+	    unlikely(!only_of(region, offset, size, KIND_ATOMIC)))
 		check(region, offset, size, write, true, pc);
 }
 
+/* Of words that nobody ever accessed there is nothing to know. */
 void race_freed(void *addr, size_t size, const void *pc)
 {
-	size_t offset;
+	size_t offset, end, next;
 	struct region *region = region_of(addr, &offset);
 
-	if (region && x.races && x.concurrent)
-		check(region, offset, size, true, false, pc);
+	if (!region || !x.races || !x.concurrent)
+		return;
+	for (end = offset + size; offset < end; offset = next) {
+		next = (offset & ~(size_t)7) + 8;
+		if (next > end)
+			next = end;
+		if (region->kinds[offset / 4] | region->kinds[(next - 1) / 4])
+			check(region, offset, next - offset, true, false, pc);
+	}
 }

@@ -26,19 +26,6 @@ static size_t stack_bytes(unsigned int i)
 	return x.threads[i].ended ? 0 : (size_t)(top - (char *)x.threads[i].sp);
 }
 
-/* Not inlined: for a size that it knows gcc takes what is slow. */
-static __attribute__((noinline)) char *put(char *to, const void *from, size_t size)
-{
-	memcpy(to, from, size);
-	return to + size;
-}
-
-static __attribute__((noinline)) const char *get(void *to, const char *from, size_t size)
-{
-	memcpy(to, from, size);
-	return from + size;
-}
-
 /* What of it means anything, but for what others change. */
 static char *keep_thread(char *at, unsigned int i)
 {
@@ -46,20 +33,20 @@ static char *keep_thread(char *at, unsigned int i)
 	size_t size;
 	char *tls = tls_of(i, &size);
 
-	at = put(at, &t->used, offsetof(struct thread, held) -
+	at = bytes_put(at, &t->used, offsetof(struct thread, held) -
 		 offsetof(struct thread, used));
 	if (t->nheld)
-		at = put(at, t->held, t->nheld * sizeof(t->held[0]));
+		at = bytes_put(at, t->held, t->nheld * sizeof(t->held[0]));
 	if (t->nwatched)
-		at = put(at, t->watched, t->nwatched * sizeof(t->watched[0]));
+		at = bytes_put(at, t->watched, t->nwatched * sizeof(t->watched[0]));
 	if (t->nbuffered)
-		at = put(at, t->buffered,
+		at = bytes_put(at, t->buffered,
 			 t->nbuffered * sizeof(t->buffered[0]));
 	if (x.model == UHMM_MODEL_C11)
-		at = put(at, &t->view, 3 * sizeof(t->view));
+		at = bytes_put(at, &t->view, 3 * sizeof(t->view));
 	if (size)
-		at = put(at, tls, size);
-	return put(at, t->sp, stack_bytes(i));
+		at = bytes_put(at, tls, size);
+	return bytes_put(at, t->sp, stack_bytes(i));
 }
 
 static void put_thread(const char *at, unsigned int i)
@@ -68,20 +55,20 @@ static void put_thread(const char *at, unsigned int i)
 	size_t size;
 	char *tls = tls_of(i, &size);
 
-	at = get(&t->used, at, offsetof(struct thread, held) -
+	at = bytes_get(&t->used, at, offsetof(struct thread, held) -
 		 offsetof(struct thread, used));
 	if (t->nheld)
-		at = get(t->held, at, t->nheld * sizeof(t->held[0]));
+		at = bytes_get(t->held, at, t->nheld * sizeof(t->held[0]));
 	if (t->nwatched)
-		at = get(t->watched, at, t->nwatched * sizeof(t->watched[0]));
+		at = bytes_get(t->watched, at, t->nwatched * sizeof(t->watched[0]));
 	if (t->nbuffered)
-		at = get(t->buffered, at,
+		at = bytes_get(t->buffered, at,
 			 t->nbuffered * sizeof(t->buffered[0]));
 	if (x.model == UHMM_MODEL_C11)
-		at = get(&t->view, at, 3 * sizeof(t->view));
+		at = bytes_get(&t->view, at, 3 * sizeof(t->view));
 	if (size)
-		at = get(tls, at, size);
-	get(t->sp, at, stack_bytes(i));
+		at = bytes_get(tls, at, size);
+	bytes_get(t->sp, at, stack_bytes(i));
 }
 
 /* What others change of it; so much that gcc makes a few moves of it. */

@@ -412,17 +412,26 @@ bool world_is_errno(const void *addr)
 
 /* ------------------------------------------------------------ states of it */
 
+/* Not inlined: for a size that it knows gcc takes what is slow. */
+__attribute__((noinline)) char *bytes_put(char *to, const void *from,
+					  size_t size)
+{
+	memcpy(to, from, size);
+	return to + size;
+}
+
+__attribute__((noinline)) const char *bytes_get(void *to, const char *from,
+						size_t size)
+{
+	memcpy(to, from, size);
+	return from + size;
+}
+
 size_t world_save_bytes(void)
 {
 	return w.nlines * LINE_BYTES + sizeof(w.nlines) +
 	       sizeof(struct heap) +
 	       MAX_THREADS * w.tls_size + sizeof(w.keys) + 64;
-}
-
-static char *put(char *to, const void *from, size_t size)
-{
-	memcpy(to, from, size);
-	return to + size;
 }
 
 size_t world_save(char *to)
@@ -431,19 +440,13 @@ size_t world_save(char *to)
 	char *at = to;
 	void *keys;
 
-	at = put(at, heap_state(), sizeof(struct heap));
-	at = put(at, &w.nlines, sizeof(w.nlines));
+	at = bytes_put(at, heap_state(), sizeof(struct heap));
+	at = bytes_put(at, &w.nlines, sizeof(w.nlines));
 	for (unsigned int i = 0; i < w.nlines; i++)
-		at = put(at, w.lines[i].at, w.lines[i].size);
+		at = bytes_put(at, w.lines[i].at, w.lines[i].size);
 	keys = keys_state(&ignored);
-	at = put(at, keys, ignored);
+	at = bytes_put(at, keys, ignored);
 	return (size_t)(at - to);
-}
-
-static const char *get(void *to, const char *from, size_t size)
-{
-	memcpy(to, from, size);
-	return from + size;
 }
 
 /* Threads have been put back before; x.self is who will run. */
@@ -454,16 +457,16 @@ const char *world_load(const char *from)
 	size_t ignored;
 	void *keys;
 
-	from = get(&heap, from, sizeof(heap));
+	from = bytes_get(&heap, from, sizeof(heap));
 	heap_put_back(&heap);
-	from = get(&nlines, from, sizeof(nlines));
+	from = bytes_get(&nlines, from, sizeof(nlines));
 	for (unsigned int i = 0; i < nlines; i++)
-		from = get(w.lines[i].at, from, w.lines[i].size);
+		from = bytes_get(w.lines[i].at, from, w.lines[i].size);
 	/* Nobody had written there yet. */
 	for (unsigned int i = nlines; i < w.nlines; i++)
 		memcpy(w.lines[i].at, w.lines[i].kept, w.lines[i].size);
 	keys = keys_state(&ignored);
-	return get(keys, from, keys_bytes(from));
+	return bytes_get(keys, from, keys_bytes(from));
 }
 
 uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
