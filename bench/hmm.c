@@ -2,10 +2,11 @@
 /*
  * What a device pays for a page, on the model: reading page tables for it with
  * hmm_range_fault(), against the bare walk of the same entries and against a
- * copy of the pages' bytes; faulting what is absent; moving pages to a device
- * and back; and what a CPU's fault costs. An operation is a call for up to 64
- * pages, which goes round in a range of n; beside it, at the same place, the
- * walk and the copy are timed too.
+ * copy of the pages' bytes; faulting what is absent; moving pages, small and
+ * huge, to a device and back; and what a CPU's fault costs. An operation is a
+ * call for up to 64 pages, or a huge one, which goes round in a range of n;
+ * beside it, at the same place, the walk and the copy are timed too. And what it
+ * costs to keep the state of n pages, and to go back to it.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,7 +24,11 @@
 #include "bench.h"
 
 #define CALL_PAGES 64UL
+#define HUGE_PAGES 512UL
 #define SAMPLES 200
+#define MIN_SAMPLES 5
+/* A size has some of it for each thing that is sampled. */
+#define SAMPLE_NS 300000000
 #define PAGES(n) ((unsigned long)(n) << UHMM_PAGE_SHIFT)
 
 struct area {
@@ -34,11 +39,12 @@ struct area {
 	unsigned long npages;
 	unsigned long call;	/* pages a call */
 	unsigned long at;	/* the next call's first page */
+	struct uhmm_model_snapshot *saved;
 	unsigned long pfns[CALL_PAGES];
-	struct uhmm_pte ptes[CALL_PAGES];
+	struct uhmm_pte ptes[HUGE_PAGES];
 };
 
-static char bytes[2][CALL_PAGES * UHMM_PAGE_SIZE];
+static char bytes[2][HUGE_PAGES * UHMM_PAGE_SIZE];
 
 static void must(bool ok)
 {
@@ -65,6 +71,13 @@ static const struct mmu_interval_notifier_ops ops = {
 	.invalidate = invalidate,
 };
 
+/* Calls are for so many pages from now on. */
+static void area_call(struct area *r, unsigned long pages)
+{
+	r->call = r->npages < pages ? r->npages : pages;
+	r->at = 0;
+}
+
 static void area_init(struct area *r, unsigned long npages, bool huge)
 {
 	struct uhmm_model_options how = {
@@ -77,7 +90,7 @@ static void area_init(struct area *r, unsigned long npages, bool huge)
 	pthread_mutex_init(&r->lock, NULL);
 	must(!uhmm_mm_create_model(&how, NULL, &r->mm));
 	r->npages = npages;
-	r->call = npages < CALL_PAGES ? npages : CALL_PAGES;
+	area_call(r, CALL_PAGES);
 	r->start = 1UL << 40;
 	must(uhmm_model_mmap(r->mm, r->start, PAGES(npages),
 			     PROT_READ | PROT_WRITE,
@@ -86,11 +99,11 @@ static void area_init(struct area *r, unsigned long npages, bool huge)
 					   PAGES(npages), &ops));
 }
 
+/* Pages come whole and have no bytes yet: a million of them are few. */
 static void area_populate(struct area *r)
 {
-	for (unsigned long i = 0; i < r->npages; i++)
-		must(!uhmm_model_write(r->mm, r->start + PAGES(i), &i,
-				       sizeof(i), NULL));
+	must(!uhmm_model_madvise(r->mm, r->start, PAGES(r->npages),
+				 MADV_POPULATE_WRITE));
 }
 
 static void area_end(struct area *r)
@@ -141,27 +154,39 @@ static void fault_slice(void *arg, unsigned long n)
 		fault_call(arg, next_call(arg));
 }
 
-static void walk_slice(void *arg, unsigned long n)
+static void walk_call(struct area *r, unsigned long addr)
 {
-	struct area *r = arg;
 	size_t npages;
 
-	while (n--) {
-		npages = r->call;
-		mmap_read_lock(r->mm);
-		must(!uhmm_mm_walk(r->mm, next_call(r), &npages, r->ptes));
-		mmap_read_unlock(r->mm);
+	mmap_read_lock(r->mm);
+	for (unsigned long i = 0; i < r->call; i += npages) {
+		npages = r->call - i < HUGE_PAGES ? r->call - i : HUGE_PAGES;
+		must(!uhmm_mm_walk(r->mm, addr + PAGES(i), &npages, r->ptes));
+	}
+	mmap_read_unlock(r->mm);
+}
+
+static void walk_slice(void *arg, unsigned long n)
+{
+	while (n--)
+		walk_call(arg, next_call(arg));
+}
+
+static void copy_call(struct area *r, unsigned long addr)
+{
+	unsigned long n;
+
+	for (unsigned long i = 0; i < r->call; i += n) {
+		n = r->call - i < HUGE_PAGES ? r->call - i : HUGE_PAGES;
+		memcpy(bytes[1], bytes[0], PAGES(n));
+		bytes[0][i % sizeof(bytes[0])]++;
 	}
 }
 
 static void copy_slice(void *arg, unsigned long n)
 {
-	const struct area *r = arg;
-
-	while (n--) {
-		memcpy(bytes[1], bytes[0], PAGES(r->call));
-		bytes[0][n % sizeof(bytes[0])]++;
-	}
+	while (n--)
+		copy_call(arg, 0);
 }
 
 /* Pages a second, of a call that takes @ns. */
@@ -181,30 +206,26 @@ static void per_second(struct bench *b, const char *section, const char *test,
 		.n = r->npages, .unit = "pages/s", .value = rate });
 }
 
-static void present(struct bench *b, unsigned long npages, bool huge)
+static void present(struct bench *b, struct area *r, bool huge)
 {
 	const char *section = huge ? "hmm_range_fault, huge pages present" :
 				     "hmm_range_fault, pages present";
 	struct cell against_walk, against_copy;
-	struct area r;
 
-	area_init(&r, npages, huge);
-	area_populate(&r);
 	against_walk = (struct cell){
-		.section = section, .test = "against the walk", .n = npages,
+		.section = section, .test = "against the walk", .n = r->npages,
 		.slice_us = 1000,
-		.first = { .name = "uhmm", .slice = fault_slice, .arg = &r },
-		.second = { .name = "walk", .slice = walk_slice, .arg = &r },
+		.first = { .name = "uhmm", .slice = fault_slice, .arg = r },
+		.second = { .name = "walk", .slice = walk_slice, .arg = r },
 	};
 	against_copy = against_walk;
 	against_copy.test = "against memcpy";
 	against_copy.second = (struct contender){
-		.name = "memcpy", .slice = copy_slice, .arg = &r };
+		.name = "memcpy", .slice = copy_slice, .arg = r };
 	bench_run(b, &against_walk, 1);
 	bench_run(b, &against_copy, 1);
 	if (against_walk.first.ns.count)
-		per_second(b, section, "rate", &r, against_walk.first.ns);
-	area_end(&r);
+		per_second(b, section, "rate", r, against_walk.first.ns);
 }
 
 /* -------------------------------------------- what changes what it measures */
@@ -216,20 +237,6 @@ struct times {
 	double ns[WAYS][SAMPLES];
 	unsigned int count;
 };
-
-static void walk_call(struct area *r, unsigned long addr)
-{
-	size_t npages = r->call;
-
-	mmap_read_lock(r->mm);
-	must(!uhmm_mm_walk(r->mm, addr, &npages, r->ptes));
-	mmap_read_unlock(r->mm);
-}
-
-static void copy_call(struct area *r, unsigned long addr)
-{
-	copy_slice(r, 1);
-}
 
 static double time_of(void (*call)(struct area *, unsigned long),
 		      struct area *r, unsigned long addr)
@@ -258,19 +265,23 @@ static void sample(struct bench *b, const char *section, const char *test,
 		   struct area *r, void (*prepare)(struct area *, unsigned long),
 		   void (*timed)(struct area *, unsigned long))
 {
+	int64_t until = bench_now() + SAMPLE_NS;
 	static struct times t;
 	unsigned long addr;
 	long switches;
 
 	t.count = 0;
 	for (int i = 0; i < SAMPLES && !bench_over(b); i++) {
+		if (i >= MIN_SAMPLES && bench_now() > until)
+			break;
 		addr = next_call(r);
 		prepare(r, addr);
 		switches = bench_switches();
 		t.ns[TIMED][t.count] = time_of(timed, r, addr);
 		t.ns[WALKED][t.count] = time_of(walk_call, r, addr);
 		t.ns[COPIED][t.count] = time_of(copy_call, r, addr);
-		if (bench_switches() == switches)
+		/* Of what takes long there are few that nobody interrupts. */
+		if (bench_switches() == switches || r->call > HUGE_PAGES)
 			t.count++;
 	}
 	if (!t.count) {
@@ -294,16 +305,18 @@ static void cpu_writes(struct area *r, unsigned long addr)
 				       NULL));
 }
 
-static void absent(struct bench *b, unsigned long npages)
+/* So that no memory is touched for the first time when it is timed. */
+static void write_and_drop(struct area *r, unsigned long addr)
 {
-	struct area r;
+	cpu_writes(r, addr);
+	drop(r, addr);
+}
 
-	area_init(&r, npages, false);
-	area_populate(&r);
-	sample(b, "hmm_range_fault, pages absent", "rate", &r, drop,
-	       fault_call);
-	sample(b, "A CPU's fault", "rate", &r, drop, cpu_writes);
-	area_end(&r);
+static void absent(struct bench *b, struct area *r)
+{
+	sample(b, "hmm_range_fault, pages absent", "rate", r, drop, fault_call);
+	sample(b, "A CPU's fault", "rate", r, write_and_drop,
+	       cpu_writes);
 }
 
 static struct uhmm_dmirror *mirror;
@@ -326,30 +339,91 @@ static void to_system(struct area *r, unsigned long addr)
 	command(r, addr, HMM_DMIRROR_MIGRATE_TO_SYS);
 }
 
-/* So that no memory is touched for the first time when it is timed. */
+/* Likewise; and so that there are bytes to be copied. */
 static void there_and_back(struct area *r, unsigned long addr)
 {
+	cpu_writes(r, addr);
 	to_device(r, addr);
 	to_system(r, addr);
 }
 
-static void migrate(struct bench *b, unsigned long npages)
+static void migrate(struct bench *b, struct area *r, bool huge)
 {
+	const char *section = huge ? "Migration by a device, huge pages" :
+				     "Migration by a device";
 	struct uhmm_dmirror_options how = {
 		.size = sizeof(how), .type = MEMORY_DEVICE_PRIVATE,
 		.newest = true };
 	struct uhmm_dmirror_device *device;
+
+	area_call(r, huge ? HUGE_PAGES : CALL_PAGES);
+	must(!uhmm_dmirror_create(&how, &device));
+	must(!uhmm_dmirror_open(device, r->mm, &mirror));
+	sample(b, section, "to it, and read there", r, there_and_back,
+	       to_device);
+	sample(b, section, "home", r, to_device, to_system);
+	uhmm_dmirror_close(mirror);
+	uhmm_dmirror_destroy(device);
+}
+
+/* ------------------------------------------------------------- whole states */
+
+static void forget(struct area *r, unsigned long addr)
+{
+	uhmm_model_snapshot_free(r->saved);
+	r->saved = NULL;
+}
+
+static void save(struct area *r, unsigned long addr)
+{
+	must(!uhmm_model_save(r->mm, &r->saved));
+}
+
+static void restore(struct area *r, unsigned long addr)
+{
+	must(!uhmm_model_restore(r->mm, r->saved));
+}
+
+static void change(struct area *r, unsigned long addr)
+{
+	must(!uhmm_model_write(r->mm, addr, &addr, sizeof(addr), NULL));
+}
+
+static void states(struct bench *b, struct area *r)
+{
+	area_call(r, r->npages);
+	sample(b, "The state, of pages without bytes", "kept", r, forget, save);
+	if (!r->saved)
+		save(r, 0);
+	sample(b, "The state, of pages without bytes", "gone back to", r,
+	       change, restore);
+	forget(r, 0);
+}
+
+/* ------------------------------------------------------------------- by size */
+
+static void small_pages(struct bench *b, unsigned long npages)
+{
 	struct area r;
 
 	area_init(&r, npages, false);
 	area_populate(&r);
-	must(!uhmm_dmirror_create(&how, &device));
-	must(!uhmm_dmirror_open(device, r.mm, &mirror));
-	sample(b, "Migration by a device", "to it, and read there", &r,
-	       there_and_back, to_device);
-	sample(b, "Migration by a device", "home", &r, to_device, to_system);
-	uhmm_dmirror_close(mirror);
-	uhmm_dmirror_destroy(device);
+	present(b, &r, false);
+	states(b, &r);
+	area_call(&r, CALL_PAGES);
+	absent(b, &r);
+	migrate(b, &r, false);
+	area_end(&r);
+}
+
+static void huge_pages(struct bench *b, unsigned long npages)
+{
+	struct area r;
+
+	area_init(&r, npages, true);
+	area_populate(&r);
+	present(b, &r, true);
+	migrate(b, &r, true);
 	area_end(&r);
 }
 
@@ -360,13 +434,12 @@ int main(int argc, char **argv)
 	struct bench b;
 
 	bench_init(&b, "hmm", argc, argv);
-	bench_plan(&b, 4.0 * n - 2);
+	/* What is sampled is about as much again as what is run. */
+	bench_plan(&b, 2 * (4.0 * n - 2));
 	for (unsigned int i = 0; i < n && !bench_over(&b); i++) {
-		present(&b, sizes[i], false);
-		if (sizes[i] >= 512)
-			present(&b, sizes[i], true);
-		absent(&b, sizes[i]);
-		migrate(&b, sizes[i]);
+		small_pages(&b, sizes[i]);
+		if (sizes[i] >= HUGE_PAGES)
+			huge_pages(&b, sizes[i]);
 	}
 	return bench_finish(&b);
 }

@@ -577,7 +577,7 @@ int uhmm_model_restore(struct mm_struct *mm,
 
 /**
  * uhmm_model_snapshot_free() - throw a state away
- * @snapshot: which
+ * @snapshot: which, or NULL
  *
  * Context: any.
  */

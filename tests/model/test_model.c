@@ -158,6 +158,7 @@ static void a_state_can_be_gone_back_to(void **state)
 		assert_int_equal(live(2), first);
 	}
 	uhmm_model_snapshot_free(snapshot);
+	uhmm_model_snapshot_free(NULL);
 }
 
 static void the_same_calls_give_the_same_machine(void **state)

@@ -399,7 +399,8 @@ int uhmm_model_restore(struct mm_struct *mm,
 
 void uhmm_model_snapshot_free(struct uhmm_model_snapshot *snapshot)
 {
-	arena_image_free(snapshot->image);
+	if (snapshot)
+		arena_image_free(snapshot->image);
 	free(snapshot);
 }
 
