@@ -170,6 +170,7 @@ static void print_cell(struct bench *b, const struct cell *c)
 
 	if (b->json) {
 		json_begin(b, "comparison");
+		json_string("section", c->section);
 		json_string("test", c->test);
 		json_string("shape", c->shape);
 		printf(", \"n\": %lu, \"unit\": \"ns\"", c->n);
@@ -208,6 +209,7 @@ void bench_figure(struct bench *b, const struct figure *f)
 		return;
 	if (b->json) {
 		json_begin(b, "figure");
+		json_string("section", f->section);
 		json_string("test", f->test);
 		json_string("who", f->who);
 		json_string("shape", f->shape);

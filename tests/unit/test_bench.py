@@ -43,6 +43,7 @@ def check_json(text):
     for o in objects:
         assert o['schema'] == 1, o
         assert o['kind'] in KINDS, o
+        assert o['kind'] not in ('comparison', 'figure') or o['section'], o
     return objects
 
 
