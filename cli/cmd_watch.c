@@ -3,12 +3,14 @@
  * uhmm watch: every change of the address spaces of a program.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <uhmm/live.h>
 
@@ -17,8 +19,8 @@
 #include "watch.h"
 
 /* The ring holds what a busy program does meanwhile a hundred times over. */
-#define REST_NS 50000000
-#define REST_STREAM_NS 5000000
+#define REST_MS 50
+#define REST_STREAM_MS 5
 
 static bool parse_number(const char *text, long most, long *ret_number)
 {
@@ -119,19 +121,17 @@ static int fail(const char *what, int error)
 
 /* ------------------------------------------------------------- while it runs */
 
-static bool stop;
+/* Nobody writes to it; it is closed when the program has ended. */
+static int running[2];
 
 static void *drain(void *arg)
 {
 	struct watch *watch = arg;
-	const struct timespec rest = {
-		.tv_nsec = watch->out ? REST_STREAM_NS : REST_NS,
-	};
+	struct pollfd end = { .fd = running[0] };
 
-	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+	do
 		stream_drain(watch, false);
-		nanosleep(&rest, NULL);
-	}
+	while (poll(&end, 1, watch->out ? REST_STREAM_MS : REST_MS) <= 0);
 	return NULL;
 }
 
@@ -139,13 +139,16 @@ static void *drain(void *arg)
 static int watch_program(struct watch *watch, struct run_result *result)
 {
 	pthread_t thread;
-	int ret = pthread_create(&thread, NULL, drain, watch);
+	int ret = pipe2(running, O_CLOEXEC) ? errno : 0;
 
+	if (!ret)
+		ret = pthread_create(&thread, NULL, drain, watch);
 	if (ret)
 		return ret;
 	ret = launch(&watch->options->run, watch->board, result);
-	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	close(running[1]);
 	pthread_join(thread, NULL);
+	close(running[0]);
 	stream_drain(watch, true);
 	watch_finish(watch);
 	return ret;
