@@ -44,7 +44,7 @@ static const struct {
 	{ "an area is looked up in one call",
 	  "an area is looked up in the list of all: Linux 6.11" },
 	{ "frames can be compared: all of memory is checked by uhmm run",
-	  "uhmm run cannot compare frames: CAP_SYS_ADMIN" },
+	  "uhmm run sees pages that are gone, and a sample: CAP_SYS_ADMIN" },
 };
 
 /* ---------------------------------------------------------------- by trying */

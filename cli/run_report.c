@@ -84,6 +84,20 @@ static unsigned int count_mirrored(const struct board *board, int *ret_least)
 	return n;
 }
 
+/* Does a mirrored process lack them? */
+static bool lacks_frames(const struct board *board)
+{
+	const struct board_process *p;
+	enum board_state state;
+
+	for (p = board->processes; p < board->processes + report_places(board); p++) {
+		state = board_state(p);
+		if ((state == BOARD_RUNS || state == BOARD_ENDED) && !p->frames)
+			return true;
+	}
+	return false;
+}
+
 static double percent(uint64_t part, uint64_t whole)
 {
 	return whole ? 100.0 * (double)part / (double)whole : 0;
@@ -240,6 +254,12 @@ static void print_checker(FILE *out, const struct board *board,
 		sum->stale, sum->missed);
 	fprintf(out, "moved          %" PRIu64 " (copied on a write %" PRIu64
 		"): seen by no process, see uhmm-run(1)\n", sum->moved, sum->copied);
+	fprintf(out, "sample         %" PRIu64
+		" pages held and compared by their data: stale %" PRIu64 "\n",
+		sum->sampled, sum->confirmed);
+	if (lacks_frames(board))
+		fprintf(out, "frames         not known to an ordinary user: beside the\n"
+			"               sample only pages that are gone are noticed\n");
 	if (sum->dropped)
 		fprintf(out, "deaf           %" PRIu64
 			" invalidations dropped on purpose\n", sum->dropped);
@@ -288,11 +308,12 @@ static json_t *counts_json(const struct board_counts *c)
 				    json_integer((json_int_t)c->events[i]));
 #define N(field) #field, (json_int_t)c->field
 	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			 "invalidations", events, "commands", commands,
 			 N(opens), N(failed), N(areas), N(passes),
 			 N(faults), N(reads), N(retries), N(waits),
-			 N(wait_longest_ns), N(stale), N(missed), N(moved),
+			 N(wait_longest_ns), N(stale), N(missed), N(sampled),
+			 N(confirmed), N(moved),
 			 N(copied), N(dropped), N(mirrored), N(resident),
 			 N(exec_refused), N(own_ns), N(device_ns));
 #undef N
@@ -337,10 +358,10 @@ static json_t *ladder_json(const struct board_ladder *ladder)
 
 static int process_json(FILE *out, const struct board_process *p)
 {
-	json_t *line = json_pack("{s:s, s:i, s:i, s:b, s:s, s:s, s:s, s:s}",
+	json_t *line = json_pack("{s:s, s:i, s:i, s:b, s:b, s:s, s:s, s:s, s:s}",
 				 "type", "process", "pid", p->pid, "parent",
-				 p->parent, "forked", p->forked, "name",
-				 p->name, "asked", guarantee_name(p->asked),
+				 p->parent, "forked", p->forked, "frames",
+				 p->frames, "name", p->name, "asked", guarantee_name(p->asked),
 				 "guarantee", guarantee_name(p->guarantee),
 				 "reason", p->reason);
 	json_t *counts = counts_json(&p->counts);

@@ -143,6 +143,7 @@ static bool make_mm(unsigned int flags)
 	}
 	if (ret)
 		refuse("the address space cannot be watched", -ret);
+	process->frames = !ret && options.flags & UHMM_LIVE_USE_FRAMES;
 	return !ret;
 }
 

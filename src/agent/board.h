@@ -93,6 +93,8 @@ struct board_ladder {
  * @stale: an entry was used that an event, or the end of its area, should have
  *	killed, and its frame was not the page's any more
  * @missed: of these, those that no event told of
+ * @sampled: pages held from look to look, and compared by their data
+ * @confirmed: stale entries that were found so
  * @moved: another frame, and no event: the kernel moved the page
  * @copied: of these, copies on write, which no process is told of
  * @dropped: invalidations that the device was deaf to, on purpose
@@ -116,6 +118,8 @@ struct board_counts {
 	uint64_t wait_longest_ns;
 	uint64_t stale;
 	uint64_t missed;
+	uint64_t sampled;
+	uint64_t confirmed;
 	uint64_t moved;
 	uint64_t copied;
 	uint64_t dropped;
@@ -137,6 +141,7 @@ struct board_counts {
  * @forked: made by fork(), not by exec()
  * @asked: enum uhmm_guarantee
  * @guarantee: enum uhmm_guarantee
+ * @frames: the device's entries have the kernel's frames
  * @start_ns: of CLOCK_MONOTONIC
  * @last_ns: of CLOCK_MONOTONIC, when anything was last written
  * @name: of the program
@@ -151,6 +156,7 @@ struct board_process {
 	uint32_t forked;
 	int32_t asked;
 	int32_t guarantee;
+	uint32_t frames;
 	uint64_t start_ns;
 	uint64_t last_ns;
 	char name[16];

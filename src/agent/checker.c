@@ -14,6 +14,11 @@
  *  moved	no event: the kernel moved the page, or copied it on a write,
  *		which no process is told of; a device pins what it uses
  *
+ * Only root is told of frames. So that others see more than that a page is gone,
+ * and that frames are not all there is to go by, a few pages are held from each
+ * look to the next, other ones each time, and what their addresses lead to by
+ * then is compared with them (sample.h).
+ *
  * One subscription for each GiB that holds anything, so that a change collides
  * only with reads nearby; one for all, to count events.
  */
@@ -36,6 +41,7 @@
 
 #include "events.h"
 #include "present.h"
+#include "sample.h"
 #include "table.h"
 
 #define WINDOW_SIZE (1UL << 30)
@@ -77,7 +83,10 @@ static struct checker {
 	struct table table;
 	struct board_ladder ladder;	/* of the fault under way */
 	unsigned long ladder_start, ladder_end;
-	pthread_mutex_t look_lock;	/* one look at a time */
+	pthread_mutex_t look_lock;	/* one look at a time, and the sample */
+	struct leaf *sampled;		/* whose pages are held */
+	unsigned int nsampled;
+	uint16_t sample[SAMPLE_PAGES];
 	unsigned long looks;
 	unsigned int forks;
 	unsigned long areas;
@@ -305,9 +314,7 @@ static void use_entry(struct leaf *leaf, size_t i)
 			return;
 		}
 		wrong_frame(leaf, i);
-		leaf->entry[i] = 0;
-		leaf->valid--;
-		checker.table.valid--;
+		table_drop(&checker.table, leaf, i);
 	}
 	if (!present || !(checker.found[i] & FOUND_READABLE))
 		return;
@@ -413,6 +420,116 @@ static void look_at_all(void)
 			look_at_leaf(leaf->base);
 }
 
+/* ---------------------------------------------------------------- the sample */
+
+/* How many events there have been for each page of it; lock not held. */
+static void sample_events(uint32_t *ret_events)
+{
+	pthread_mutex_lock(&checker.lock);
+	for (unsigned int i = 0; i < checker.nsampled; i++)
+		ret_events[i] = checker.sampled->events[checker.sample[i]];
+	pthread_mutex_unlock(&checker.lock);
+}
+
+/* Of the leaf of the last event and all others in turns. NULL: nothing is mirrored. */
+static struct leaf *leaf_to_sample(void)
+{
+	struct table *table = &checker.table;
+	struct leaf *last = checker.sampled, *leaf;
+
+	if (checker.looks % 2 && table->hit && table->hit->valid)
+		return table->hit;
+	for (leaf = last ? last->next : NULL; leaf; leaf = leaf->next)
+		if (leaf->valid)
+			return leaf;
+	for (leaf = table->leaves; leaf && !leaf->valid; leaf = leaf->next)
+		;
+	return leaf;
+}
+
+/* Pages of @leaf; what events were for before they are likelier to be for again. */
+static void pick(const struct leaf *leaf, bool hit)
+{
+	size_t from = checker.looks * SAMPLE_PAGES, i;
+
+	for (size_t k = 0; k < LEAF_PAGES; k++) {
+		i = (from + k) % LEAF_PAGES;
+		if (checker.nsampled == SAMPLE_PAGES)
+			return;
+		if (leaf->entry[i] & ENTRY_VALID && !leaf->events[i] != hit)
+			checker.sample[checker.nsampled++] = (uint16_t)i;
+	}
+}
+
+/* Hold pages that are mirrored. */
+static void take_sample(void)
+{
+	uint32_t before[SAMPLE_PAGES], after[SAMPLE_PAGES];
+	unsigned long addrs[SAMPLE_PAGES];
+
+	pthread_mutex_lock(&checker.lock);
+	checker.sampled = leaf_to_sample();
+	checker.nsampled = 0;
+	if (checker.sampled) {
+		pick(checker.sampled, true);
+		pick(checker.sampled, false);
+	}
+	pthread_mutex_unlock(&checker.lock);
+	for (unsigned int i = 0; i < checker.nsampled; i++)
+		addrs[i] = checker.sampled->base +
+			   checker.sample[i] * TABLE_PAGE;
+	sample_events(before);
+	checker.nsampled = sample_hold(addrs, checker.nsampled);
+	sample_events(after);
+	/* It may be the next page already, which the entry does not lead to. */
+	for (unsigned int i = 0; i < checker.nsampled; i++)
+		if (before[i] != after[i])
+			checker.sample[i] = LEAF_PAGES;
+}
+
+static void use_sampled(struct leaf *leaf, size_t i, uint32_t events,
+			bool differs, bool collided)
+{
+	bool told = leaf->made[i] != events;
+
+	if (!(leaf->entry[i] & ENTRY_VALID))
+		return;
+	count(&checker.counts->sampled, 1);
+	/* Without an event it may be one that is not told of yet. */
+	if (!differs || (!told && collided))
+		return;
+	count(told ? &checker.counts->stale : &checker.counts->moved, 1);
+	if (told)
+		count(&checker.counts->confirmed, 1);
+	else if (leaf->entry[i] & ENTRY_COPIES)
+		count(&checker.counts->copied, 1);
+	table_drop(&checker.table, leaf, i);
+}
+
+/* The device uses entries whose pages are held. */
+static void look_at_sample(void)
+{
+	struct leaf *leaf = checker.sampled;
+	struct window *window = checker.nsampled ? window_of(leaf->base) : NULL;
+	uint32_t events[SAMPLE_PAGES];
+	bool differs[SAMPLE_PAGES], collided, compared;
+	unsigned long seq;
+
+	if (!window || uhmm_interval_read_begin_timeout(&window->sub,
+							BEGIN_LIMIT_NS, &seq))
+		return;
+	sample_events(events);
+	compared = sample_compare(differs);
+	pthread_mutex_lock(&checker.lock);
+	collided = mmu_interval_read_retry(&window->sub, seq) ||
+		   mmu_interval_check_retry(&window->sub, seq);
+	for (unsigned int i = 0; compared && i < checker.nsampled; i++)
+		if (checker.sample[i] != LEAF_PAGES)
+			use_sampled(leaf, checker.sample[i], events[i],
+				    differs[i], collided);
+	pthread_mutex_unlock(&checker.lock);
+}
+
 static void report(void)
 {
 	struct board_counts *counts = checker.counts;
@@ -436,7 +553,9 @@ void checker_look(bool wait)
 	else if (pthread_mutex_trylock(&checker.look_lock))
 		return;
 	if (checker.mm) {
+		look_at_sample();
 		look_at_all();
+		take_sample();
 		report();
 	}
 	pthread_mutex_unlock(&checker.look_lock);
@@ -502,6 +621,7 @@ int checker_start(struct mm_struct *mm, struct board_process *process,
 	checker.deaf = deaf;
 	checker.mm = mm;
 	present_open();
+	sample_open();
 	return events_start(mm, process);
 }
 
@@ -510,6 +630,8 @@ void checker_forget(void)
 	checker.lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 	pthread_mutex_init(&checker.look_lock, NULL);
 	checker.mm = NULL;
+	checker.sampled = NULL;
+	checker.nsampled = 0;
 	checker.nwindows = 0;
 	checker.ladder_end = 0;
 	checker.forks++;

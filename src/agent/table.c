@@ -74,6 +74,13 @@ struct leaf *table_make(struct table *table, unsigned long base)
 	return leaf;
 }
 
+void table_drop(struct table *table, struct leaf *leaf, size_t i)
+{
+	leaf->entry[i] = 0;
+	leaf->valid--;
+	table->valid--;
+}
+
 /* ------------------------------------------------------------------- events */
 
 static bool leaf_any(const struct leaf *leaf, unsigned long from,
@@ -88,13 +95,12 @@ static bool leaf_any(const struct leaf *leaf, unsigned long from,
 static void leaf_event(struct table *table, struct leaf *leaf,
 		       unsigned long from, unsigned long to, bool deaf)
 {
+	if (leaf->valid)
+		table->hit = leaf;
 	for (; from < to; from++) {
 		leaf->events[from]++;
-		if (deaf || !(leaf->entry[from] & ENTRY_VALID))
-			continue;
-		leaf->entry[from] = 0;
-		leaf->valid--;
-		table->valid--;
+		if (!deaf && leaf->entry[from] & ENTRY_VALID)
+			table_drop(table, leaf, from);
 	}
 }
 

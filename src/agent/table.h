@@ -39,9 +39,20 @@ struct leaf {
 	uint32_t made[LEAF_PAGES];
 };
 
+/**
+ * struct table - all of them
+ * @hash: by base
+ * @leaves: the newest first
+ * @hit: the one that an event was for last; NULL: there was none
+ * @nleaves: how many there are
+ * @valid: entries, of all
+ * @room: for the next leaves
+ * @left: how much room
+ */
 struct table {
 	struct leaf **hash;
-	struct leaf *leaves;		/* the newest first */
+	struct leaf *leaves;
+	struct leaf *hit;
 	unsigned long nleaves;
 	unsigned long valid;
 	char *room;
@@ -53,6 +64,8 @@ int table_init(struct table *table);
 struct leaf *table_find(const struct table *table, unsigned long base);
 /* The same, made if there is none; NULL: no room. */
 struct leaf *table_make(struct table *table, unsigned long base);
+/* Entry @i of @leaf is valid, and is not any more. */
+void table_drop(struct table *table, struct leaf *leaf, size_t i);
 /* An event for [start, end): false if it would kill nothing. */
 bool table_any(const struct table *table, unsigned long start,
 	       unsigned long end);

@@ -125,6 +125,27 @@ static int exec_with_threads(char *self)
 		churn(1);
 }
 
+/* A page is another one at once, and stays it for long enough to be mirrored. */
+static int replaces(void)
+{
+	const size_t pages = 16;
+	char *area = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *page;
+	unsigned long sum = 0;
+
+	for (unsigned long i = 1; area != MAP_FAILED && i < 1200; i++) {
+		page = area + i % pages * PAGE;
+		if (mmap(page, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
+			return 1;
+		*(unsigned long *)(void *)page = i;
+		usleep(1000);
+		sum += *(unsigned long *)(void *)page;
+	}
+	printf("replaces %lu\n", sum);
+	return 6;
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "plain";
@@ -139,6 +160,8 @@ int main(int argc, char **argv)
 		return vforks(argv[0]);
 	if (!strcmp(kind, "forks"))
 		return forks();
+	if (!strcmp(kind, "replaces"))
+		return replaces();
 	if (!strcmp(kind, "exec")) {
 		churn(20);
 		execl(argv[0], argv[0], "plain", NULL);

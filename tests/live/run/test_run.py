@@ -93,8 +93,8 @@ def main():
         for name, check in (('mirrored', check_mirrored),
                             ('deaf device', check_deaf)):
             missing = program.missing()
-            if not missing and os.geteuid():
-                missing = 'frames are read by root only'
+            if not missing and check is check_deaf and os.geteuid():
+                missing = 'without frames a sample shows it, now and then'
             try:
                 tap.say(f'{program.name}: {name}',
                         None if missing else check(program), missing)
