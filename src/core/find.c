@@ -34,7 +34,8 @@ unsigned int interval_find(struct mm_struct *mm,
 	slot = slot_get(mm, true, &block);
 	id = slot_announce(mm, slot, start, last, SLOT_WALK | SLOT_CALLED);
 	n = begun ? search->resume(&mm->index, start, last, walk, found) :
-		    search->first(&mm->index, start, last, walk, found);
+		    search->first(&mm->index, &block->finger, start, last, walk,
+				  found);
 	n = with_ops(found, n, ops, out);
 	slot_end(slot, id);
 	return n;

@@ -324,56 +324,91 @@ static int start_slow(struct caller *c, struct mmu_notifier_range *range,
 	return ret;
 }
 
-/*
- * Call the only one that is hit, if nobody wants more than the call: true, it
- * has been. Else start_slow() does all.
- */
-static inline bool call_one(const struct mmu_notifier_range *range,
-			    struct slot *slot, struct thread_block *block,
-			    unsigned long id, struct mmu_interval_notifier *sub)
+/* @hits are found, or the first of them, or somebody wants more than calls. */
+static __attribute__((noinline)) int
+start_found(struct mmu_notifier_range *range, struct thread_block *block,
+	    const void *from, struct index_walk *walk,
+	    struct uhmm_interval_node **hits, unsigned int n)
 {
-	const struct mmu_interval_notifier_ops *ops = sub->ops;
+	struct caller c = {
+		.mm = range->mm,
+		.slot = range->slot,
+		.block = block,
+		.range = range,
+		.id = range->id,
+		.from = from,
+	};
 
-	if (unlikely(!(READ_ONCE(sub->verified) & 1) || !ops->invalidate ||
-		     !mmu_notifier_range_blockable(range)))
-		return false;
-	UHMM_PROBE3(invalidate, sub, range, id);
-	ops->invalidate(sub, range, id);
-	WRITE_ONCE(block->counters.hits, block->counters.hits + 1);
-	slot_set(slot, id | SLOT_CALLED);
-	if (unlikely(READ_ONCE(range->mm->flags) & MM_REMOVING))
-		interval_reap(range->mm, false);
-	return true;
+	return start_slow(&c, range, walk, hits, n);
 }
 
-/* Announced; look who is hit. */
-static __attribute__((noinline)) int
-start_search(struct mmu_notifier_range *range, struct slot *slot,
-	     struct thread_block *block, unsigned long id, const void *from)
+/*
+ * May the only one that is hit be called as it is, nobody wanting more than the
+ * call? Else start_found() does all.
+ */
+static inline bool plain_call(const struct mmu_notifier_range *range,
+			      const struct mmu_interval_notifier *sub)
+{
+	return READ_ONCE(sub->verified) & 1 && sub->ops->invalidate &&
+	       mmu_notifier_range_blockable(range) &&
+	       !READ_ONCE(range->mm->flags);
+}
+
+/*
+ * Announced; look who is hit. What is needed behind the search and the callback
+ * is read from @range again, not kept.
+ */
+static inline __attribute__((always_inline)) int
+look(struct mmu_notifier_range *range, struct thread_block *block, bool leads,
+     const void *from)
 {
 	struct uhmm_interval_node *hits[INDEX_BATCH];
-	struct mm_struct *mm = range->mm;
+	struct mmu_interval_notifier *sub;
 	struct index_walk walk;
-	struct caller c;
 	unsigned int n;
 
-	n = index_find(&mm->index, &block->finger, range->start,
+	n = index_find(&range->mm->index, &block->finger, leads, range->start,
 		       range->end - 1, &walk, hits);
-	if (likely(!n && walk.done && !READ_ONCE(mm->flags))) {
-		slot_leave_index(slot, id | SLOT_CALLED);
+	if (likely(!n && walk.done && !READ_ONCE(range->mm->flags))) {
+		slot_leave_index(range->slot, range->id | SLOT_CALLED);
 		return 0;
 	}
-	slot_leave_index(slot, id);
-	if (n == 1 && walk.done && !READ_ONCE(mm->flags) &&
-	    call_one(range, slot, block, id, sub_of(hits[0])))
-		return 0;
-	c.mm = mm;
-	c.slot = slot;
-	c.block = block;
-	c.range = range;
-	c.id = id;
-	c.from = from;
-	return start_slow(&c, range, &walk, hits, n);
+	slot_leave_index(range->slot, range->id);
+	sub = sub_of(hits[0]);
+	if (unlikely(n != 1 || !walk.done || !plain_call(range, sub)))
+		return start_found(range, block, from, &walk, hits, n);
+	UHMM_PROBE3(invalidate, sub, range, range->id);
+	WRITE_ONCE(block->counters.hits, block->counters.hits + 1);
+	sub->ops->invalidate(sub, range, range->id);
+	slot_set(range->slot, range->id | SLOT_CALLED);
+	if (unlikely(READ_ONCE(range->mm->flags) & MM_REMOVING))
+		interval_reap(range->mm, false);
+	return 0;
+}
+
+static __attribute__((noinline)) int
+look_first(struct mmu_notifier_range *range, struct thread_block *block,
+	   const void *from)
+{
+	return look(range, block, false, from);
+}
+
+static __attribute__((noinline)) int
+look_again(struct mmu_notifier_range *range, struct thread_block *block,
+	   const void *from)
+{
+	return look(range, block, true, from);
+}
+
+/* Nobody is there, but somebody wants to know. */
+static __attribute__((noinline)) int
+look_nowhere(struct mmu_notifier_range *range, struct thread_block *block,
+	     const void *from)
+{
+	struct index_walk walk = { .done = true };
+
+	slot_leave_index(range->slot, range->id);
+	return start_found(range, block, from, &walk, NULL, 0);
 }
 
 /*
@@ -393,10 +428,13 @@ start_at(struct mmu_notifier_range *range, struct slot *slot,
 	WRITE_ONCE(block->counters.starts, block->counters.starts + 1);
 	UHMM_PROBE4(start, range, id, range->event,
 		    mmu_notifier_range_blockable(range));
-	if (unlikely(!index_nothing(&mm->index, &block->finger, range->start,
-				    range->end - 1) ||
-		     READ_ONCE(mm->flags)))
-		return start_search(range, slot, block, id, from);
+	if (!finger_leads(&mm->index, &block->finger, range->start,
+			  range->end - 1))
+		return look_first(range, block, from);
+	if (!finger_nothing(&block->finger))
+		return look_again(range, block, from);
+	if (unlikely(READ_ONCE(mm->flags)))
+		return look_nowhere(range, block, from);
 	slot_leave_index(slot, id | SLOT_CALLED);
 	return 0;
 }
@@ -528,7 +566,8 @@ void interval_release(struct mm_struct *mm)
 	c.range = &range;
 	c.slot = slot_get(mm, true, &c.block);
 	c.id = slot_announce(mm, c.slot, 0, ~0UL, 0);
-	n = mm->index.search->first(&mm->index, 0, ~0UL, &walk, hits);
+	n = mm->index.search->first(&mm->index, &c.block->finger, 0, ~0UL,
+				    &walk, hits);
 	slot_leave_index(c.slot, c.id);
 	call_all(&c, &walk, hits, n);
 	slot_set(c.slot, c.id | SLOT_CALLED);

@@ -37,7 +37,7 @@ static struct index_node *new_leaf(struct interval_index *ix,
 	}
 	leaf->perm = PERM_EMPTY;
 	leaf->scale = scale;
-	WRITE_ONCE(leaf->tag, INDEX_ADDED);
+	WRITE_ONCE(leaf->tag, 2 * INDEX_FILLING);
 	return leaf;
 }
 
@@ -104,7 +104,7 @@ static struct index_node *inner_seal(struct index_inner *inner)
 static void bump(struct interval_index *ix) __must_hold(&ix->lock)
 {
 	/*
-	 * Ordering: (IX-VERSION) pairs with (IX-FINGER) in index_find(): a
+	 * Ordering: (IX-VERSION) pairs with (IX-FINGER) in search_first(): a
 	 * finger that is still good was made after the bounds rose and the nodes
 	 * were replaced, or belongs to a search that we will wait for.
 	 */
@@ -330,9 +330,9 @@ static unsigned int leaf_pos(const struct interval_index *ix,
 }
 
 /* Do @lo and @hi of a leaf tell where @x is? */
-static inline bool leaf_tells(const struct index_node *leaf,
-			      const struct uhmm_interval_node *x,
-			      unsigned int hi)
+static inline bool leaf_can_tell(const struct index_node *leaf,
+				 const struct uhmm_interval_node *x,
+				 unsigned int hi)
 {
 	return scale_whole(leaf->scale, x->start, x->last) && hi != UINT_MAX;
 }
@@ -342,19 +342,14 @@ leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
 	 unsigned int lo, unsigned int pos)
 {
 	unsigned int hi = scaled_above(leaf->scale, x->last);
-	unsigned long tag = leaf->tag + INDEX_ADDED;
+	unsigned long tag = leaf->tag + INDEX_FILLING;
 	unsigned long perm = leaf->perm;
 
-	if (unlikely(!leaf_tells(leaf, x, hi)))
+	if (unlikely(!leaf_can_tell(leaf, x, hi)))
 		tag |= INDEX_ROUGH;
+	WRITE_ONCE(leaf->tag, tag);
 	/*
-	 * Ordering: (IX-REFILL) pairs with (IX-WHOLE) in leaf_hits(): who reads
-	 * the tag from here on does not find in the slot what was removed from
-	 * it.
-	 */
-	smp_store_release(&leaf->tag, tag);
-	/*
-	 * Ordering: (IX-REFILL-FENCE) pairs with (IX-SAME-TAG) in leaf_hits():
+	 * Ordering: (IX-REFILL-FENCE) pairs with (IX-SAME-TAG) in leaf_tells():
 	 * the tag is raised before the slot is filled.
 	 */
 	smp_wmb();
@@ -365,10 +360,10 @@ leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
 	 */
 	smp_store_release(&leaf->perm, perm_insert(perm, pos));
 	/*
-	 * Ordering: (IX-ADDED) pairs with (IX-WHOLE) in leaf_hits(): who reads
+	 * Ordering: (IX-ADDED) pairs with (IX-WHOLE) in leaf_tag(): who reads
 	 * the new tag finds the entry.
 	 */
-	smp_store_release(&leaf->tag, tag + INDEX_ADDED);
+	smp_store_release(&leaf->tag, tag + INDEX_FILLING);
 }
 
 /* What takes the place of one node: @a, and @b with the keys from @key on. */

@@ -48,8 +48,7 @@
  * @hi: leaf: last; inner: no interval below ends later; scaled
  * @scale: of @lo and @hi; all starts of a leaf fit
  * @at: leaf: the interval; inner: the node below
- * @tag: in the low bits the level, 0: leaf; INDEX_ROUGH; above, in a leaf: raised
- *	before and after an entry is added
+ * @tag: the level in the low bits, 0: leaf; see below
  * @next: among the retired and the free
  *
  * The unused have @lo UINT_MAX. @perm and @scale are the last two lanes of
@@ -65,8 +64,11 @@ struct index_node {
 	struct index_node *next;
 } __cacheline_aligned;
 
-/* &index_node.tag of a leaf */
-#define INDEX_ADDED 256UL
+/*
+ * &index_node.tag of a leaf: raised by this before an entry is added and after;
+ * set meanwhile. No tag is 0.
+ */
+#define INDEX_FILLING 256UL
 /*
  * Some interval was there that begins or ends within a unit of @scale, or ends
  * above it, so that @lo and @hi do not tell where.
@@ -110,15 +112,11 @@ struct index_inner {
  * @start: with @order: intervals with a lesser key have been returned
  * @order: see @start
  * @done: nothing is left
- * @leaf: the only leaf that could hold anything, NULL: none could
- * @single: @leaf says so
  */
 struct index_walk {
 	unsigned long start;
 	unsigned long order;
 	bool done;
-	bool single;
-	const struct index_node *leaf;
 };
 
 /**
@@ -143,8 +141,9 @@ struct interval_index;
 /**
  * struct index_search - a way to search
  * @name: for reports
- * @leaf: hits of one leaf
- * @first: from the beginning
+ * @again: where the finger leads, which covers the range; it is told if nothing
+ *	is there
+ * @first: from the beginning; the finger is told if it ends in one leaf
  * @resume: go on at @walk
  * @rank: for writers: how many entries of a node have a @lo up to @key, scaled
  *
@@ -153,10 +152,11 @@ struct interval_index;
  */
 struct index_search {
 	const char *name;
-	unsigned int (*leaf)(const struct index_node *leaf,
-			     unsigned long start, unsigned long last,
-			     struct uhmm_interval_node **out);
+	unsigned int (*again)(struct index_finger *finger,
+			      unsigned long start, unsigned long last,
+			      struct uhmm_interval_node **out);
 	unsigned int (*first)(const struct interval_index *ix,
+			      struct index_finger *finger,
 			      unsigned long start, unsigned long last,
 			      struct index_walk *walk,
 			      struct uhmm_interval_node **out);
@@ -289,71 +289,48 @@ static inline bool finger_covers(const struct index_finger *finger,
 	       start >= finger->start;
 }
 
-/* Does @finger show that nothing of [start, last] is there? Else index_find(). */
-static inline bool index_nothing(const struct interval_index *ix,
-				 const struct index_finger *finger,
-				 unsigned long start, unsigned long last)
+/*
+ * Does @finger lead to where [start, last] is? What is read here again was
+ * acquired when it was made.
+ */
+static inline bool finger_leads(const struct interval_index *ix,
+				const struct index_finger *finger,
+				unsigned long start, unsigned long last)
 {
-	const struct index_node *leaf = finger->leaf;
+	return finger->version == READ_ONCE(ix->version) &&
+	       finger_covers(finger, start, last);
+}
 
-	/* What is read here again was acquired when the finger was made. */
-	if (unlikely(finger->version != READ_ONCE(ix->version) ||
-		     !finger_covers(finger, start, last)))
-		return false;
-	return !leaf || READ_ONCE(leaf->tag) == finger->tag;
+/* Is nothing there of what it covers? */
+static inline bool finger_nothing(const struct index_finger *finger)
+{
+	return !finger->leaf || READ_ONCE(finger->leaf->tag) == finger->tag;
 }
 
 /**
  * index_find() - begin to search
  * @ix: the index
  * @finger: this thread's
+ * @leads: finger_leads()
  * @start: first byte
  * @last: last byte
  * @walk: returns how far it came
  * @out: returns intervals that overlap, in key order
  *
- * Context: announced to oldest_reader, and a full fence passed since.
+ * Context: announced to oldest_reader, and a full fence passed since. Not
+ * finger_nothing(), if it leads.
  * Return: how many are in @out. Unless @walk->done go on with search->resume().
  */
 static inline unsigned int index_find(const struct interval_index *ix,
-				      struct index_finger *finger,
+				      struct index_finger *finger, bool leads,
 				      unsigned long start, unsigned long last,
 				      struct index_walk *walk,
 				      struct uhmm_interval_node **out)
 {
-	/*
-	 * Ordering: (IX-FINGER) pairs with (IX-VERSION) in bump(): an old
-	 * version read behind our fence means that what came with the new one
-	 * is not in force yet, and that @finger->leaf is not reused.
-	 */
-	unsigned long version = smp_load_acquire(&ix->version);
-	unsigned long tag = 0;
-	unsigned int n;
-
-	if (finger->version == version && finger_covers(finger, start, last)) {
-		walk->done = true;
-		if (!finger->leaf)
-			return 0;
-		/*
-		 * IX-WHOLE reads it again: what was added before is found, what
-		 * is added later shows. An old tag read behind our fence means
-		 * that what was added since is not in force yet.
-		 */
-		tag = READ_ONCE(finger->leaf->tag);
-		n = ix->search->leaf(finger->leaf, start, last, out);
-		if (n)
-			return n;
-	} else {
-		n = ix->search->first(ix, start, last, walk, out);
-		if (!walk->single)
-			return n;
-		finger->version = version;
-		finger->leaf = walk->leaf;
-	}
-	finger->start = start;
-	finger->last = last;
-	finger->tag = tag;
-	return n;
+	if (!leads)
+		return ix->search->first(ix, finger, start, last, walk, out);
+	walk->done = true;
+	return ix->search->again(finger, start, last, out);
 }
 
 /* ---------------------------------------------- the word of a leaf */

@@ -19,12 +19,12 @@
 static inline unsigned int index_match(const struct index_node *node,
 				       unsigned int start, unsigned int last)
 {
-	__mmask16 m = _mm512_cmple_epu32_mask(_mm512_load_si512(node->lo),
-					      _mm512_set1_epi32((int)last));
+	const __m512i s = _mm512_set1_epi32((int)start);
+	const __m512i e = _mm512_set1_epi32((int)last);
+	__mmask16 m = _mm512_mask_cmpge_epu32_mask(INDEX_LANES, e,
+						   *(const __m512i *)node->lo);
 
-	m = _mm512_mask_cmpge_epu32_mask(m, _mm512_load_si512(node->hi),
-					 _mm512_set1_epi32((int)start));
-	return m & INDEX_LANES;
+	return _mm512_mask_cmple_epu32_mask(m, s, *(const __m512i *)node->hi);
 }
 
 static inline unsigned int index_rank(const struct index_node *node,

@@ -48,18 +48,24 @@ struct scaled_range {
 	unsigned int start, last;
 };
 
+static inline void scale_range(struct scaled_range *range,
+			       const struct index_node *node,
+			       unsigned long start, unsigned long last)
+{
+	unsigned long scale = READ_ONCE(node->scale);
+
+	range->scale = scale;
+	range->start = scaled(scale, start);
+	range->last = scaled(scale, last);
+}
+
 /* Most often that of the node before. */
 static inline void rescale(struct scaled_range *range,
 			   const struct index_node *node, unsigned long start,
 			   unsigned long last)
 {
-	unsigned long scale = READ_ONCE(node->scale);
-
-	if (likely(scale == range->scale))
-		return;
-	range->scale = scale;
-	range->start = scaled(scale, start);
-	range->last = scaled(scale, last);
+	if (unlikely(READ_ONCE(node->scale) != range->scale))
+		scale_range(range, node, start, last);
 }
 
 /* Of what looked like hits, from @first on, those that are. */
@@ -98,25 +104,43 @@ static inline unsigned int leaf_many(const struct index_node *leaf,
 	return n;
 }
 
+static inline unsigned long leaf_tag(const struct index_node *leaf)
+{
+	/*
+	 * Ordering: (IX-WHOLE) pairs with (IX-ADDED) in leaf_add(): a slot that
+	 * was filled before is seen filled.
+	 */
+	return smp_load_acquire(&leaf->tag);
+}
+
 /*
- * A leaf is taken at its word, the lines of the intervals are not waited for:
- * unless it is rough, or the range begins before its base, it tells exactly
- * what overlaps. That holds for the entries that were there all the time; if
- * one was added meanwhile, its slot may have been another's, who is gone: then
- * the intervals themselves are asked.
+ * May what @leaf tells be believed, the lines of the intervals not waited for?
+ * It tells exactly what overlaps of the entries that were there all the time. If
+ * one was added since it had @tag, its slot may have been another's, who is gone.
+ * The unit that is above all is also that of slots that are not live.
  */
+static inline bool leaf_tells(const struct index_node *leaf, unsigned long tag,
+			      const struct scaled_range *range,
+			      unsigned long start)
+{
+	/*
+	 * Ordering: (IX-SAME-TAG) pairs with (IX-REFILL-FENCE) in leaf_add():
+	 * who has read anything of what a slot was filled with finds the tag
+	 * raised.
+	 */
+	smp_rmb();
+	return READ_ONCE(leaf->tag) == tag &&
+	       !(tag & (INDEX_ROUGH | INDEX_FILLING)) &&
+	       start >= scale_base(range->scale) && range->last != UINT_MAX;
+}
+
 static inline __attribute__((always_inline)) unsigned int
 leaf_hits(const struct index_node *leaf, const struct scaled_range *range,
 	  unsigned long start, unsigned long last,
 	  const struct index_walk *from, struct uhmm_interval_node **out,
 	  unsigned int first)
 {
-	/*
-	 * Ordering: (IX-WHOLE) pairs with (IX-REFILL) in leaf_add() and
-	 * (IX-ADDED) in leaf_add(): a slot that was filled before this, or is
-	 * being filled, is not taken for what it was before.
-	 */
-	unsigned long tag = smp_load_acquire(&leaf->tag);
+	unsigned long tag = leaf_tag(leaf);
 	/*
 	 * Ordering: (IX-LEAF) pairs with (IX-PUBLISH) in leaf_add() and
 	 * (IX-UNPUBLISH) in index_remove(): the slots that the word calls live
@@ -124,28 +148,43 @@ leaf_hits(const struct index_node *leaf, const struct scaled_range *range,
 	 */
 	unsigned long perm = smp_load_acquire(&leaf->perm);
 	unsigned int mask = index_match(leaf, range->start, range->last);
-	unsigned int i, n = first;
+	unsigned int n;
 
 	if (!mask)
-		return n;
-	if (mask & (mask - 1)) {
-		n = leaf_many(leaf, perm, mask, out, n);
-	} else {
-		i = (unsigned int)__builtin_ctz(mask);
-		if (perm_position(perm, i) >= perm_count(perm))
-			return n;
-		out[n++] = entry(leaf, i);
-	}
-	/*
-	 * Ordering: (IX-SAME-TAG) pairs with (IX-REFILL-FENCE) in leaf_add():
-	 * who has read anything of what a slot was filled with finds the tag
-	 * raised.
-	 */
-	smp_rmb();
-	if (likely(READ_ONCE(leaf->tag) == tag && !(tag & INDEX_ROUGH) &&
-		   start >= scale_base(range->scale) && !from))
+		return first;
+	n = leaf_many(leaf, perm, mask, out, first);
+	if (likely(leaf_tells(leaf, tag, range, start) && !from))
 		return n;
 	return leaf_confirm(start, last, from, out, first, n);
+}
+
+static __attribute__((noinline)) unsigned int
+leaf_all(const struct index_node *leaf, unsigned long start,
+	 unsigned long last, struct uhmm_interval_node **out)
+{
+	struct scaled_range range;
+
+	scale_range(&range, leaf, start, last);
+	return leaf_hits(leaf, &range, start, last, NULL, out, 0);
+}
+
+/* Most often it is one, or none. */
+static inline __attribute__((always_inline)) unsigned int
+leaf_one(const struct index_node *leaf, const struct scaled_range *range,
+	 unsigned long start, unsigned long last,
+	 struct uhmm_interval_node **out)
+{
+	unsigned long tag = leaf_tag(leaf);
+	unsigned int mask = index_match(leaf, range->start, range->last);
+
+	if (!mask)
+		return 0;
+	if (unlikely(mask & (mask - 1)))
+		return leaf_all(leaf, start, last, out);
+	out[0] = entry(leaf, (unsigned int)__builtin_ctz(mask));
+	if (unlikely(!leaf_tells(leaf, tag, range, start)))
+		return leaf_all(leaf, start, last, out);
+	return 1;
 }
 
 /* The last child that may hold keys from the cursor on, or less. */
@@ -202,7 +241,6 @@ static void walk_pause(struct index_walk *walk, const struct index_node *node,
 	walk->start = inner->exact[i].lo;
 	walk->order = inner->exact[i].order;
 	walk->done = false;
-	walk->single = false;
 }
 
 /* All that is below @node; all at once if it is not to @resume. */
@@ -216,9 +254,7 @@ walk_tree(const struct index_node *node, unsigned long start,
 	struct pending stack[INDEX_MAX_HEIGHT];
 	unsigned int i, mask, depth = 0, n = 0;
 	unsigned int level = node_level(node);
-	const struct index_node *leaf = NULL;
 
-	walk->single = true;
 	for (;;) {
 		while (level) {
 			rescale(&range, node, start, last);
@@ -232,16 +268,14 @@ walk_tree(const struct index_node *node, unsigned long start,
 			mask &= mask - 1;
 			level--;
 			if (mask) {
-				walk->single = false;
 				stack[depth].node = node;
 				stack[depth].level = level;
 				stack[depth++].mask = mask;
 			}
 			node = below(node, i);
 		}
-		leaf = node;
-		rescale(&range, leaf, start, last);
-		n = leaf_hits(leaf, &range, start, last,
+		rescale(&range, node, start, last);
+		n = leaf_hits(node, &range, start, last,
 			      resume ? &from : NULL, out, n);
 up:
 		if (!depth)
@@ -259,7 +293,6 @@ up:
 		node = below(node, i);
 	}
 	walk->done = true;
-	walk->leaf = leaf;
 	return n;
 }
 
@@ -271,47 +304,71 @@ walk_first(const struct index_node *node, unsigned long start,
 	return walk_tree(node, start, last, walk, false, out);
 }
 
-static unsigned int search_leaf(const struct index_node *leaf,
-				unsigned long start, unsigned long last,
-				struct uhmm_interval_node **out)
+static unsigned int search_again(struct index_finger *finger,
+				 unsigned long start, unsigned long last,
+				 struct uhmm_interval_node **out)
 {
-	struct scaled_range range = { .scale = SCALE_NONE };
+	const struct index_node *leaf = finger->leaf;
+	/*
+	 * IX-WHOLE reads it again: what was added before is found, what is
+	 * added later shows. An old tag read behind our fence means that what
+	 * was added since is not in force yet.
+	 */
+	unsigned long tag = READ_ONCE(leaf->tag);
+	struct scaled_range range;
+	unsigned int n;
 
-	rescale(&range, leaf, start, last);
-	return leaf_hits(leaf, &range, start, last, NULL, out, 0);
+	scale_range(&range, leaf, start, last);
+	n = leaf_one(leaf, &range, start, last, out);
+	if (!n) {
+		finger->start = start;
+		finger->last = last;
+		finger->tag = tag;
+	}
+	return n;
 }
 
 /*
- * Straight down, as long as one child at most can hold a hit and the scale is
- * that of the root. Who covers all units matches what is unused too, but not
- * alone.
+ * Straight down, as long as one child at most can hold a hit. Who covers all
+ * units matches what is unused too, but not alone.
  */
 static unsigned int search_first(const struct interval_index *ix,
+				 struct index_finger *finger,
 				 unsigned long start, unsigned long last,
 				 struct index_walk *walk,
 				 struct uhmm_interval_node **out)
 {
-	struct scaled_range range = { .scale = SCALE_NONE };
+	/*
+	 * Ordering: (IX-FINGER) pairs with (IX-VERSION) in bump(): an old
+	 * version read behind our fence means that what came with the new one
+	 * is not in force yet, and that @finger->leaf is not reused.
+	 */
+	unsigned long version = smp_load_acquire(&ix->version);
 	const struct index_node *node = root(ix);
 	unsigned int mask, level = node_level(node);
+	struct scaled_range range;
 
-	rescale(&range, node, start, last);
-	for (; level; level--) {
+	walk->done = true;
+	finger->version = version;
+	finger->start = start;
+	finger->last = last;
+	finger->tag = 0;
+	scale_range(&range, node, start, last);
+	while (level--) {
 		mask = index_match(node, range.start, range.last);
-		if (unlikely(mask & (mask - 1)))
-			return walk_first(node, start, last, walk, out);
 		if (!mask) {
-			node = NULL;
-			break;
+			finger->leaf = NULL;
+			return 0;
+		}
+		if (unlikely(mask & (mask - 1))) {
+			finger->version = 0;
+			return walk_first(node, start, last, walk, out);
 		}
 		node = below(node, (unsigned int)__builtin_ctz(mask));
-		if (unlikely(READ_ONCE(node->scale) != range.scale))
-			return walk_first(node, start, last, walk, out);
+		rescale(&range, node, start, last);
 	}
-	walk->done = true;
-	walk->single = true;
-	walk->leaf = node;
-	return node ? leaf_hits(node, &range, start, last, NULL, out, 0) : 0;
+	finger->leaf = node;
+	return leaf_one(node, &range, start, last, out);
 }
 
 static unsigned int search_resume(const struct interval_index *ix,
@@ -330,7 +387,7 @@ static unsigned int search_rank(const struct index_node *node,
 
 const struct index_search INDEX_SEARCH_OPS = {
 	.name = INDEX_SEARCH_NAME,
-	.leaf = search_leaf,
+	.again = search_again,
 	.first = search_first,
 	.resume = search_resume,
 	.rank = search_rank,

@@ -7,6 +7,8 @@
 const struct index_search *index_search_vector(void)
 {
 	/* All that the build asks for, see meson.build. */
+	if (!__builtin_cpu_supports("bmi"))
+		return NULL;
 	if (__builtin_cpu_supports("avx512f") &&
 	    __builtin_cpu_supports("avx512dq") &&
 	    __builtin_cpu_supports("avx512vl"))

@@ -268,12 +268,14 @@ static void compare(struct history *h, const char *how, unsigned long start,
 
 void history_find(struct history *h, unsigned long start, unsigned long last)
 {
+	struct index_finger none;
 	struct index_walk walk;
 	unsigned int i;
+	bool leads;
 
 	for (i = 0; i < h->n_searches; i++) {
-		answers.n = h->search[i]->first(&h->ix, start, last, &walk,
-						answers.found);
+		answers.n = h->search[i]->first(&h->ix, &none, start, last,
+						&walk, answers.found);
 		find_rest(h, &h->ix, h->search[i], start, last, &walk);
 		compare(h, h->search[i]->name, start, last);
 	}
@@ -281,10 +283,11 @@ void history_find(struct history *h, unsigned long start, unsigned long last)
 	for (i = 0; i < 2; i++) {
 		h->ix.search = h->search[h->time++ % h->n_searches];
 		answers.n = 0;
-		walk.done = index_nothing(&h->ix, &h->finger, start, last);
+		leads = finger_leads(&h->ix, &h->finger, start, last);
+		walk.done = leads && finger_nothing(&h->finger);
 		if (!walk.done)
-			answers.n = index_find(&h->ix, &h->finger, start, last,
-					       &walk, answers.found);
+			answers.n = index_find(&h->ix, &h->finger, leads, start,
+					       last, &walk, answers.found);
 		find_rest(h, &h->ix, h->ix.search, start, last, &walk);
 		compare(h, i ? "by finger" : "first", start, last);
 	}
@@ -327,11 +330,12 @@ void history_reader_end(struct history *h, unsigned int i)
 {
 	struct history_reader *reader = &h->readers[i];
 	struct interval_index then = { .root = reader->root };
+	struct index_finger none;
 	struct index_walk walk;
 
 	if (!reader->open)
 		return;
-	answers.n = h->search[0]->first(&then, 0, ULONG_MAX, &walk,
+	answers.n = h->search[0]->first(&then, &none, 0, ULONG_MAX, &walk,
 					answers.found);
 	find_rest(h, &then, h->search[0], 0, ULONG_MAX, &walk);
 	judge_reader(h, reader);

@@ -22,8 +22,9 @@ PROBES = 'src/lib/probes_none.h'
 COMMON = ['-std=gnu11', '-g', '-D_GNU_SOURCE', '-Wno-unused-parameter',
           f'-DUHMM_PROBES_H="{PROBES.removeprefix("src/")}"']
 # As in the project's meson.build: the search, for two kinds of vectors.
-VECTORS = [['-mavx512f', '-mavx512dq', '-mavx512vl', '-DINDEX_SEARCH_AVX512'],
-           ['-mavx2', '-DINDEX_SEARCH_AVX2']]
+VECTORS = [['-mavx512f', '-mavx512dq', '-mavx512vl', '-mbmi',
+            '-DINDEX_SEARCH_AVX512'],
+           ['-mavx2', '-mbmi', '-DINDEX_SEARCH_AVX2']]
 
 FLAVOURS = {
     'native': ['-O2'],

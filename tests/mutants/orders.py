@@ -64,10 +64,9 @@ def edits(*mutants):
 FILL = release('IX-FILL', INDEX, 'leaf->at[slot], (void *)x',
                why_not=sometimes('stress hot'))
 PUBLISH = release('IX-PUBLISH', INDEX, 'leaf->perm, perm_insert(perm, pos)',
-                  why_not=masked('IX-REFILL'))
-REFILL = release('IX-REFILL', INDEX, 'leaf->tag, tag', why_not=NO_PLAIN)
-ADDED = release('IX-ADDED', INDEX, 'leaf->tag, tag + INDEX_ADDED',
-                why_not=masked('IX-REFILL'))
+                  why_not=masked('IX-ADDED'))
+ADDED = release('IX-ADDED', INDEX, 'leaf->tag, tag + INDEX_FILLING',
+                why_not=masked('IX-PUBLISH'))
 TAKE = acquire('IX-TAKE', SEARCH, 'leaf->at[slot]',
                why_not=sometimes('stress hot'))
 LEAF = acquire('IX-LEAF', SEARCH, 'leaf->perm', 'perm = ',
@@ -171,18 +170,17 @@ MUTANTS = [
              'WRITE_ONCE(\n\t\t\tp->step')], [INDEXES]),
     FILL,
     PUBLISH,
-    REFILL,
     ADDED,
-    Mutant('all four of a leaf', 'plain stores',
-           edits(FILL, PUBLISH, REFILL, ADDED), [INDEXES, ONE_PAGE]),
+    Mutant('IX-FILL, IX-PUBLISH and IX-ADDED', 'plain stores',
+           edits(FILL, PUBLISH, ADDED), [INDEXES, ONE_PAGE]),
     release('IX-UNPUBLISH', INDEX, 'leaf->perm, perm_remove(perm, pos)',
             why_not=NO_PLAIN),
-    acquire('IX-FINGER', INDEX_H, 'ix->version', 'version = ',
+    acquire('IX-FINGER', SEARCH, 'ix->version', 'version = ',
             why_not=NO_PLAIN),
     TAKE,
     LEAF,
     WHOLE,
-    Mutant('all three of a leaf', 'plain loads', edits(TAKE, LEAF, WHOLE),
+    Mutant('IX-TAKE, IX-LEAF and IX-WHOLE', 'plain loads', edits(TAKE, LEAF, WHOLE),
            [INDEXES, ONE_PAGE]),
     acquire('IX-ROOT', SEARCH, 'ix->root', caught_by=[INDEXES]),
     acquire('IX-CHILD', SEARCH, 'node->at[i]', caught_by=[INDEXES]),

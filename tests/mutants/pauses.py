@@ -22,7 +22,7 @@ def before(path, text, point, indent):
 
 BEFORE_A_NODE = [
     declared(SEARCH, IN_SEARCH),
-    before(SEARCH, 'walk->leaf = node;\n', 'before a node', '\t'),
+    before(SEARCH, 'finger->leaf = node;\n', 'before a node', '\t'),
 ]
 BEFORE_THE_INTERVAL = [
     declared(SEARCH, IN_SEARCH),
@@ -32,20 +32,21 @@ BEFORE_THE_INTERVAL = [
 ]
 BEFORE_THE_LANES = [
     declared(SEARCH, IN_SEARCH),
-    (SEARCH, 'index_match(leaf, range->start, range->last);',
+    (SEARCH, 'index_match(leaf, range->start, range->last);\n'
+     '\tunsigned int n;',
      '(pause_here("before the lanes"),\n'
-     '\t\tindex_match(leaf, range->start, range->last));'),
+     '\t\tindex_match(leaf, range->start, range->last));\n'
+     '\tunsigned int n;'),
 ]
 AFTER_THE_LANES = [
     declared(SEARCH, IN_SEARCH),
-    (SEARCH, 'return leaf_hits(leaf, &range, start, last, NULL, out, 0);',
-     'unsigned int n = leaf_hits(leaf, &range, start, last, NULL, out, 0);\n\n'
-     '\tpause_here("after the lanes");\n\treturn n;'),
+    (SEARCH, 'n = leaf_one(leaf, &range, start, last, out);',
+     'n = leaf_one(leaf, &range, start, last, out);\n'
+     '\tpause_here("after the lanes");'),
 ]
 IN_AN_INSERT = [
     declared(INDEX, IN_INDEX),
-    before(INDEX, 'smp_store_release(&leaf->tag, tag + INDEX_ADDED);',
-           'in an insert', '\t'),
+    before(INDEX, 'WRITE_ONCE(leaf->lo[slot], lo);', 'in an insert', '\t'),
 ]
 IN_A_FILL = [
     declared(INDEX, IN_INDEX),
@@ -76,6 +77,6 @@ BEFORE_A_LOOK = [
 NO_SPINS = [('src/sync/sync.h', '#define SYNC_SPINS 100\n',
              '#define SYNC_SPINS 1\n')]
 # Nor is this: who was found is called some hundred nanoseconds later.
-LATE_CALLS = [(NOTIFIER, '\tslot_leave_index(slot, id);\n\tif (n == 1',
+LATE_CALLS = [(NOTIFIER, '\tslot_leave_index(range->slot, range->id);\n\tsub = ',
                '\tfor (int i = 0; i < 10; i++)\n\t\tcpu_relax();\n'
-               '\tslot_leave_index(slot, id);\n\tif (n == 1')]
+               '\tslot_leave_index(range->slot, range->id);\n\tsub = ')]

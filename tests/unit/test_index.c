@@ -149,7 +149,8 @@ static unsigned int mask_of(const struct index_search *search,
 			    unsigned long last)
 {
 	struct uhmm_interval_node *out[INDEX_BATCH];
-	unsigned int n = search->leaf(leaf, start, last, out);
+	struct index_finger finger = { .leaf = leaf };
+	unsigned int n = search->again(&finger, start, last, out);
 	unsigned int mask = 0;
 
 	for (unsigned int i = 0; i < n; i++)
@@ -228,7 +229,7 @@ static void each_vector_search_compares_right(void **state)
 static void small_step(unsigned int step)
 {
 	static const unsigned long intervals[][2] = {
-		{ 0, 0 }, { 100 * PAGE, 200 * PAGE }, { 100 * PAGE, 150 * PAGE },
+		{ 0, 0 }, { 100 * PAGE, 200 * PAGE }, { 100 * PAGE, 151 * PAGE - 1 },
 		{ 100 * PAGE + 1, ULONG_MAX }, { ULONG_MAX, ULONG_MAX },
 	};
 
