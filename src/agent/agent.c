@@ -281,6 +281,7 @@ static __attribute__((destructor)) void agent_end(void)
 
 	if (!process || process->state != BOARD_RUNS)
 		return;
+	live_patch_recheck(0, ~0UL);
 	if (board->device == BOARD_WATCH)
 		watcher_end();
 	else

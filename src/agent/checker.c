@@ -67,6 +67,7 @@ struct window {
 enum {
 	FOUND_AREA = 1,		/* there is an area */
 	FOUND_READABLE = 2,
+	FOUND_UNWATCHED = 4,	/* it may go without an event: nothing to mirror */
 };
 
 static struct checker {
@@ -250,6 +251,12 @@ static struct window *window_of(unsigned long addr)
 
 /* -------------------------------------------------------------------- a look */
 
+static void leave_out(size_t first, size_t n)
+{
+	memset(checker.ptes + first, 0, n * sizeof(checker.ptes[0]));
+	memset(checker.found + first, FOUND_UNWATCHED, n);
+}
+
 /* What the page tables say of a leaf. False: they cannot be read now. */
 static bool read_tables(unsigned long base)
 {
@@ -257,6 +264,7 @@ static bool read_tables(unsigned long base)
 	struct uhmm_vma vma;
 	size_t n, first;
 	bool ok = true;
+	int ret;
 
 	memset(checker.ptes, 0, sizeof(checker.ptes));
 	memset(checker.found, 0, sizeof(checker.found));
@@ -279,8 +287,10 @@ static bool read_tables(unsigned long base)
 		memset(checker.found + first,
 		       FOUND_AREA | (vma.flags & UHMM_VM_READ ?
 					     FOUND_READABLE : 0), n);
-		ok = !uhmm_mm_walk(checker.mm, start, &n,
-				   &checker.ptes[first]);
+		ret = uhmm_mm_walk(checker.mm, start, &n, &checker.ptes[first]);
+		if (ret == -EOPNOTSUPP)
+			leave_out(first, (stop - start) / TABLE_PAGE);
+		ok = !ret || ret == -EOPNOTSUPP;
 	}
 	mmap_read_unlock(checker.mm);
 	return ok;
@@ -307,6 +317,11 @@ static void use_entry(struct leaf *leaf, size_t i)
 	bool present = pte->state == UHMM_PTE_PRESENT;
 	uint64_t entry = leaf->entry[i];
 
+	if (checker.found[i] & FOUND_UNWATCHED) {
+		if (entry & ENTRY_VALID)
+			table_drop(&checker.table, leaf, i);
+		return;
+	}
 	if (entry & ENTRY_VALID) {
 		checker.counts->reads++;
 		if (present && pte->pfn == ENTRY_FRAME(entry)) {

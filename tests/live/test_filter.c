@@ -378,6 +378,42 @@ ALONE(where_filters_are_forbidden_g1_is_left)
 	OK(!kill(getpid(), SIGSYS));
 }
 
+/* What another library does that puts a hook there. */
+static void write_over(const struct live_site *site)
+{
+	char *code = (char *)((uintptr_t)site->addr & ~(PAGE - 1));
+
+	OK(!mprotect(code, 2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC));
+	memcpy(site->addr, site->was, sizeof(site->was));
+	OK(!mprotect(code, 2 * PAGE, PROT_READ | PROT_EXEC));
+}
+
+ALONE(a_hook_over_ours_ends_g1)
+{
+	char *code;
+
+	reach(UHMM_G1);
+	make_live(UHMM_G1, 0, UHMM_LIVE_UNWATCHED_TOO);
+	if (info().guarantee < UHMM_G1)
+		_exit(CANNOT);
+	/* Nothing is changed yet. */
+	code = (char *)((uintptr_t)live_patch.sites[0].addr & ~(PAGE - 1));
+	OK(!mprotect(code, PAGE, PROT_READ | PROT_EXEC));
+	OK(info().guarantee == UHMM_G1);
+	write_over(&live_patch.sites[0]);
+	OK(info().guarantee < UHMM_G1);
+	OK(info().reasons & UHMM_LIVE_WHY_UNPATCHED);
+	OK(uhmm_live_patch(UHMM_G1, NULL) == -EOPNOTSUPP);
+}
+
+ALONE(at_g2_it_is_trapped)
+{
+	reach(UHMM_G2);
+	write_over(&live_patch.sites[0]);
+	OK(info().guarantee == UHMM_G2);
+	OK(raw_munmap_calls() == 1);
+}
+
 static void bad_arguments_are_refused(void **state)
 {
 	assert_int_equal(uhmm_live_patch(UHMM_G0, NULL), -EINVAL);
@@ -403,6 +439,8 @@ int main(int argc, char **argv)
 		CASE_BARE(nothing_is_execed),
 		CASE_BARE(a_program_with_threads_is_refused),
 		CASE_BARE(where_filters_are_forbidden_g1_is_left),
+		CASE_BARE(a_hook_over_ours_ends_g1),
+		CASE_BARE(at_g2_it_is_trapped),
 		CASE_BARE(bad_arguments_are_refused),
 	};
 

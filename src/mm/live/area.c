@@ -21,6 +21,13 @@ static bool is_special(const char *name)
 	return !strncmp(name, "[vvar", 5) || !strcmp(name, "[vsyscall]");
 }
 
+/* One of the kernel's own, or of System V shared memory? */
+static bool has_a_name_that_counts(const struct procmap_query *q)
+{
+	return q->inode ? q->vma_flags & PROCMAP_QUERY_VMA_SHARED && !q->dev_major :
+			  !(q->vma_flags & PROCMAP_QUERY_VMA_WRITABLE);
+}
+
 static int area_query(struct live *live, unsigned long addr,
 		      struct live_area *area)
 {
@@ -34,7 +41,7 @@ static int area_query(struct live *live, unsigned long addr,
 	area->name[0] = '\0';
 	if (ioctl(live->maps, PROCMAP_QUERY, &q))
 		return errno == ENOENT ? -ENOENT : -EIO;
-	if (!q.inode && !(q.vma_flags & PROCMAP_QUERY_VMA_WRITABLE)) {
+	if (has_a_name_that_counts(&q)) {
 		q.query_addr = q.vma_start;
 		q.vma_name_size = sizeof(area->name);
 		q.vma_name_addr = (unsigned long)area->name;

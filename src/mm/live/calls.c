@@ -281,6 +281,8 @@ long live_patched_call(long nr, const unsigned long *args)
 	live_call_before(&call, nr, args);
 	ret = live_raw_syscall(nr, args);
 	live_call_after(&call, nr, ret);
+	if (nr == SYS_mprotect)
+		live_patch_recheck(args[0], args[0] + args[1]);
 	return ret;
 }
 

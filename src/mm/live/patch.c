@@ -266,11 +266,25 @@ int uhmm_live_patch(enum uhmm_guarantee reach, const char **ret_reason)
 	return ret;
 }
 
-bool live_patch_intact(void)
+/* Does a place lie in [start, end) that has not our code any more? */
+static bool overwritten(unsigned long start, unsigned long end)
 {
-	for (unsigned int i = 0; i < live_patch.nsites; i++)
-		if (memcmp(live_patch.sites[i].addr, live_patch.sites[i].is,
-			   sizeof(live_patch.sites[i].is)))
-			return false;
-	return live_patch.nsites > 0;
+	const struct live_site *site = live_patch.sites;
+
+	for (; site < live_patch.sites + live_patch.nsites; site++)
+		if ((unsigned long)site->addr >= start &&
+		    (unsigned long)site->addr < end &&
+		    memcmp(site->addr, site->is, sizeof(site->is)))
+			return true;
+	return false;
+}
+
+void live_patch_recheck(unsigned long start, unsigned long end)
+{
+	/* What goes around our code is trapped at G2. */
+	if (READ_ONCE(live_patch.reach) != UHMM_G1 || !overwritten(start, end))
+		return;
+	WRITE_ONCE(live_patch.reach, UHMM_GUARANTEE_NONE);
+	live_patch_refuse("another library's hooks were put over ours");
+	live_set_bracketed(UHMM_GUARANTEE_NONE, 0);
 }

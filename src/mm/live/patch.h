@@ -66,8 +66,11 @@ struct live_patch {
 int live_patch_install(int reach);
 extern struct live_patch live_patch;
 
-/* Do all places still have our code? Names one that has not. */
-bool live_patch_intact(void);
+/*
+ * Code in [start, end) may have been changed: where it was ours, G1 is given up.
+ * Who patches code makes it writable, and then what it was.
+ */
+void live_patch_recheck(unsigned long start, unsigned long end);
 
 /*
  * patch_ARCHITECTURE.c: can it be done here; find the places in @code and

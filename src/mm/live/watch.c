@@ -375,13 +375,21 @@ static int refused(struct live *live, int ret)
 	return 0;
 }
 
+/* Of System V shared memory shmdt() is told to no userfaultfd. */
+static bool goes_unseen(const struct live *live, const struct live_area *area)
+{
+	return READ_ONCE(live->bracketed) < (int)UHMM_G1 &&
+	       !strncmp(area->name, "/SYSV", 5);
+}
+
 int watch(struct live *live, const struct live_area *area, unsigned long start,
 	  unsigned long end)
 {
 	unsigned long unit = area->page_size > BLOCK ? area->page_size : BLOCK;
 	int ret;
 
-	if (area->vma.flags & UHMM_VM_SPECIAL || !live->nshards)
+	if (area->vma.flags & UHMM_VM_SPECIAL || !live->nshards ||
+	    goes_unseen(live, area))
 		return refused(live, -EINVAL);
 	if (BROKEN(live_broken, BROKEN_REGISTER) ||
 	    all_watched(live, start, end))

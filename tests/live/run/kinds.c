@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,6 +147,29 @@ static int replaces(void)
 	return 6;
 }
 
+/* Memory that goes without a word where libc is not patched. */
+static int segments(void)
+{
+	const size_t pages = 200;
+	unsigned long sum = 0;
+	char *p;
+	int id;
+
+	for (int i = 0; i < 60; i++) {
+		id = shmget(IPC_PRIVATE, pages * PAGE, IPC_CREAT | 0600);
+		p = shmat(id, NULL, 0);
+		shmctl(id, IPC_RMID, NULL);
+		if (p == (void *)-1)
+			return 1;
+		memset(p, i, pages * PAGE);
+		usleep(3000);
+		sum += (unsigned long)p[PAGE];
+		shmdt(p);
+	}
+	printf("segments %lu\n", sum);
+	return 7;
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "plain";
@@ -160,6 +184,8 @@ int main(int argc, char **argv)
 		return vforks(argv[0]);
 	if (!strcmp(kind, "forks"))
 		return forks();
+	if (!strcmp(kind, "segments"))
+		return segments();
 	if (!strcmp(kind, "replaces"))
 		return replaces();
 	if (!strcmp(kind, "exec")) {

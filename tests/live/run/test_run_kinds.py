@@ -78,6 +78,9 @@ KINDS = {
                                   'more than one thread'),
     'a thread before the agent, and others': ('kinds_early', 'threads', 1, 'G0',
                                               'more than one thread'),
+    'segments of System V': ('kinds', 'segments', 1),
+    'the same at G0': ('kinds_early', 'segments', 1, 'G0',
+                       'more than one thread'),
     'a sandbox without userfaultfd': (
         'kinds', 'threads', 1, 'none', 'userfaultfd is refused',
         [str(FOLDER / 'sandbox'), str(NUMBERS['userfaultfd'])]),
