@@ -213,14 +213,11 @@ static unsigned int call_resume(struct caller *c, struct index_walk *walk,
 	cursor_to(slot, walk->start, walk->order);
 	/*
 	 * Ordering: (RESUME-VERSION) pairs with (VERSION-SEEN) in
-	 * may_be_called(): what was found before has been called.
+	 * may_be_called() and (VERSION-OLD) in slot_oldest_reader(): what was
+	 * found before has been called, and what was read before is read no more.
 	 */
 	smp_store_release(&slot->version, READ_ONCE(c->mm->index.version));
-	/*
-	 * Ordering: (RESUME) pairs with (SEARCH-OLD) in slot_oldest_reader():
-	 * the version is in place.
-	 */
-	smp_store_release(&slot->word, c->id | SLOT_SEARCH);
+	WRITE_ONCE(slot->word, c->id | SLOT_SEARCH);
 	/*
 	 * Ordering: (RESUME-FENCE) pairs with (REMOVE-FENCE) in sub_unlink()
 	 * and (OLDEST-FENCE) in slot_oldest_reader(): as (ANNOUNCE-FENCE).

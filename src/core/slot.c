@@ -402,11 +402,16 @@ unsigned long slot_oldest_reader(void *arg)
 	for_each_slot(slot, block, mm) {
 		/*
 		 * Ordering: (SEARCH-OLD) pairs with (SEARCH-LEAVE) in
-		 * slot_leave_index() and (RESUME) in call_resume(): the nodes are read no more.
+		 * slot_leave_index(): the nodes are read no more.
 		 */
 		if (!(smp_load_acquire(&slot->word) & SLOT_SEARCH))
 			continue;
-		version = READ_ONCE(slot->version);
+		/*
+		 * Ordering: (VERSION-OLD) pairs with (RESUME-VERSION) in
+		 * call_resume(): nodes older than that are read no more, even
+		 * if the word is still that of the search before.
+		 */
+		version = smp_load_acquire(&slot->version);
 		if (version < oldest)
 			oldest = version;
 	}

@@ -107,8 +107,6 @@ MUTANTS = [
             caught_by=[ONE_PAGE]),
     release('CURSOR', NOTIFIER, 'slot->cursor, start',
             why_not=masked('CURSOR-ORDER')),
-    release('RESUME', NOTIFIER, 'slot->word, c->id | SLOT_SEARCH',
-            why_not=NO_PLAIN),
     release('CURSOR-RESET', NOTIFIER, 'c->slot->cursor, 0', why_not=NO_PLAIN),
     release('FINISHED', NOTIFIER, 'c->slot->finishing, 0',
             caught_by=[ONE_PAGE]),
@@ -157,6 +155,7 @@ MUTANTS = [
     acquire('SEARCH-OLD', SLOT, 'slot->word', '', ' & SLOT_SEARCH',
             why_not='x86-64 orders it, and a node is filled again long after '
             'the last search that could see it'),
+    acquire('VERSION-OLD', SLOT, 'slot->version', why_not='as SEARCH-OLD'),
     acquire('CURSOR-SEEN', SUB, 'slot->cursor', why_not=masked('ORDER-SEEN')),
     acquire('ORDER-SEEN', SUB, 'slot->cursor_order', caught_by=[ONE_PAGE]),
     acquire('FINISHED-SEEN', SUB, 'slot->finishing', caught_by=[ONE_PAGE]),
