@@ -2,8 +2,9 @@
 /*
  * The registration cache: entries of 4 KiB, 16 KiB apart, one of them at random,
  * a device that does nothing. What UCX's and libfabric's caches take was
- * measured once, on a machine of the same kind, with the same shape: neither
- * installs the header of its cache (libucs's and libfabric's are internal).
+ * measured once, on a machine of the same kind, with the same shape. Where UCX
+ * is installed with the header of its cache, that one runs beside, but for the
+ * events, which nobody can send it; libfabric's header is internal.
  *
  * The limit of a hit: a load from a table as large as the cache's hints, and
  * nothing else.
@@ -21,6 +22,8 @@
 #include <uhmm/rcache.h>
 
 #include "bench.h"
+
+#include "rcache_peer.h"
 
 #include "mm/live/live.h"
 #include "mm/live/patch.h"
@@ -58,6 +61,7 @@ static const unsigned long sizes[] = { 16, 1000, 100000, 1000000 };
 struct field {
 	struct mm_struct *mm;
 	struct uhmm_rcache *cache;
+	void *peer;		/* instead */
 	unsigned long base;
 	unsigned long n;
 	unsigned long *order;
@@ -108,6 +112,11 @@ static void get_put(struct field *f, unsigned long i)
 	uhmm_rcache_put(&reg);
 }
 
+static void peer_get(struct field *f, unsigned long i)
+{
+	must(peer_get_put(f->peer, address(f, i), SIZE), "get of the peer");
+}
+
 static void event(struct field *f, unsigned long start)
 {
 	struct mmu_notifier_range range;
@@ -118,20 +127,12 @@ static void event(struct field *f, unsigned long start)
 	mmu_notifier_invalidate_range_end(&range);
 }
 
-static void field_init(struct field *f, struct mm_struct *mm, unsigned long n,
-		       unsigned long base)
+static void field_order(struct field *f)
 {
-	struct uhmm_rcache_options options = {
-		.size = sizeof(options), .flags = UHMM_RCACHE_LAZY,
-	};
-	unsigned long rng = 1, k, t;
+	unsigned long rng = 1, n = f->n, k, t;
 
-	f->mm = mm;
-	f->n = n;
-	f->base = base;
 	f->order = malloc(n * sizeof(*f->order));
-	must(f->order && !uhmm_rcache_create(mm, &nothing, NULL, &options,
-					     &f->cache), "create");
+	must(f->order != NULL, "memory");
 	for (unsigned long i = 0; i < n; i++)
 		f->order[i] = i;
 	for (unsigned long i = n; i > 1; i--) {
@@ -140,6 +141,22 @@ static void field_init(struct field *f, struct mm_struct *mm, unsigned long n,
 		f->order[i - 1] = f->order[k];
 		f->order[k] = t;
 	}
+}
+
+static void field_init(struct field *f, struct mm_struct *mm, unsigned long n,
+		       unsigned long base)
+{
+	struct uhmm_rcache_options options = {
+		.size = sizeof(options), .flags = UHMM_RCACHE_LAZY,
+	};
+
+	f->mm = mm;
+	f->peer = NULL;
+	f->n = n;
+	f->base = base;
+	must(!uhmm_rcache_create(mm, &nothing, NULL, &options, &f->cache),
+	     "create");
+	field_order(f);
 }
 
 static void field_destroy(struct field *f)
@@ -169,12 +186,13 @@ static void each_once(struct field *f, struct slices *s,
 	}
 }
 
-static struct quartiles fill(struct field *f)
+static struct quartiles fill(struct field *f,
+			     void (*op)(struct field *f, unsigned long i))
 {
 	static struct slices s;
 
 	s.n = 0;
-	each_once(f, &s, get_put);
+	each_once(f, &s, op);
 	return bench_quartiles(s.ns, s.n);
 }
 
@@ -198,7 +216,8 @@ static struct quartiles come_and_go(struct field *f, struct quartiles *ret_gone)
 	return bench_quartiles(come.ns, come.n);
 }
 
-static struct quartiles hits(struct field *f)
+static inline __attribute__((always_inline)) struct quartiles
+hits_by(struct field *f, void (*op)(struct field *f, unsigned long i))
 {
 	double ns[SLICES];
 	unsigned long rng = 7;
@@ -207,10 +226,15 @@ static struct quartiles hits(struct field *f)
 	for (int k = 0; k < SLICES; k++) {
 		begun = bench_now();
 		for (unsigned long j = 0; j < SLICE; j++)
-			get_put(f, draw(&rng, f->n));
+			op(f, draw(&rng, f->n));
 		ns[k] = (double)(bench_now() - begun) / SLICE;
 	}
 	return bench_quartiles(ns, SLICES);
+}
+
+static struct quartiles hits(struct field *f)
+{
+	return f->peer ? hits_by(f, peer_get) : hits_by(f, get_put);
 }
 
 static struct quartiles events_nowhere(struct field *f)
@@ -274,7 +298,7 @@ static void *other_thread(void *arg)
 		if (o->events)
 			event(o->f, address(o->f, i) + 2 * SIZE);
 		else
-			get_put(o->f, i);
+			(o->f->peer ? peer_get : get_put)(o->f, i);
 	}
 	return NULL;
 }
@@ -343,7 +367,7 @@ static void measure_rows(struct bench *b, const char *section, struct field *f,
 {
 	struct quartiles again;
 
-	q[MISS] = fill(f);
+	q[MISS] = fill(f, get_put);
 	hits(f);
 	q[HIT] = hits(f);
 	q[HIT_TWO] = hits_beside(f, false);
@@ -357,9 +381,28 @@ static void measure_rows(struct bench *b, const char *section, struct field *f,
 			   "ns");
 }
 
-static void measure(struct bench *b, unsigned int s)
+static const char section_bare[] = "Bare address space, lazy cache";
+
+static void measure_peer(struct bench *b, const char *who, unsigned long n)
 {
-	static const char section[] = "Bare address space, lazy cache";
+	struct field f = { .n = n, .base = BASE, .peer = peer_create() };
+	struct quartiles q;
+
+	must(f.peer != NULL, "cache of the peer");
+	field_order(&f);
+	q = fill(&f, peer_get);
+	put_figure(b, section_bare, row_name[MISS], who, n, q, "ns");
+	hits(&f);
+	put_figure(b, section_bare, row_name[HIT], who, n, hits(&f), "ns");
+	put_figure(b, section_bare, row_name[HIT_TWO], who, n,
+		   hits_beside(&f, false), "ns");
+	peer_destroy(f.peer);
+	free(f.order);
+}
+
+static void measure(struct bench *b, const char *peer, unsigned int s)
+{
+	const char *section = section_bare;
 	struct quartiles q[ROWS];
 	struct mm_struct *mm;
 	struct field f;
@@ -380,6 +423,8 @@ static void measure(struct bench *b, unsigned int s)
 		put_figure(b, section, row_name[row], "libfabric", f.n,
 			   bench_one(libfabric[row][s]), "ns");
 	}
+	if (peer)
+		measure_peer(b, peer, sizes[s]);
 	judge(b, q, s);
 	field_destroy(&f);
 	mmput(mm);
@@ -428,7 +473,7 @@ static void measure_live(struct bench *b, struct mm_struct *mm, unsigned long n)
 	if (brackets) {
 		measure_rows(b, section, &f, q);
 	} else {
-		fill(&f);
+		fill(&f, get_put);
 		put_figure(b, section, row_name[HIT], "uhmm", n, hits(&f),
 			   "ns");
 		q[0] = repeated(&f, ask);
@@ -484,16 +529,21 @@ int main(int argc, char **argv)
 {
 	/* Before bench_init() starts a thread: it is done by one who is alone. */
 	bool patched = !live_patch_install(UHMM_G1);
+	const char *peer, *why;
 	struct bench b;
 
 	bench_init(&b, "rcache", argc, argv);
 	bench_note(&b, "peers", "UCX master after 1.22 (LRU off), libfabric "
-		   "2.6.0-dev (null monitor), recorded, not run here");
+		   "2.6.0-dev (null monitor), recorded");
 	live_set_bracketed(patched ? UHMM_G1 : UHMM_GUARANTEE_NONE, 0);
 	bench_live(&b, UHMM_G1);
 	live_set_bracketed(UHMM_GUARANTEE_NONE, 0);
 	bench_live(&b, UHMM_G0);
+	peer = peer_open(&why);
+	if (!peer)
+		bench_missing(&b, "UCX, here", why);
+	bench_missing(&b, "libfabric, here", "the header of its cache is internal");
 	for (unsigned int s = 0; s < 4 && !bench_over(&b); s++)
-		measure(&b, s);
+		measure(&b, peer, s);
 	return bench_finish(&b);
 }

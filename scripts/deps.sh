@@ -30,6 +30,7 @@ optional_for()
 	case $1 in
 	build)	echo systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev liburing-dev ;;
 	test)	echo libibverbs-dev libfabric-dev spin ;;
+	bench)	echo libucx-dev ;;
 	esac
 }
 

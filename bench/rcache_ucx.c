@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * UCX's cache, by the header that it installs. Its library is opened late: it
+ * puts hooks into libc as it is loaded, where G1 puts its own.
+ */
+#include "rcache_peer.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <ucs/memory/rcache.h>
+
+static __typeof__(ucs_rcache_create) *create;
+static __typeof__(ucs_rcache_destroy) *destroy;
+static __typeof__(ucs_rcache_get) *get;
+static __typeof__(ucs_rcache_region_put) *put;
+
+static void *symbol(void *library, const char *name)
+{
+	return library ? dlsym(library, name) : NULL;
+}
+
+const char *peer_open(const char **ret_why)
+{
+	void (*version)(unsigned int *, unsigned int *, unsigned int *);
+	unsigned int major = 0, minor = 0, release = 0;
+	void *ucs = dlopen("libucs.so.0", RTLD_NOW);
+	void *ucp = dlopen("libucp.so.0", RTLD_NOW);
+	static char name[32];
+
+	*(void **)&create = symbol(ucs, "ucs_rcache_create");
+	*(void **)&destroy = symbol(ucs, "ucs_rcache_destroy");
+	*(void **)&get = symbol(ucs, "ucs_rcache_get");
+	*(void **)&put = symbol(ucs, "ucs_rcache_region_put");
+	*(void **)&version = symbol(ucp, "ucp_get_version");
+	*ret_why = "libucs has no such cache, or is not installed";
+	if (!create || !destroy || !get || !put)
+		return NULL;
+	if (version)
+		version(&major, &minor, &release);
+	snprintf(name, sizeof(name), "UCX %u.%u.%u, here", major, minor, release);
+	return name;
+}
+
+static ucs_status_t reg(void *context, ucs_rcache_t *cache, void *arg,
+			ucs_rcache_region_t *region, uint16_t flags)
+{
+	(void)context;
+	(void)cache;
+	(void)arg;
+	(void)region;
+	(void)flags;
+	return UCS_OK;
+}
+
+static void dereg(void *context, ucs_rcache_t *cache,
+		  ucs_rcache_region_t *region)
+{
+	(void)context;
+	(void)cache;
+	(void)region;
+}
+
+static void dump(void *context, ucs_rcache_t *cache,
+		 ucs_rcache_region_t *region, char *buf, size_t max)
+{
+	(void)context;
+	(void)cache;
+	(void)region;
+	snprintf(buf, max, "nothing");
+}
+
+void *peer_create(void)
+{
+	static const ucs_rcache_ops_t ops = {
+		.mem_reg = reg, .mem_dereg = dereg, .dump_region = dump,
+	};
+	const ucs_rcache_params_t params = {
+		.region_struct_size = sizeof(ucs_rcache_region_t),
+		.alignment = 4096,
+		.max_alignment = 4096,
+		.ops = &ops,
+		.flags = UCS_RCACHE_FLAG_NO_PFN_CHECK,
+		.max_regions = ULONG_MAX,
+		.max_size = SIZE_MAX,
+		.max_unreleased = SIZE_MAX,
+	};
+	ucs_rcache_t *cache = NULL;
+
+	return create(&params, "uhmm", NULL, &cache) == UCS_OK ? cache : NULL;
+}
+
+void peer_destroy(void *cache)
+{
+	destroy(cache);
+}
+
+bool peer_get_put(void *cache, unsigned long addr, size_t length)
+{
+	ucs_rcache_region_t *region;
+
+	if (get(cache, (void *)addr, length, PROT_READ | PROT_WRITE, NULL,
+		&region) != UCS_OK)
+		return false;
+	put(cache, region);
+	return true;
+}
