@@ -9,8 +9,10 @@
  * to another page than the CPU's; a state that was saved comes back, and goes on
  * as it did; at the end nothing is left. Exit status 1, with the seed, if not.
  *
- * A life is of small pages or of huge ones, at one of the kernel's levels, with
- * files, swap, pins, userfaultfd, guards and all that a kernel does by itself.
+ * A life is of small pages or of huge ones, some of them of hugetlb, at one of
+ * the kernel's levels, with devices of private memory or of coherent, with files,
+ * swap, pins, userfaultfd, guards and all that a kernel does by itself. In some
+ * there are too few frames.
  */
 #include "fuzz_world.h"
 
@@ -21,20 +23,33 @@
 
 /* ------------------------------------------------------------------ mappings */
 
+/* An area is all of its pool's huge pages, so ranges are. */
+static void whole(const struct world *w, int *page, int *n)
+{
+	int end = (*page + *n + HUGE_UNITS - 1) & ~(HUGE_UNITS - 1);
+
+	if (!w->pool)
+		return;
+	*page &= ~(HUGE_UNITS - 1);
+	*n = end - *page;
+}
+
 /* Anonymous, private or shared, or of a file, likewise. */
 static void map(struct world *w, int page, int n)
 {
 	bool private = draw(3), file = draw(3) == 0;
-	int which = draw(NR_FILES), at, first;
+	int which = draw(NR_FILES), at, first, flags = MAP_FIXED;
 	long ret;
 
 	if (file && n > FILE_PAGES)
 		n = FILE_PAGES;
 	first = file ? (int)draw(FILE_PAGES - n + 1) : 0;
+	flags |= private ? MAP_PRIVATE : MAP_SHARED;
+	flags |= file ? 0 : MAP_ANONYMOUS;
+	if (w->pool && !file && draw(2))
+		flags |= MAP_HUGETLB;
 	ret = uhmm_model_mmap(w->mm, unit_at(w, page), length(w, n),
-			      PROT_READ | PROT_WRITE, MAP_FIXED |
-			      (file ? 0 : MAP_ANONYMOUS) |
-			      (private ? MAP_PRIVATE : MAP_SHARED),
+			      PROT_READ | PROT_WRITE, flags,
 			      file ? w->model_files[which] : 0,
 			      length(w, first));
 	MUST("mmap", page, unit_at(w, page), ret);
@@ -69,9 +84,12 @@ static void protect(struct world *w, int page, int n)
 /* Without holes in it, so that it is all or nothing. */
 static void move(struct world *w, int page, int n)
 {
-	struct view *view = &w->view;
 	int to = draw(PAGES - n + 1);
+	struct view *view = &w->view;
 	long ret;
+
+	if (w->pool)
+		to &= ~(HUGE_UNITS - 1);
 
 	for (int i = page; i < page + n; i++)
 		if (view->shared[i] < 0 || view->watched[i])
@@ -81,6 +99,9 @@ static void move(struct world *w, int page, int n)
 	ret = uhmm_model_mremap(w->mm, unit_at(w, page), length(w, n),
 				length(w, n), MREMAP_MAYMOVE | MREMAP_FIXED,
 				unit_at(w, to));
+	/* What is of a pool in part does not go, and nothing has gone for it. */
+	if (ret == -EINVAL && w->pool)
+		return;
 	if (ret < 0) {
 		MUST("mremap", page, -EFAULT, ret);
 		if (!w->newest)
@@ -143,6 +164,8 @@ static void write_out(struct world *w, int page)
 /* By the reaper, who does not wait, as well. */
 static void fork_or_exit(struct world *w)
 {
+	int ret;
+
 	if (w->child) {
 		if (draw(3) == 0)
 			MUST("reaper", 0, 0, uhmm_model_oom_reap(w->child));
@@ -150,7 +173,10 @@ static void fork_or_exit(struct world *w)
 		w->child = NULL;
 		return;
 	}
-	MUST("fork", 0, 0, uhmm_mm_fork(w->mm, &w->child));
+	ret = uhmm_mm_fork(w->mm, &w->child);
+	if (ret == -ENOMEM && w->frames)
+		return;
+	MUST("fork", 0, 0, ret);
 	w->child_view = w->view;
 	memset(w->child_view.watched, 0, sizeof(w->child_view.watched));
 }
@@ -169,6 +195,8 @@ static void file_write(struct world *w, int which, int page)
 	ret = uhmm_model_file_write(w->mm, w->model_files[which], words,
 				    sizeof(words), length(w, page) +
 				    page_at(w, 0) - unit_at(w, 0));
+	if (ret < 0 && w->frames)
+		return;
 	MUST("write to a file", page, sizeof(words), ret);
 	w->shared[w->file_at[which] + page] = ++w->last_value;
 }
@@ -404,6 +432,9 @@ static uint64_t bytes[PAGES * MOST_UNIT][WORDS];
 /* What needs neither a device nor another process. */
 static void plain_step(struct world *w, int page, int n)
 {
+	int one = page;
+
+	whole(w, &page, &n);
 	switch (draw(13)) {
 	case 0:
 		map(w, page, n);
@@ -434,13 +465,13 @@ static void plain_step(struct world *w, int page, int n)
 		watch_step(w, page, n);
 		break;
 	case 9:
-		pin_step(w, page);
+		pin_step(w, one);
 		break;
 	case 10:
-		guard(w, page);
+		guard(w, one);
 		break;
 	default:
-		cpu_write(w, w->mm, &w->view, page);
+		cpu_write(w, w->mm, &w->view, one);
 		break;
 	}
 }
@@ -533,22 +564,28 @@ static void make_files(struct world *w)
 
 static void begin(struct world *w)
 {
-	bool huge = seed_now % 8 >= 6;
+	bool huge = seed_now % 8 >= 6, scarce = seed_now % 7 == 5;
+	unsigned long few = 20 + seed_now / 7 % 60;
 	struct uhmm_model_options options = {
 		.size = sizeof(options),
 		.level = seed_now % 2 ? UHMM_KERNEL_NEWEST : UHMM_KERNEL_6_1,
 		.thp = huge ? UHMM_THP_ALWAYS : UHMM_THP_NEVER,
 		.swap_pages = 1 << 16,
+		.huge_pages = POOL_PAGES,
+		.frames = scarce ? few * (huge ? MOST_UNIT : 1) : 0,
 	};
 	struct uhmm_dmirror_options how = {
 		.size = sizeof(how),
-		.type = MEMORY_DEVICE_PRIVATE,
+		.type = seed_now % 5 == 4 ? MEMORY_DEVICE_COHERENT :
+					    MEMORY_DEVICE_PRIVATE,
 		.newest = seed_now % 2,
 		.chunk_pages = huge ? 4096 : 512,
 	};
 
 	memset(w, 0, sizeof(*w));
 	w->newest = seed_now % 2;
+	w->frames = options.frames;
+	w->pool = huge && seed_now % 3 == 0;
 	w->unit = huge ? MOST_UNIT : 1;
 	w->base = 0x40000000UL - length(w, 24);	/* a table ends in the middle */
 	MUST("create", 0, 0, uhmm_mm_create_model(&options, NULL, &w->mm));
@@ -593,6 +630,7 @@ static void end(struct world *w)
 							  w->model_files[f]));
 	uhmm_model_count(w->mm, &counts);
 	MUST("frames left", 0, w->broken, counts.frames);
+	MUST("pool", 0, POOL_PAGES, counts.huge_pages);
 	MUST("swap left", 0, 0, counts.swap_pages);
 	MUST("files left", 0, 0, counts.files);
 	for (int d = 0; d < 2; d++) {
@@ -614,6 +652,16 @@ static void some_steps(struct world *w, char *letters)
 	uhmm_model_pagemap(w->mm, unit_at(w, 0), PAGES * w->unit, letters);
 }
 
+/* A device that is to let its pages go waits until there is. */
+static bool room_at_home(const struct world *w)
+{
+	struct uhmm_model_counts counts;
+
+	uhmm_model_count(w->mm, &counts);
+	return !w->frames || counts.frames + uhmm_dmirror_pages(w->devices[0]) +
+			     uhmm_dmirror_pages(w->devices[1]) <= w->frames;
+}
+
 /* The same steps from the same state lead to the same state. */
 static void go_back_and_forth(struct world *w)
 {
@@ -625,6 +673,8 @@ static void go_back_and_forth(struct world *w)
 
 	if (w->child)
 		fork_or_exit(w);
+	if (!room_at_home(w))
+		return;
 	for (int d = 0; d < 2; d++) {	/* pages come home */
 		struct hmm_dmirror_cmd cmd = { .addr = w->base, .npages = 1 };
 

@@ -24,6 +24,8 @@
 
 #define PAGES 48
 #define MOST_UNIT 64	/* pages */
+#define HUGE_UNITS 8	/* of those */
+#define POOL_PAGES 64
 #define FILE_PAGES 16
 #define NR_FILES 2	/* in memory, on a disk */
 #define NR_PINS 4
@@ -63,6 +65,8 @@ struct world {
 	struct mm_struct *mm;
 	struct mm_struct *child;
 	bool newest;
+	unsigned long frames;	/* that there are; 0: as many as are wanted */
+	bool pool;		/* there are areas of hugetlb */
 	unsigned long unit;
 	unsigned long base;
 	struct uhmm_dmirror_device *devices[2];

@@ -60,6 +60,56 @@ static void fork_shares_until_somebody_writes(void **state)
 	assert_entries(0, "AA");
 }
 
+/* What is pinned is copied at once; a child without it would read zeroes. */
+static void fork_needs_frames_for_what_is_pinned(void **state)
+{
+	struct mm_struct *child = NULL;
+	int pin;
+
+	(void)state;
+	machine.frames = 2;
+	machine_remake();
+	area_anon(0, 2, RW);
+	poke(0, 1);
+	pin = uhmm_model_pin(mm, PG(0), 1, true);
+	assert_true(pin > 0);
+	poke(1, 2);
+	assert_int_equal(uhmm_mm_fork(mm, &child), -ENOMEM);
+	assert_null(child);
+	assert_peek(0, 1);
+	assert_int_equal(uhmm_model_madvise(mm, PG(1), LEN(1), MADV_DONTNEED),
+			 0);
+	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
+	assert_int_equal(peek_in(child, 0), 1);
+	mmput(child);
+	assert_int_equal(uhmm_model_unpin(mm, pin), 0);
+}
+
+static void so_is_what_is_pinned_of_a_pool(void **state)
+{
+	struct mm_struct *child = NULL;
+	int pin;
+
+	(void)state;
+	machine.huge_pages = 2;
+	machine_remake();
+	area_file(0, 512, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, 0);
+	poke(7, 3);
+	pin = uhmm_model_pin(mm, PG(7), 1, true);
+	assert_true(pin > 0);
+	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
+	assert_int_equal(peek_in(child, 7), 3);
+	assert_int_equal(poke_in(child, 7, 4), 0);
+	assert_peek(7, 3);
+	mmput(child);
+	child = NULL;
+	area_file(512, 512, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, 0);
+	poke(512, 5);
+	assert_int_equal(uhmm_mm_fork(mm, &child), -ENOMEM);
+	assert_null(child);
+	assert_int_equal(uhmm_model_unpin(mm, pin), 0);
+}
+
 static void files_are_shared(void **state)
 {
 	int file = uhmm_model_file(mm, UHMM_MODEL_FILE_MEMORY, LEN(3));
@@ -180,6 +230,8 @@ int main(void)
 		CASE(bytes_need_not_be_equal),
 		CASE(an_access_ends_at_the_signal),
 		CASE(fork_shares_until_somebody_writes),
+		CASE(fork_needs_frames_for_what_is_pinned),
+		CASE(so_is_what_is_pinned_of_a_pool),
 		CASE(files_are_shared),
 		CASE(nothing_is_left_behind),
 		CASE(sixty_four_pages_are_small),

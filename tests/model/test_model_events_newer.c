@@ -286,6 +286,29 @@ static void populate_tells_of_what_it_meets(void **state)
 			 at_newest() ? -ENOMEM : -EINVAL);
 }
 
+static void remove_asks_who_may_write(void **state)
+{
+	int file = uhmm_model_file(mm, UHMM_MODEL_FILE_MEMORY, LEN(2));
+
+	area_file(0, 2, PROT_READ, MAP_SHARED, file);
+	area_file(4, 2, RW, MAP_PRIVATE, file);
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(1), MADV_REMOVE),
+			 at_newest() ? 0 : -EACCES);
+	assert_int_equal(uhmm_model_madvise(mm, PG(4), LEN(1), MADV_REMOVE),
+			 -EACCES);
+	assert_int_equal(uhmm_model_file_close(mm, file), 0);
+}
+
+/* Two places that overlap, of which the first is no area. */
+static void mremap_looks_at_places_or_areas_first(void **state)
+{
+	area_anon(2, 4, RW);
+	assert_int_equal(move_areas(1, 0, 2, 0),
+			 at_newest() ? -EINVAL : -EFAULT);
+	assert_int_equal(move_areas(3, 2, 2, 0), -EINVAL);
+	assert_int_equal(move_areas(10, 8, 2, 0), -EFAULT);
+}
+
 /* Who writes through a pin does not tell the disk. */
 static void pages_of_a_disk_are_not_pinned(void **state)
 {
@@ -488,6 +511,10 @@ int main(void)
 		HEARD_NEWEST(mremap_moves_many_areas),
 		CASE(populate_tells_of_what_it_meets),
 		CASE_NEWEST(populate_tells_of_what_it_meets),
+		CASE(remove_asks_who_may_write),
+		CASE_NEWEST(remove_asks_who_may_write),
+		CASE(mremap_looks_at_places_or_areas_first),
+		CASE_NEWEST(mremap_looks_at_places_or_areas_first),
 		CASE(pages_of_a_disk_are_not_pinned),
 		CASE_NEWEST(pages_of_a_disk_are_not_pinned),
 		HEARD(huge_zeroes_are_written),

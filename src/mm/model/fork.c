@@ -2,7 +2,7 @@
 /* fork: areas are copied, pages shared until somebody writes. */
 #include "internal.h"
 
-/* A page that is pinned stays the parent's; the child gets its copy now. */
+/* A page that is pinned stays the parent's; the child gets its copy now. 0: no. */
 static uint64_t copy_pinned(struct space *child, struct vma *to,
 			    unsigned long addr, unsigned long pfn)
 {
@@ -22,8 +22,8 @@ static uint64_t copy_pinned(struct space *child, struct vma *to,
 			(to->flags & VM_WRITE ? PTE_W : 0));
 }
 
-static void copy_pte(struct space *space, struct vma *from, struct space *child,
-		     struct vma *to, struct leaf *leaf, unsigned long addr)
+static int copy_pte(struct space *space, struct vma *from, struct space *child,
+		    struct vma *to, struct leaf *leaf, unsigned long addr)
 {
 	uint64_t pte = leaf_pte(leaf, addr), copy;
 	struct frame *frame;
@@ -33,7 +33,7 @@ static void copy_pte(struct space *space, struct vma *from, struct space *child,
 		pte = leaf_pte(leaf, addr);
 	}
 	if (pte_type(pte) == PTE_MARKER)
-		return;
+		return 0;
 	if (pte_type(pte) == PTE_SWAP) {
 		slot_of(space, pte_payload(pte))->count++;
 		pte &= ~PTE_ANON_EX;
@@ -44,9 +44,10 @@ static void copy_pte(struct space *space, struct vma *from, struct space *child,
 		if (frame->flags & FRAME_EXCLUSIVE &&
 		    frame_pinned(space, pte_payload(pte)) &&
 		    vma_cow(from)) {
-			pte_put(child, addr, copy_pinned(child, to, addr,
-							 pte_payload(pte)));
-			return;
+			copy = copy_pinned(child, to, addr, pte_payload(pte));
+			if (copy)
+				pte_put(child, addr, copy);
+			return copy ? 0 : -ENOMEM;
 		}
 		frame->flags &= ~FRAME_EXCLUSIVE;
 		frame_map(child, pte_payload(pte));
@@ -62,19 +63,20 @@ static void copy_pte(struct space *space, struct vma *from, struct space *child,
 		copy &= ~PTE_DIRTY;
 	leaf_set(space, leaf, addr, pte);
 	pte_put(child, addr, copy);
+	return 0;
 }
 
-/* false: it is to be copied page by page. */
-static bool copy_huge(struct space *space, struct vma *from,
-		      struct space *child, struct leaf *leaf,
-		      unsigned long addr)
+/* 1: it is to be copied page by page. */
+static int copy_huge(struct space *space, struct vma *from, struct space *child,
+		     struct vma *to, struct leaf *leaf, unsigned long addr)
 {
 	unsigned long pfn = pte_payload(leaf->huge);
 	struct leaf *copy;
 
 	if (pte_maps_frame(leaf->huge)) {
 		if (frame_pinned(space, pfn) && vma_cow(from))
-			return false;
+			return from->flags & VM_HUGETLB ?
+				hugetlb_copy(child, to, addr, pfn) : 1;
 		huge_map(space, pfn);
 		for (unsigned long i = 0; i < LEAF_PAGES; i++)
 			frame_get(space, pfn + i)->flags &= ~FRAME_EXCLUSIVE;
@@ -86,39 +88,43 @@ static bool copy_huge(struct space *space, struct vma *from,
 	copy = leaf_make(child, addr);
 	if (copy)
 		copy->huge = leaf->huge;
-	return true;
+	return 0;
 }
 
-static void copy_tables(struct space *space, struct vma *from,
-			struct space *child, struct vma *to)
+static int copy_tables(struct space *space, struct vma *from,
+		       struct space *child, struct vma *to)
 {
 	struct mmu_notifier_range range;
 	unsigned long addr = from->start;
 	struct leaf *leaf;
+	int ret = 0;
 
 	if (!from->anon && !(from->flags & VM_SPECIAL))
-		return;
+		return 0;
 	if (vma_cow(from))
 		event_start(space, &range, from->flags & VM_HUGETLB ?
 			    MMU_NOTIFY_CLEAR : MMU_NOTIFY_PROTECTION_PAGE,
 			    from->start, from->end, NULL);
-	while ((leaf = leaf_next(space, &addr, from->end))) {
+	while (!ret && (leaf = leaf_next(space, &addr, from->end))) {
 		unsigned long next = leaf_end(addr, from->end);
 
-		if (leaf->huge &&
-		    !copy_huge(space, from, child, leaf, addr)) {
+		if (leaf->huge)
+			ret = copy_huge(space, from, child, to, leaf, addr);
+		if (ret > 0) {
 			huge_split_mapping(space, from, addr);
 			leaf = leaf_get(space, addr);
+			ret = 0;
 		}
 		if (!leaf->huge)
 			leaf_make(child, addr);
-		for (; !leaf->huge && leaf_next_pte(leaf, &addr, next);
+		for (; !ret && !leaf->huge && leaf_next_pte(leaf, &addr, next);
 		     addr += PAGE_SIZE)
-			copy_pte(space, from, child, to, leaf, addr);
+			ret = copy_pte(space, from, child, to, leaf, addr);
 		addr = next;
 	}
 	if (vma_cow(from))
 		event_end(space, &range);
+	return ret;
 }
 
 static int copy_area(struct space *space, struct vma *from, struct space *child)
@@ -143,8 +149,7 @@ static int copy_area(struct space *space, struct vma *from, struct space *child)
 			return -ENOMEM;
 	}
 	vma_copied(child, to, from);
-	copy_tables(space, from, child, to);
-	return 0;
+	return copy_tables(space, from, child, to);
 }
 
 int model_fork(struct mm_struct *mm, struct mm_struct **ret_child)

@@ -256,6 +256,33 @@ static unsigned long pool_page(struct space *space, struct vma *vma,
 	return pfn;
 }
 
+/* A page of the pool that is as @old; 0: there is none. */
+static unsigned long pool_copy(struct space *space, struct vma *vma,
+			       unsigned long addr, unsigned long old)
+{
+	unsigned long pfn = pool_page(space, vma, addr);
+
+	for (unsigned long i = 0; pfn && i < LEAF_PAGES; i++)
+		frame_copy(space, frame_get(space, pfn + i),
+			   frame_get(space, old + i));
+	return pfn;
+}
+
+int hugetlb_copy(struct space *child, struct vma *to, unsigned long addr,
+		 unsigned long old)
+{
+	struct leaf *leaf = leaf_make(child, addr);
+	unsigned long pfn = leaf ? pool_copy(child, to, addr, old) : 0;
+
+	if (!pfn)
+		return -ENOMEM;
+	leaf->huge = pte_make(PTE_PRESENT, pfn, to->flags & VM_WRITE ?
+				      HUGE_WRITTEN : HUGE_WRITTEN & ~PTE_W);
+	huge_map(child, pfn);
+	frame_unref(child, pfn);
+	return 0;
+}
+
 static int pool_write(struct space *space, struct vma *vma, struct leaf *leaf,
 		      unsigned long addr)
 {
@@ -268,12 +295,9 @@ static int pool_write(struct space *space, struct vma *vma, struct leaf *leaf,
 		leaf->huge |= HUGE_WRITTEN;
 		return 0;
 	}
-	pfn = pool_page(space, vma, addr);
+	pfn = pool_copy(space, vma, addr, old);
 	if (!pfn)
 		return FAULT_SIGBUS;
-	for (unsigned long i = 0; i < LEAF_PAGES; i++)
-		frame_copy(space, frame_get(space, pfn + i),
-			   frame_get(space, old + i));
 	event_start(space, &range, MMU_NOTIFY_CLEAR, addr, addr + LEAF_SIZE,
 		    NULL);
 	huge_map(space, pfn);

@@ -11,6 +11,8 @@ int huge_fault(struct space *space, struct vma *vma, unsigned long addr,
 /* It can be written now, or was split. */
 void huge_write(struct space *space, struct vma *vma, unsigned long addr);
 int huge_collapse(struct space *space, struct vma *vma, unsigned long addr);
+int hugetlb_copy(struct space *child, struct vma *to, unsigned long addr,
+		 unsigned long old);
 int hugetlb_fault(struct space *space, struct vma *vma, unsigned long addr,
 		  bool write);
 /* Of hugetlb's shared areas: what is announced for [*start, *end). */

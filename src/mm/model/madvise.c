@@ -156,7 +156,8 @@ static int advise_dontneed(struct space *space, struct vma *vma,
 static int advise_remove(struct space *space, struct vma *vma,
 			 unsigned long start, unsigned long end)
 {
-	uint32_t shared = VM_SHARED | VM_WRITE;
+	/* Newest: who may be allowed to write some day may; 6.1: who is now. */
+	uint32_t shared = newest(space) ? VM_SHARED : VM_SHARED | VM_WRITE;
 
 	if (vma->flags & VM_LOCKED || !vma->file)
 		return -EINVAL;

@@ -237,6 +237,14 @@ static long grow(struct space *space, struct vma *vma, unsigned long addr,
 	return move_area(space, vma, addr, old_len, len, to, flags);
 }
 
+static bool bad_place(unsigned long addr, unsigned long old_len,
+		      unsigned long len, int flags, unsigned long to)
+{
+	return flags & (MREMAP_FIXED | DONTUNMAP) &&
+	       (to & ~PAGE_MASK || len > TASK_END || to > TASK_END - len ||
+		(addr + old_len > to && to + len > addr));
+}
+
 static long remap(struct space *space, unsigned long addr,
 		  unsigned long old_len, unsigned long len, int flags,
 		  unsigned long to)
@@ -244,6 +252,9 @@ static long remap(struct space *space, unsigned long addr,
 	struct vma *vma = vma_at(space, addr);
 	int ret;
 
+	/* 6.1 has looked for the area first. */
+	if (newest(space) && bad_place(addr, old_len, len, flags, to))
+		return -EINVAL;
 	if (!vma)
 		return -EFAULT;
 	if (vma->flags & VM_HUGETLB) {
@@ -253,10 +264,9 @@ static long remap(struct space *space, unsigned long addr,
 		    (flags & MREMAP_FIXED && to & ~LEAF_MASK) || len > old_len)
 			return -EINVAL;
 	}
+	if (bad_place(addr, old_len, len, flags, to))
+		return -EINVAL;
 	if (flags & (MREMAP_FIXED | DONTUNMAP)) {
-		if (to & ~PAGE_MASK || len > TASK_END || to > TASK_END - len ||
-		    (addr + old_len > to && to + len > addr))
-			return -EINVAL;
 		if (newest(space) && flags & MREMAP_FIXED && old_len == len)
 			return remap_areas(space, addr, len, to, flags);
 		return remap_to(space, addr, old_len, len, to, flags);
