@@ -134,4 +134,8 @@ void device_write(struct world *w, int page);
 void forget(struct world *w, int page, int n);
 void pins_lose(struct world *w, int page, int n);
 
+/* fuzz_kernel.c */
+void watch_step(struct world *w, int page, int n);
+void kernel_step(struct world *w, int page, int n);
+
 #endif

@@ -70,7 +70,8 @@ PROGRAMS['test_rcache'] = (
     ['-lcmocka'])
 MODEL = ['src/mm/model/*.c', 'src/drivers/*.c']
 PROGRAMS['fuzz_model'] = (
-    ['tests/model/fuzz_model.c', 'tests/model/fuzz_world.c'] + MODEL, [])
+    ['tests/model/fuzz_' + name for name in ('model.c', 'kernel.c', 'world.c')] +
+    MODEL, [])
 EAR = ['tests/model/ear.c', 'tests/model/model_util.c']
 HMM_UTIL = ['tests/model/hmm_util.c']
 for name, util in {'model': EAR[1:], 'model_events': EAR,
