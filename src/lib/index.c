@@ -212,22 +212,6 @@ static void replace(struct interval_index *ix, struct index_path *p,
 
 /* ----------------------------------------------------------------- the path */
 
-/* @start: that of @key, scaled. */
-static unsigned int child_at(const struct interval_index *ix,
-			     const struct index_inner *inner, struct key key,
-			     unsigned int start)
-{
-	unsigned int i = ix->search->rank(&inner->node, start);
-
-	if (unlikely(i > inner->count))
-		i = (unsigned int)inner->count;
-	for (i--; i && unlikely(start == inner->node.lo[i]); i--)
-		if (!key_less(key.start, key.order, inner->exact[i].lo,
-			      inner->exact[i].order))
-			break;
-	return i;
-}
-
 /* Does it lead to where @key belongs? The first comparison is finger_covers()'s. */
 static inline bool path_leads(const struct index_path *p, struct key key)
 {
@@ -236,52 +220,12 @@ static inline bool path_leads(const struct index_path *p, struct key key)
 	       key_less(key.start, key.order, p->hi, p->hi_order);
 }
 
-static __attribute__((noinline)) void descend(struct interval_index *ix,
-					      struct key key)
-	__must_hold(&ix->lock)
-{
-	struct index_path *p = &ix->path;
-	struct index_node *node = ix->root;
-	unsigned int depth = 0, start = 0;
-	unsigned long scale = SCALE_NONE;
-
-	p->pos = ~0U;
-	p->lo = p->lo_order = 0;
-	p->hi = p->hi_order = ~0UL;
-	while (node_level(node)) {
-		struct index_inner *inner = inner_of(node);
-		unsigned int i;
-
-		if (unlikely(node->scale != scale)) {
-			scale = node->scale;
-			start = scaled(scale, key.start);
-		}
-		i = child_at(ix, inner, key, start);
-		if (i) {
-			p->lo = inner->exact[i].lo;
-			p->lo_order = inner->exact[i].order;
-		}
-		if (i + 1 < inner->count) {
-			p->hi = inner->exact[i + 1].lo;
-			p->hi_order = inner->exact[i + 1].order;
-		}
-		p->step[depth].node = inner;
-		p->step[depth++].i = i;
-		node = node->at[i];
-		index_prefetch(node);
-	}
-	p->depth = depth;
-	p->leaf = node;
-	p->fits = scale_fits(node->scale, p->lo) &&
-		  scale_fits(node->scale, p->hi);
-}
-
 static inline __attribute__((always_inline)) struct index_path *
 path_to(struct interval_index *ix, struct key key)
 	__must_hold(&ix->lock)
 {
 	if (unlikely(!path_leads(&ix->path, key)))
-		descend(ix, key);
+		ix->search->descend(ix->root, key.start, key.order, &ix->path);
 	return &ix->path;
 }
 

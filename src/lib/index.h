@@ -137,6 +137,7 @@ struct index_finger {
 };
 
 struct interval_index;
+struct index_path;
 
 /**
  * struct index_search - a way to search
@@ -145,7 +146,8 @@ struct interval_index;
  *	is there
  * @first: from the beginning; the finger is told if it ends in one leaf
  * @resume: go on at @walk
- * @rank: for writers: how many entries of a node have a @lo up to @key, scaled
+ * @rank: for writers: how many entries of a leaf have a @lo up to @key, scaled
+ * @descend: for writers: the way from @root to where a key belongs
  *
  * The first three append to @out, which has room for INDEX_BATCH, and return
  * how many.
@@ -164,7 +166,9 @@ struct index_search {
 			       unsigned long start, unsigned long last,
 			       struct index_walk *walk,
 			       struct uhmm_interval_node **out);
-	unsigned int (*rank)(const struct index_node *node, unsigned int key);
+	unsigned int (*rank)(const struct index_node *leaf, unsigned int key);
+	void (*descend)(struct index_node *root, unsigned long start,
+			unsigned long order, struct index_path *p);
 };
 
 extern const struct index_search index_search_portable;
@@ -359,11 +363,9 @@ static inline unsigned int perm_position(unsigned long perm, unsigned int slot)
 	       4;
 }
 
-/* All lines of a node at once: they are missed together. */
+/* The other lines of a node are read at once: all are missed together. */
 static inline void index_prefetch(const struct index_node *node)
 {
-	__builtin_prefetch(node->lo);
-	__builtin_prefetch(node->hi);
 	__builtin_prefetch(&node->at[0]);
 	__builtin_prefetch(&node->at[8]);
 }

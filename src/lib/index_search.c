@@ -210,7 +210,6 @@ static inline const struct index_node *root(const struct interval_index *ix)
 	return smp_load_acquire(&ix->root);
 }
 
-/* The other lines are read at once. */
 static inline const struct index_node *below(const struct index_node *node,
 					     unsigned int i)
 {
@@ -219,8 +218,7 @@ static inline const struct index_node *below(const struct index_node *node,
 	 * (IX-ROOT).
 	 */
 	node = smp_load_acquire(&node->at[i]);
-	__builtin_prefetch(&node->at[0]);
-	__builtin_prefetch(&node->at[8]);
+	index_prefetch(node);
 	return node;
 }
 
@@ -379,10 +377,63 @@ static unsigned int search_resume(const struct interval_index *ix,
 	return walk_tree(root(ix), start, last, walk, true, out);
 }
 
-static unsigned int search_rank(const struct index_node *node,
+static unsigned int search_rank(const struct index_node *leaf,
 				unsigned int key)
 {
-	return index_rank(node, key);
+	return index_rank(leaf, key);
+}
+
+/* The last child that may hold the key; @at: its start, scaled. */
+static inline unsigned int child_at(const struct index_inner *inner,
+				    unsigned long start, unsigned long order,
+				    unsigned int at)
+{
+	const struct index_node *node = &inner->node;
+	unsigned int i = index_rank(node, at) - 1;
+
+	/* What is unused counts too at the very top. */
+	if (unlikely(!(node->perm >> i & 1)))
+		i = (unsigned int)inner->count - 1;
+	for (; i && unlikely(at == node->lo[i]); i--)
+		if (!key_less(start, order, inner->exact[i].lo,
+			      inner->exact[i].order))
+			break;
+	return i;
+}
+
+/* The bounds stand in lines of their own: only the last ones are looked at. */
+static void search_descend(struct index_node *node, unsigned long start,
+			   unsigned long order, struct index_path *p)
+{
+	const struct index_bounds *lo = NULL, *hi = NULL;
+	struct scaled_range at = { .scale = SCALE_NONE };
+	unsigned int depth = 0;
+
+	for (unsigned int level = node_level(node); level; level--) {
+		struct index_inner *inner = container_of(node, struct index_inner,
+							 node);
+		unsigned int i;
+
+		rescale(&at, node, start, start);
+		i = child_at(inner, start, order, at.start);
+		if (i)
+			lo = &inner->exact[i];
+		if (node->perm >> (i + 1) & 1)
+			hi = &inner->exact[i + 1];
+		p->step[depth].node = inner;
+		p->step[depth++].i = i;
+		node = node->at[i];
+		index_prefetch(node);
+	}
+	p->pos = ~0U;
+	p->lo = lo ? lo->lo : 0;
+	p->lo_order = lo ? lo->order : 0;
+	p->hi = hi ? hi->lo : ~0UL;
+	p->hi_order = hi ? hi->order : ~0UL;
+	p->depth = depth;
+	p->leaf = node;
+	p->fits = scale_fits(node->scale, p->lo) &&
+		  scale_fits(node->scale, p->hi);
 }
 
 const struct index_search INDEX_SEARCH_OPS = {
@@ -391,4 +442,5 @@ const struct index_search INDEX_SEARCH_OPS = {
 	.first = search_first,
 	.resume = search_resume,
 	.rank = search_rank,
+	.descend = search_descend,
 };

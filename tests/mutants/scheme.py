@@ -239,7 +239,7 @@ INDEXED = Group('The index', '', [
            [(INDEX, '!(p->fits || scale_fits(p->leaf->scale, x->start))', '0')],
            [unit('index')]),
     Mutant('child of equals', 'keys of one unit all go to its last child',
-           [(INDEX, 'i && unlikely(start == inner->node.lo[i]); i--', '0; i--')],
+           [(SEARCH, 'i && unlikely(at == node->lo[i]); i--', '0; i--')],
            [unit('index')]),
     Mutant('scale of before', 'a node is searched with the scale of another',
            [(SEARCH, 'unlikely(READ_ONCE(node->scale) != range->scale)',
