@@ -21,7 +21,7 @@ long map_find(struct space *space, unsigned long hint, unsigned long len,
 
 	if (len > top)
 		return -ENOMEM;
-	hint = page_align(hint);
+	hint &= PAGE_MASK;
 	vma = vma_find(space, hint);
 	if (hint >= low && hint <= TASK_END - len && !(hint & (align - 1)) &&
 	    (!vma || vma->start >= hint + len))

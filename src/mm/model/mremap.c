@@ -107,7 +107,9 @@ static long move_area(struct space *space, struct vma *vma, unsigned long addr,
 	new = copy_area(space, &vma, addr, to, len);
 	if (!new)
 		return -ENOMEM;
-	move_tables(space, vma, addr, to, old_len);
+	/* Without a length it is a second mapping of what is shared. */
+	if (old_len)
+		move_tables(space, vma, addr, to, old_len);
 	if (new->flags & VM_UFFD) {
 		new->flags &= ~VM_UFFD;
 		vma_set_prot(new);
@@ -116,7 +118,7 @@ static long move_area(struct space *space, struct vma *vma, unsigned long addr,
 		left_behind(vma, addr, old_len);
 		return to;
 	}
-	if (unmap(space, addr, old_len))
+	if (old_len && unmap(space, addr, old_len))
 		return -ENOMEM;
 	if (charged && below < addr && vma_at(space, below))
 		vma_at(space, below)->flags |= VM_ACCOUNT;
