@@ -15,7 +15,7 @@ packages_for()
 			systemtap-sdt-dev linux-kbuild-6.1 perl libdw-dev liburing-dev \
 			bash git sqlite3 tar xz-utils ;;
 	soak)	echo redis-server redis-tools default-jdk-headless nodejs \
-			libjemalloc2 ;;
+			libjemalloc2 ucx-utils libfabric-bin ;;
 	bench)	echo valgrind liburcu8 ;;
 	ci)	echo git clang clang-19 libclang-rt-dev libclang-rt-19-dev \
 			gcc-aarch64-linux-gnu libc6-dev-arm64-cross \

@@ -3,6 +3,7 @@
  * G0: what the kernel tells of a program that brackets nothing.
  */
 #include "live_util.h"
+#include "mm/live/watch.h"
 
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -218,6 +219,28 @@ static void an_area_may_move_far_away(void **state)
 	munmap(room, 1UL << 30);
 }
 
+/* Read in part before it is written, on one side of where large pages meet. */
+static void an_area_stays_one(void **state)
+{
+	char *room = map_at(NULL, 1024 + 16, PROT_NONE, 0), *p, *q;
+	const unsigned long large = 2UL << 20;
+	unsigned long at = (unsigned long)room + 8 * PAGE + large - 1;
+
+	/* 8 pages on either side, and not where descriptors meet. */
+	at &= ~(large - 1);
+	p = (char *)(at % SHARD_BYTES ? at : at + large) - 8 * PAGE;
+	munmap(room, (1024 + 16) * PAGE);
+	map_at(p, 16, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+	assert_int_equal(pte_at(p).state, UHMM_PTE_NONE);
+	*p = 1;
+	p[8 * PAGE] = 2;
+	assert_int_equal(pte_at(p + 8 * PAGE).state, UHMM_PTE_PRESENT);
+	q = mremap(p, 16 * PAGE, 32 * PAGE, MREMAP_MAYMOVE);
+	assert_ptr_not_equal(q, MAP_FAILED);
+	assert_int_equal(q[0] + q[8 * PAGE], 3);
+	munmap(q, 32 * PAGE);
+}
+
 static void fork_is_told_of(void **state)
 {
 	char *p = some_pages(1);
@@ -386,6 +409,7 @@ int main(int argc, char **argv)
 		CASE(who_blocks_signals_is_quarantined),
 		CASE(a_moved_area_is_told_of_at_both_ends),
 		CASE(an_area_may_move_far_away),
+		CASE(an_area_stays_one),
 		CASE(fork_is_told_of),
 		CASE(what_the_program_watches_is_left_to_it),
 		CASE(a_bracket_spares_the_event),

@@ -6,6 +6,7 @@
  * reported drops.
  */
 #include "live_util.h"
+#include "mm/live/watch.h"
 
 #include <linux/io_uring.h>
 #include <linux/seccomp.h>
@@ -223,27 +224,28 @@ ALONE(few_watches)
 ALONE(no_area_is_left)
 {
 	struct uhmm_live_options o = { .size = sizeof(o) };
-	const size_t most = 70000;
+	const size_t most = 70000, half = SHARD_BYTES;
 	char *p, *big;
 
 	OK(!uhmm_mm_create_live(&o, &mm));
 	need_g0();
-	big = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* More than is registered at once: somewhere it is to be split. */
+	big = mmap(NULL, half * 2, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	p = mmap(NULL, 2 * most * PAGE, PROT_NONE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	OK(big != MAP_FAILED && p != MAP_FAILED);
-	big[32 << 20] = 1;
+	big[half] = 1;
 	for (size_t i = 0; i < most; i++)
 		if (mprotect(p + 2 * i * PAGE, PAGE, PROT_READ))
 			break;
 	if (!mprotect(p + 2 * most * PAGE - PAGE, PAGE, PROT_READ))
 		_exit(CANNOT);
-	OK(pte_at(big + (32 << 20)).state == UHMM_PTE_SPECIAL);
+	OK(pte_at(big + half).state == UHMM_PTE_SPECIAL);
 	OK(info().reasons & UHMM_LIVE_WHY_MAPS);
 	OK(info().guarantee == UHMM_G0);
 	munmap(p, 2 * most * PAGE);
-	OK(pte_at(big + (32 << 20)).state == UHMM_PTE_PRESENT);
+	OK(pte_at(big + half).state == UHMM_PTE_PRESENT);
 	drop_live();
 }
 

@@ -21,6 +21,8 @@ static void (*before)(void), (*after)(void);
 /* A move is refused, once, and what happens when it is asked why, with no lock. */
 static void (*refused)(void), (*asked)(void);
 static char *memory;
+/* Registered once more as soon as it is no longer. */
+static struct uffdio_register half;
 
 int __real_ioctl(int fd, unsigned long request, void *arg);
 int __wrap_ioctl(int fd, unsigned long request, void *arg);
@@ -50,6 +52,10 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 	if (ours || request == UFFDIO_COPY)
 		run(ours ? &before : &asked);
 	ret = __real_ioctl(fd, request, arg);
+	if (request == UFFDIO_UNREGISTER && half.range.len) {
+		__real_ioctl(fd, UFFDIO_REGISTER, &half);
+		half.range.len = 0;
+	}
 	if (ours)
 		run(&after);
 	return ret;
@@ -145,6 +151,29 @@ static void nor_what_takes_the_place_of_it(void **state)
 	assert_watched();
 }
 
+/* Who began to read it before the bracket was there. */
+ALONE(an_area_that_is_half_watched_moves)
+{
+	const char *why;
+	char *p, *q;
+
+	if (uhmm_live_patch(UHMM_G1, &why))
+		_exit(CANNOT);
+	make_live(UHMM_G1, 0, 0);
+	if (!info().descriptors)
+		_exit(CANNOT);
+	p = some_pages(4);
+	OK(pte_at(p).state == UHMM_PTE_PRESENT);
+	half = (struct uffdio_register){
+		.range = { (unsigned long)p, 2 * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	q = mremap(p, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE);
+	OK(!half.range.len);
+	OK(q != MAP_FAILED);
+	OK(q[0] == 1 && q[3 * PAGE] == 4);
+}
+
 /* ------------------------------------------------------------------ a fork() */
 
 static struct device device;
@@ -215,6 +244,7 @@ int main(int argc, char **argv)
 		CASE(a_hole_is_not_taken_under_watch),
 		CASE(nor_one_that_is_filled_at_once),
 		CASE(nor_what_takes_the_place_of_it),
+		CASE_BARE(an_area_that_is_half_watched_moves),
 		CASE(a_fork_stops_what_goes_to_a_device),
 	};
 

@@ -99,6 +99,27 @@ void live_bracket_end(struct live_bracket *b)
 	errno = saved;
 }
 
+bool live_bracket_rejoin(unsigned long addr, unsigned long length)
+{
+	unsigned long start = addr & ~(LIVE_PAGE - 1), end = addr + length;
+	bool again = false;
+	int saved = errno;
+	unsigned int *inside;
+	struct live *live;
+
+	inside = bracket_enter(&live);
+	if (!inside)
+		return false;
+	if (!live->out || !out_needs_events(live, start, end)) {
+		watch_clear(live, start, end);
+		watch_unregister(live, start, end);
+		again = true;
+	}
+	fetch_sub(inside, 1);
+	errno = saved;
+	return again;
+}
+
 void brackets_open(struct live *live)
 {
 	(void)xchg(&here, live);

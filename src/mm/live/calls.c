@@ -23,6 +23,7 @@
 #include "patch.h"
 
 #define MAX_IOV 64
+#define REJOIN_TRIES 8
 
 /* Newer than the headers may be; the same for all machines. */
 enum {
@@ -272,6 +273,7 @@ bool (*live_guard)(long nr, const unsigned long *args, long *ret);
 long live_patched_call(long nr, const unsigned long *args)
 {
 	struct live_call call;
+	int tries = 0;
 	long ret;
 
 	if (live_observer)
@@ -280,6 +282,10 @@ long live_patched_call(long nr, const unsigned long *args)
 		return ret;
 	live_call_before(&call, nr, args);
 	ret = live_raw_syscall(nr, args);
+	/* What a reader has begun to watch in between may be half an area. */
+	while (ret == -EFAULT && nr == SYS_mremap && tries++ < REJOIN_TRIES &&
+	       live_bracket_rejoin(args[0], args[1]))
+		ret = live_raw_syscall(nr, args);
 	live_call_after(&call, nr, ret);
 	if (nr == SYS_mprotect)
 		live_patch_recheck(args[0], args[0] + args[1]);

@@ -180,6 +180,11 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 		       unsigned int flags);
 /* Also in a forked child, for what its parent started. */
 void live_bracket_end(struct live_bracket *b);
+/*
+ * Inside a bracket: what is registered of [addr, addr + length) was made so just
+ * now, and in part. It ends, so that this is one area again. True: try again.
+ */
+bool live_bracket_rejoin(unsigned long addr, unsigned long length);
 
 /*
  * What the patches reach from now on: UHMM_GUARANTEE_NONE, UHMM_G1, UHMM_G2; and

@@ -40,7 +40,6 @@
 #define LEAF_WORDS ((1UL << LEAF_SHIFT) / WORD_BYTES)
 #define CLAIMED 0x5555555555555555UL
 #define WATCHED (CLAIMED << 1)
-#define BLOCK (2UL << 20)		/* what is registered at once, at least */
 #define SETTLE_NS 100000000		/* for what others hold to be let go */
 #define ASK_BYTES (64UL << 20)		/* at once, see is_registered() */
 #define ASK_TRIES 1000
@@ -385,7 +384,8 @@ static bool goes_unseen(const struct live *live, const struct live_area *area)
 int watch(struct live *live, const struct live_area *area, unsigned long start,
 	  unsigned long end)
 {
-	unsigned long unit = area->page_size > BLOCK ? area->page_size : BLOCK;
+	unsigned long unit = area->page_size > SHARD_BYTES ? area->page_size :
+							     SHARD_BYTES;
 	int ret;
 
 	if (area->vma.flags & UHMM_VM_SPECIAL || !live->nshards ||
@@ -394,7 +394,11 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 	if (BROKEN(live_broken, BROKEN_REGISTER) ||
 	    all_watched(live, start, end))
 		return 0;
-	/* Few large pieces, lest areas be split into many. */
+	/*
+	 * All of the area that one descriptor can have: the kernel splits it
+	 * where a registered piece ends. Parts that are written before they are
+	 * joined again never are, and then mremap() of both fails.
+	 */
 	start &= ~(unit - 1);
 	if (start < area->vma.start)
 		start = area->vma.start;

@@ -11,6 +11,7 @@ class Program:
     """A command in a folder of its own, and the files that it needs there."""
 
     share = 0.9     # of its memory is mirrored, or more
+    deaf = True     # it changes enough for a device to be caught deaf
 
     def __init__(self, name, *command, make=None):
         self.name = name

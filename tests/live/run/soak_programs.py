@@ -20,6 +20,27 @@ wait $!
 echo $?
 '''
 
+# It patches libc as well.
+UCX = '''
+export UCX_TLS=posix,tcp,self UCX_MEM_EVENTS=y
+ucx_perftest >server 2>&1 &
+sleep 1
+ucx_perftest 127.0.0.1 -t tag_bw -n 3000 -s 200000 >client 2>&1
+echo $?
+wait $!
+echo $?
+'''
+
+FABRIC = '''
+export FI_MR_CACHE_MONITOR=memhooks
+fi_pingpong -e msg -p tcp -I 30 >server 2>&1 &
+sleep 1
+fi_pingpong -e msg -p tcp -I 30 127.0.0.1 >client 2>&1
+echo $?
+wait $!
+echo $?
+'''
+
 JAVA = '''
 import java.util.*;
 
@@ -83,6 +104,12 @@ class Server(Large):
             f'{self.name} is not installed'
 
 
+class Fabric(Server):
+    """What has a registration cache of its own; most of its memory stays."""
+
+    deaf = False
+
+
 class Preloaded(Large):
     """A program with another library's malloc()."""
 
@@ -104,5 +131,7 @@ def soak_programs(storm, seconds):
         Preloaded('jemalloc', '/usr/lib/*/libjemalloc.so.2',
                   'sort -S 8M text | cksum; xz -T2 -c text | xz -dc | cksum',
                   text),
+        Fabric('ucx_perftest', 'sh', '-c', UCX),
+        Fabric('fi_pingpong', 'sh', '-c', FABRIC),
         Large('storm', storm, seconds),
     ]
