@@ -133,14 +133,20 @@ static bool look_held(uint64_t *digests)
 	return true;
 }
 
-/* Digest of what is at an address, if anything is. */
+/*
+ * Digest of what is at an address, if anything is. As a write() reads it, not by
+ * process_vm_readv(2), which would make a page that a fork shares a copy.
+ */
 static bool look_there(unsigned long addr, uint64_t *ret_digest)
 {
-	struct iovec to = { pages, TABLE_PAGE };
-	struct iovec from = { (void *)addr, TABLE_PAGE };
+	ssize_t n = write(copies[1], (void *)addr, TABLE_PAGE);
 
-	if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) !=
-	    (ssize_t)TABLE_PAGE)
+	if (n != (ssize_t)TABLE_PAGE) {
+		if (n > 0)
+			sample_open();
+		return false;
+	}
+	if (!read_pages(copies[0], pages, 1))
 		return false;
 	*ret_digest = digest(pages);
 	return true;

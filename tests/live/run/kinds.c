@@ -147,6 +147,25 @@ static int replaces(void)
 	return 6;
 }
 
+/* Pages that two processes have, and nobody writes. */
+static int shares(void)
+{
+	const size_t pages = 512;
+	char *p = malloc(pages * PAGE);
+	unsigned long sum = 0;
+	pid_t pid;
+
+	memset(p, 1, pages * PAGE);
+	pid = fork();
+	usleep(400000);
+	for (size_t i = 0; i < pages; i++)
+		sum += (unsigned long)p[i * PAGE];
+	if (!pid)
+		_exit(0);
+	printf("shares %lu %d\n", sum, reap(pid));
+	return 8;
+}
+
 /* Memory that goes without a word where libc is not patched. */
 static int segments(void)
 {
@@ -186,6 +205,8 @@ int main(int argc, char **argv)
 		return forks();
 	if (!strcmp(kind, "segments"))
 		return segments();
+	if (!strcmp(kind, "shares"))
+		return shares();
 	if (!strcmp(kind, "replaces"))
 		return replaces();
 	if (!strcmp(kind, "exec")) {

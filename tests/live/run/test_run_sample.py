@@ -19,7 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from tap import run_cases
 
 UHMM = os.path.abspath(sys.argv[1])
-COMMAND = [os.path.abspath(sys.argv[2]), 'replaces']
+PROGRAM = os.path.abspath(sys.argv[2])
+ENDS = {'replaces': (6, b'replaces 719400\n'), 'shares': (8, b'shares 512 0\n')}
 PR_CAPBSET_DROP, CAP_SYS_ADMIN = 24, 21
 TRIES = 4
 
@@ -30,19 +31,17 @@ def as_an_ordinary_user():
         ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0)
 
 
-def under(device, begin=as_an_ordinary_user):
-    """(its only process, text on stderr)"""
+def under(device, begin=as_an_ordinary_user, kind='replaces'):
+    """Its first process."""
     with tempfile.NamedTemporaryFile() as out:
         done = subprocess.run([UHMM, 'run', '--device', device, '--json',
-                               '--output', out.name, '--', *COMMAND],
+                               '--output', out.name, '--', PROGRAM, kind],
                               stdin=subprocess.DEVNULL, timeout=60,
                               capture_output=True, check=False,
                               preexec_fn=begin)
         lines = pathlib.Path(out.name).read_text().splitlines()
-    assert (done.returncode, done.stdout) == (6, b'replaces 719400\n'), done
-    process, summary = map(json.loads, lines)
-    assert process['stale'] == summary['stale'], lines
-    return process
+    assert (done.returncode, done.stdout) == ENDS[kind], done
+    return json.loads(lines[0])
 
 
 def test_nothing_is_stale_and_frames_are_not_known():
@@ -68,6 +67,13 @@ def test_frames_and_data_agree():
     assert process['frames'] == (not os.geteuid()), process
     assert process['sampled'] > 100, process
     assert not process['stale'] and not process['moved'], process
+
+
+def test_who_compares_moves_nothing():
+    """What a fork shares stays shared: to look at it is not to copy it."""
+    process = under('checker', None, 'shares')
+    assert process['sampled'] > 100, process
+    assert process['moved'] < 20, process
 
 
 if __name__ == '__main__':
