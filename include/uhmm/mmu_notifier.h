@@ -346,6 +346,11 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
  * for nothing else. After it returned none will, and the memory is the
  * caller's again. Allowed after the address space has ended.
  *
+ * An invalidation that begins later and finds nobody takes no lock, and is not
+ * ordered behind this by C11's letter. If what was done before the removal has
+ * to be over for who invalidates, the caller orders the two, by a lock of its own
+ * or the like.
+ *
  * Context: may sleep. Not in a callback (see
  * uhmm_interval_notifier_remove_async()), no lock held that a callback takes.
  */
