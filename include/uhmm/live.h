@@ -58,6 +58,11 @@
  * threads that call it meanwhile, subscriptions, and memory that a driver touches
  * in a callback. A fork() brings everything home before, coherent pages too.
  *
+ * An area that crosses a multiple of 256 MiB is watched by two descriptors, and is
+ * two areas to the kernel meanwhile: mremap() of both at once fails at G0, and at G1
+ * if they were first written while they were two. Likewise one that a device has a
+ * part of.
+ *
  * What no guarantee covers, as a process cannot see it: the kernel moving a
  * page to another frame (compaction, NUMA, KSM, swapping). The contents stay;
  * who uses frame numbers pins the pages, or locks them, or maps a memfd.
