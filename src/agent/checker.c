@@ -570,8 +570,8 @@ void checker_look(bool wait)
 	if (checker.mm) {
 		look_at_sample();
 		look_at_all();
-		take_sample();
 		report();
+		take_sample();
 	}
 	pthread_mutex_unlock(&checker.look_lock);
 }

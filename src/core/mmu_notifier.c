@@ -371,9 +371,9 @@ look(struct mmu_notifier_range *range, struct thread_block *block, bool leads,
 		return 0;
 	}
 	slot_leave_index(range->slot, range->id);
-	sub = sub_of(hits[0]);
-	if (unlikely(n != 1 || !walk.done || !plain_call(range, sub)))
+	if (unlikely(n != 1 || !walk.done || !plain_call(range, sub_of(hits[0]))))
 		return start_found(range, block, from, &walk, hits, n);
+	sub = sub_of(hits[0]);
 	UHMM_PROBE3(invalidate, sub, range, range->id);
 	WRITE_ONCE(block->counters.hits, block->counters.hits + 1);
 	sub->ops->invalidate(sub, range, range->id);

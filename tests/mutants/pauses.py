@@ -77,6 +77,6 @@ BEFORE_A_LOOK = [
 NO_SPINS = [('src/sync/sync.h', '#define SYNC_SPINS 100\n',
              '#define SYNC_SPINS 1\n')]
 # Nor is this: who was found is called some hundred nanoseconds later.
-LATE_CALLS = [(NOTIFIER, '\tslot_leave_index(range->slot, range->id);\n\tsub = ',
+LATE_CALLS = [(NOTIFIER, '\tslot_leave_index(range->slot, range->id);\n\tif (',
                '\tfor (int i = 0; i < 10; i++)\n\t\tcpu_relax();\n'
-               '\tslot_leave_index(range->slot, range->id);\n\tsub = ')]
+               '\tslot_leave_index(range->slot, range->id);\n\tif (')]

@@ -65,8 +65,8 @@ ts = [threading.Thread(target=work, args=(n,)) for n in range(3)]
 [t.start() for t in ts]; [t.join() for t in ts]
 '''),
         Program('perl', 'perl', '-e', '''
-for my $i (1 .. 600) { my $s = "x" x (400000 + $i * 4096); $sum += length $s;
-for (my $k = 0; $k < 4000; $k++) { $sum += $k } undef $s; } print "$sum\\n";
+for my $i (1 .. 300) { my $s = "x" x (400000 + $i * 8192); $sum += length $s;
+for (my $k = 0; $k < 40000; $k++) { $sum += $k } undef $s; } print "$sum\\n";
 system("echo from a child");
 '''),
         Program('sqlite3', 'sqlite3', 'db', 'CREATE TABLE t(a, b); ' + ROWS +
