@@ -448,6 +448,8 @@ static void *churner(void *arg)
 	return NULL;
 }
 
+static bool emulated;
+
 static void a_right_driver_with_many_threads_is_not_reported(void **state)
 {
 	static void *(*const roles[])(void *) = {
@@ -459,6 +461,10 @@ static void a_right_driver_with_many_threads_is_not_reported(void **state)
 	int s, i;
 
 	(void)state;
+	if (emulated) {
+		print_message("an emulator's threads sleep for locks of its own\n");
+		skip();
+	}
 	orphan_ops = view_removed_ops;
 	orphan_ops.uhmm_removed = orphan_removed;
 	memset(spaces, 0, sizeof(spaces));
@@ -495,7 +501,7 @@ static void a_right_driver_with_many_threads_is_not_reported(void **state)
 
 #define CASE(f) cmocka_unit_test_setup(f, begin_reports)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_pin_that_sets_no_number_is_reported),
@@ -507,5 +513,6 @@ int main(void)
 		CASE(a_right_driver_with_many_threads_is_not_reported),
 	};
 
+	emulated = argc > 1 && !strcmp(argv[1], "emulated");
 	return cmocka_run_group_tests_name("check_drivers", tests, NULL, NULL);
 }
