@@ -197,15 +197,18 @@ void out_event(struct live *live, const struct uffd_msg *m)
 
 void out_give_back(struct live *live)
 {
-	unsigned long pfns[GIVE_BATCH], addr = 0, entry;
+	unsigned long pfns[GIVE_BATCH], addr, entry;
 	struct out *out = live->out;
 	unsigned int n;
 
+	/*
+	 * From the beginning each time: without the lock others may have gone
+	 * that lie before. There are none only if all were looked at under it.
+	 */
 	do {
 		mutex_lock(&out->lock);
 		n = 0;
-		if (!out->gone)
-			addr = ~0UL;
+		addr = out->gone ? 0 : ~0UL;
 		for (; n < GIVE_BATCH; addr += LIVE_PAGE) {
 			addr = out_next(out, addr, ~0UL);
 			if (addr == ~0UL)
