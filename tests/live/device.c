@@ -45,6 +45,8 @@ static void page_free(struct dev_pagemap *pgmap, unsigned long pfn,
 	device->taken[pfn - first_pfn(device)] = false;
 	device->nfree++;
 	pthread_mutex_unlock(&device->lock);
+	if (device->freed)
+		device->freed(device);
 }
 
 /* ---------------------------------------------------------------------- home */

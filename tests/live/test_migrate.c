@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "mm/live/out.h"
+
 #define RW (PROT_READ | PROT_WRITE)
 
 struct way {
@@ -539,6 +541,46 @@ static void options_are_checked(void **state)
 	device_destroy(&device);
 }
 
+/* What is left for later while a fork is under way. */
+static void goes_later(char *p, size_t npages)
+{
+	WRITE_ONCE(live_of(mm)->out->forking, true);
+	munmap(p, npages * PAGE);
+	settle();
+	WRITE_ONCE(live_of(mm)->out->forking, false);
+}
+
+static char *goes_meanwhile;
+
+static void another_goes(struct device *device)
+{
+	char *p = goes_meanwhile;
+
+	goes_meanwhile = NULL;
+	if (p)
+		goes_later(p, 1);
+}
+
+/* More than are given back in one go, and one that lies before all of them. */
+static void what_goes_meanwhile_is_given_back_too(void **state)
+{
+	char *p = some_pages(50);
+
+	begin(&ways[0]);
+	assert_int_equal(device_take(&device, mm, p, 50), 50);
+	goes_later(p + 10 * PAGE, 40);
+	assert_int_equal(device.nfree, 1024 - 50);
+	goes_meanwhile = p;
+	device.freed = another_goes;
+	out_give_back(live_of(mm));
+	assert_null(goes_meanwhile);
+	assert_int_equal(device.nfree, 1024 - 50 + 41);
+	device.freed = NULL;
+	munmap(p + PAGE, 9 * PAGE);
+	settle();
+	end();
+}
+
 /* Where nobody would bring it home, nothing goes. */
 static void without_userfaultfd_pages_stay(void **state)
 {
@@ -559,6 +601,7 @@ int main(int argc, char **argv)
 		CASE(a_driver_returns_pages),
 		CASE(holes_go_as_zeroes),
 		CASE(what_is_unmapped_is_given_back),
+		CASE(what_goes_meanwhile_is_given_back_too),
 		CASE(a_frame_that_is_not_empty_is_used_again),
 		CASE(pages_away_move_with_their_area),
 		CASE(what_an_area_grows_by_may_be_touched),
