@@ -28,11 +28,12 @@
 
 #define TRIES 64
 
-/* Pages that are being collected. */
+/* Pages that are being collected; up to @alone they are carried one by one. */
 struct collect {
 	struct live *live;
 	struct out *out;
 	struct migrate_vma *args;
+	unsigned long alone;
 	unsigned int tries;
 	bool registered;
 };
@@ -124,9 +125,21 @@ static bool broken_carry(struct live *live, unsigned long addr,
 	return !live_raw_syscall(SYS_madvise, args);
 }
 
+/* The page at @to is none. Its entry is where its place has moved to meanwhile. */
+static void carried_none(struct collect *c, unsigned long to)
+{
+	unsigned long place = away_place(c->out, to >> LIVE_PAGE_SHIFT);
+
+	if (out_get(c->out, place) & OUT_WAITED)
+		move_wake(c->live, place, place + LIVE_PAGE);
+	out_set(c->out, place, 0);
+	pool_put(c->live, to);
+}
+
 /*
  * With the page tables. The lock is given back meanwhile, as there is an event
- * to be read; so the entries are made before. Returns whether they went.
+ * to be read; so the entries are made before, and what is known of others is
+ * not known any more after. Returns whether they went.
  */
 static bool carry(struct collect *c, unsigned long addr, unsigned long to,
 		  unsigned long n)
@@ -153,11 +166,9 @@ static bool carry(struct collect *c, unsigned long addr, unsigned long to,
 		/* There was none, or it has not gone. */
 		c->args->src[index_of(c->args, addr)] =
 			ok ? MIGRATE_PFN_MIGRATE : 0;
-		out_set(c->out, away_place(c->out, to >> LIVE_PAGE_SHIFT), 0);
-		pool_put(c->live, to);
+		carried_none(c, to);
 	}
 	out_changed(c->out);
-	move_wake(c->live, c->args->start, c->args->end);
 	return ok;
 }
 
@@ -221,6 +232,8 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 	 */
 	if (c->out->forking)
 		return n;
+	if (addr < c->alone)
+		n = 1;
 	to = target(c, addr, &n);
 	if (!to)
 		return n;
@@ -236,8 +249,10 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 		if (!pool_has(c->out, to))
 			to = pool_get(c->live, &n);
 		/* The kernel carries what is of one area only. */
-		if (to && !carry(c, addr, to, n) && n > 1)
-			return collect_some(c, addr, 1);
+		if (to && !carry(c, addr, to, n) && n > 1) {
+			c->alone = addr + n * LIVE_PAGE;
+			return 0;
+		}
 		return n ? n : 1;
 	}
 	untarget(c, to + done * LIVE_PAGE, n - done, true);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What happens while pages are carried off by mremap(), when no lock is held:
+ * their area moves away, and back, or pages that were never made are touched.
+ *
+ * Linked with live_raw_syscall() wrapped.
+ */
+#include "device.h"
+#include "live_util.h"
+
+#include <sys/syscall.h>
+
+#include "mm/live/out.h"
+#include "mm/live/patch.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+#define NPAGES 8UL
+
+long __real_live_raw_syscall(long nr, const unsigned long *args);
+long __wrap_live_raw_syscall(long nr, const unsigned long *args);
+
+/* What happens at the first pages that are carried, at the second, ... */
+static void (*then[3])(void);
+static unsigned int carried;
+static struct device device;
+static char *here, *there;
+
+long __wrap_live_raw_syscall(long nr, const unsigned long *args)
+{
+	long ret = __real_live_raw_syscall(nr, args);
+	void (*fn)(void) = NULL;
+
+	if (nr == SYS_mremap && args[3] & LIVE_MREMAP_DONTUNMAP &&
+	    carried < ARRAY_SIZE(then))
+		fn = then[carried++];
+	if (fn)
+		fn();
+	return ret;
+}
+
+static void move(char *from, char *to)
+{
+	assert_ptr_equal(mremap(from, NPAGES * PAGE, NPAGES * PAGE,
+				MREMAP_MAYMOVE | MREMAP_FIXED, to), to);
+}
+
+static void area_moves(void)
+{
+	move(here, there);
+}
+
+static void area_returns(void)
+{
+	move(there, here);
+}
+
+static void begin(void)
+{
+	make_live(UHMM_G0, UHMM_LIVE_MOVE, UHMM_LIVE_DEVICE);
+	assert_int_equal(device_make(&device, 64, false), 0);
+	here = some_pages(NPAGES);
+	there = map_at(NULL, NPAGES + 2, PROT_NONE, 0) + PAGE;
+	carried = 0;
+	memset(then, 0, sizeof(then));
+}
+
+static void end(void)
+{
+	munmap(here, NPAGES * PAGE);
+	munmap(there - PAGE, (NPAGES + 2) * PAGE);
+	device_destroy(&device);
+	drop_live();
+}
+
+static void check_pages(const char *p)
+{
+	for (size_t i = 0; i < NPAGES; i++)
+		assert_int_equal(p[i * PAGE], i + 1);
+}
+
+/*
+ * The rest could not be carried, as there was nothing, and is tried one by one:
+ * by then a page is there that the device has.
+ */
+static void what_comes_back_is_looked_at_again(void **state)
+{
+	begin();
+	/* All of it, so that it stays one area. */
+	assert_int_equal(device_take(&device, mm, here, NPAGES), NPAGES);
+	check_pages(here);
+	assert_int_equal(device_take(&device, mm, here + 3 * PAGE, 1), 1);
+	carried = 0;
+	then[0] = area_moves;
+	then[1] = area_returns;
+	device_take(&device, mm, here, NPAGES);
+	assert_true(carried > 2);
+	check_pages(here);
+	assert_int_equal(device.nfree, 64);
+	end();
+}
+
+static void what_moves_on_its_way_arrives(void **state)
+{
+	begin();
+	then[0] = area_moves;
+	assert_int_equal(device_take(&device, mm, here, NPAGES), NPAGES);
+	assert_int_equal(device.nfree, 64 - NPAGES);
+	check_pages(there);
+	assert_int_equal(device.nfree, 64);
+	end();
+}
+
+/* ------------------------------------------------------------ never made yet */
+
+static pthread_t toucher;
+
+static void *touch(void *unused)
+{
+	there[5 * PAGE] = 55;
+	return NULL;
+}
+
+static bool is_waited_for(const char *p)
+{
+	struct out *out = live_of(mm)->out;
+	unsigned long entry;
+
+	mutex_lock(&out->lock);
+	entry = out_get(out, (unsigned long)p);
+	mutex_unlock(&out->lock);
+	return entry & OUT_WAITED;
+}
+
+static void touched_elsewhere(void)
+{
+	area_moves();
+	assert_int_equal(pthread_create(&toucher, NULL, touch, NULL), 0);
+	while (!is_waited_for(there + 5 * PAGE))
+		sched_yield();
+}
+
+/* There is no page for who waits: he is to be woken where he waits. */
+static void who_waits_elsewhere_is_woken(void **state)
+{
+	begin();
+	madvise(here + 5 * PAGE, PAGE, MADV_DONTNEED);
+	then[0] = touched_elsewhere;
+	assert_int_equal(device_take(&device, mm, here, NPAGES), NPAGES - 1);
+	pthread_join(toucher, NULL);
+	assert_int_equal(there[5 * PAGE], 55);
+	there[5 * PAGE] = 6;
+	check_pages(there);
+	assert_int_equal(device.nfree, 64);
+	end();
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(what_comes_back_is_looked_at_again),
+		CASE(what_moves_on_its_way_arrives),
+		CASE(who_waits_elsewhere_is_woken),
+	};
+
+	cases_begin(argc, argv);
+	return cmocka_run_group_tests_name("live_carried", tests, NULL, NULL);
+}
