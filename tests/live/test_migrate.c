@@ -581,6 +581,26 @@ static void what_goes_meanwhile_is_given_back_too(void **state)
 	end();
 }
 
+/* While a fork is under way others move to where it was. */
+static void what_has_gone_is_not_forgotten(void **state)
+{
+	char *p = some_pages(8), *q = some_pages(8);
+
+	begin(&ways[0]);
+	assert_int_equal(device_take(&device, mm, p, 8), 8);
+	assert_int_equal(device_take(&device, mm, q, 8), 8);
+	goes_later(p, 8);
+	WRITE_ONCE(live_of(mm)->out->forking, true);
+	assert_ptr_equal(mremap(q, 8 * PAGE, 8 * PAGE,
+				MREMAP_MAYMOVE | MREMAP_FIXED, p), p);
+	WRITE_ONCE(live_of(mm)->out->forking, false);
+	out_give_back(live_of(mm));
+	assert_int_equal(device.nfree, 1024 - 8);
+	check_pages(p, 8);
+	munmap(p, 8 * PAGE);
+	end();
+}
+
 /* Where nobody would bring it home, nothing goes. */
 static void without_userfaultfd_pages_stay(void **state)
 {
@@ -602,6 +622,7 @@ int main(int argc, char **argv)
 		CASE(holes_go_as_zeroes),
 		CASE(what_is_unmapped_is_given_back),
 		CASE(what_goes_meanwhile_is_given_back_too),
+		CASE(what_has_gone_is_not_forgotten),
 		CASE(a_frame_that_is_not_empty_is_used_again),
 		CASE(pages_away_move_with_their_area),
 		CASE(what_an_area_grows_by_may_be_touched),

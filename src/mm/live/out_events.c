@@ -94,7 +94,7 @@ static void place_moved(struct live *live, unsigned long from,
 			unsigned long to)
 {
 	struct out *out = live->out;
-	unsigned long entry = out_get(out, from);
+	unsigned long entry = out_get(out, from), gone;
 
 	if (entry & OUT_WAITED)
 		move_wake(live, from, from + LIVE_PAGE);
@@ -113,7 +113,9 @@ static void place_moved(struct live *live, unsigned long from,
 		return;
 	}
 	place_gone(live, to);
-	out_set(out, from, 0);
+	/* What is yet to be given back is kept where nothing is now. */
+	gone = out_get(out, to);
+	out_set(out, from, out_state(gone) == OUT_GONE ? gone : 0);
 	out_set(out, to, entry);
 	tell_holder(out, entry, to);
 }
