@@ -138,6 +138,7 @@ extern unsigned int live_broken;
 #define BROKEN_PROTECT (1U << 6)	/* pages are copied while they are written */
 #define BROKEN_REMAP (1U << 7)		/* what was away stays where it was */
 #define BROKEN_FORK (1U << 8)		/* pages stay away */
+#define BROKEN_ALONE (1U << 9)		/* one by one, without another look */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 

@@ -251,7 +251,8 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 		/* The kernel carries what is of one area only. */
 		if (to && !carry(c, addr, to, n) && n > 1) {
 			c->alone = addr + n * LIVE_PAGE;
-			return 0;
+			return BROKEN(live_broken, BROKEN_ALONE) ?
+				       collect_some(c, addr, 1) : 0;
 		}
 		return n ? n : 1;
 	}
