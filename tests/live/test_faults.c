@@ -6,6 +6,7 @@
  * reported drops.
  */
 #include "live_util.h"
+#include "mm/live/patch.h"
 #include "mm/live/watch.h"
 
 #include <linux/io_uring.h>
@@ -16,6 +17,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <uhmm/hmm.h>
+#include <uhmm/migrate.h>
 #include <uhmm/rcache_uring.h>
 
 #define FORBIDDEN (SECCOMP_RET_ERRNO | EPERM)
@@ -138,6 +141,93 @@ static void a_process_that_is_killed_ends(void **state)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT)
 		skip();
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* ---------------------------------------------------------- a monitor that lags */
+
+#define LAG_US 30000
+
+/* Its place is one that missing pages are told of, from now on. */
+static void exclusive_for_a_while(char *page)
+{
+	unsigned long pfn;
+
+	mmap_read_lock(mm);
+	OK(!make_device_exclusive(mm, (unsigned long)page, mm, &pfn));
+	mmap_read_unlock(mm);
+	uhmm_device_exclusive_put(mm, pfn);
+	OK(*(volatile char *)page == 1);
+}
+
+static long unmap_patched(char *page, size_t length)
+{
+	const unsigned long args[6] = { (unsigned long)page, length };
+
+	return live_patched_call(SYS_munmap, args);
+}
+
+static struct live *lags;
+
+ssize_t __real_read(int fd, void *buf, size_t n);
+ssize_t __wrap_read(int fd, void *buf, size_t n);
+
+/* What it has read waits for a while before it is passed on. */
+ssize_t __wrap_read(int fd, void *buf, size_t n)
+{
+	ssize_t ret = __real_read(fd, buf, n);
+
+	if (lags && ret > 0 && fd == lags->shards[0].fd)
+		usleep(LAG_US);
+	return ret;
+}
+
+/* What a fork, and an unmap with a place for pages that are away, are seen as. */
+static void lag(unsigned long *ret_called, unsigned long *ret_missed)
+{
+	unsigned long called, missed;
+	struct view view;
+	pid_t pid;
+	char *p;
+
+	make_live(UHMM_G1, 0, UHMM_LIVE_UNWATCHED_TOO | UHMM_LIVE_DEVICE);
+	if (!kernel_has(UHMM_LIVE_MOVE | UHMM_LIVE_EVENT_FORK))
+		_exit(CANNOT);
+	live_set_bracketed(UHMM_G1, 0);
+	p = some_pages(2);
+	view_add(&view, p, 2 * PAGE);
+	pte_at(p);
+	exclusive_for_a_while(p);
+	called = view_called(&view);
+	missed = live_stats().missed;
+	lags = live_of(mm);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	OK(waitpid(pid, NULL, 0) == pid);
+	OK(!unmap_patched(p, PAGE));
+	usleep(2 * LAG_US);
+	lags = NULL;
+	settle();
+	*ret_called = view_called(&view) - called;
+	*ret_missed = live_stats().missed - missed;
+}
+
+ALONE(a_change_is_seen_once_however_late_it_is_told_of)
+{
+	unsigned long called, missed;
+
+	lag(&called, &missed);
+	OK(called == 2 && missed == 0);
+}
+
+/* Known to be bad: both are seen again, when their brackets are over. */
+ALONE(who_does_not_wait_to_be_told_sees_it_twice)
+{
+	unsigned long called, missed;
+
+	live_broken = BROKEN_TOLD;
+	lag(&called, &missed);
+	OK(called == 4 && missed == 2);
 }
 
 /* --------------------------------------------------------------------- limits */
@@ -460,6 +550,8 @@ int main(int argc, char **argv)
 		CASE_BARE(a_monitor_that_stands_loses_nothing),
 		CASE_BARE(who_does_not_ask_is_not_told),
 		CASE_BARE(a_process_that_is_killed_ends),
+		CASE_BARE(a_change_is_seen_once_however_late_it_is_told_of),
+		CASE_BARE(who_does_not_wait_to_be_told_sees_it_twice),
 		CASE_BARE(few_descriptors),
 		CASE_BARE(few_watches),
 		CASE_BARE(no_area_is_left),

@@ -15,6 +15,7 @@
 #include "watch.h"
 
 #define LINES 16
+#define PASS_ON_NS INT64_C(1000000000)
 
 static struct line {
 	unsigned int inside;
@@ -42,6 +43,16 @@ static unsigned int *bracket_enter(struct live **ret_live)
 		return inside;
 	fetch_sub(inside, 1);
 	return NULL;
+}
+
+/* Does the kernel send an event for what is bracketed, nevertheless? */
+static bool is_told_of(struct live *live, enum mmu_notifier_event event,
+		       unsigned long start, unsigned long end)
+{
+	if (event == MMU_NOTIFY_PROTECTION_PAGE)
+		return live_has(live, UHMM_LIVE_EVENT_FORK);
+	return event != MMU_NOTIFY_PROTECTION_VMA && live->out &&
+	       out_needs_events(live, start, end);
 }
 
 int live_bracket_start(struct live_bracket *b, unsigned long addr,
@@ -74,9 +85,9 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	} else {
 		live_count(live, brackets);
 	}
+	b->told = !ret && is_told_of(live, event, start, end);
 	if (!ret && event != MMU_NOTIFY_PROTECTION_VMA &&
-	    event != MMU_NOTIFY_PROTECTION_PAGE &&
-	    !(live->out && out_needs_events(live, start, end)) &&
+	    event != MMU_NOTIFY_PROTECTION_PAGE && !b->told &&
 	    watch_clear(live, start, end))
 		watch_unregister(live, start, end);
 	if (BROKEN(live_broken, BROKEN_END)) {
@@ -94,6 +105,10 @@ void live_bracket_end(struct live_bracket *b)
 
 	if (!b->inside || b->forks != READ_ONCE(forks))
 		return;
+	/* Read it was before the change was over; it would count as another. */
+	if (b->told && !live_ended(live_of(b->range.mm)) &&
+	    !BROKEN(live_broken, BROKEN_TOLD))
+		monitor_passed_on(live_of(b->range.mm), PASS_ON_NS);
 	mmu_notifier_invalidate_range_end(&b->range);
 	fetch_sub(b->inside, 1);
 	errno = saved;

@@ -139,6 +139,7 @@ extern unsigned int live_broken;
 #define BROKEN_REMAP (1U << 7)		/* what was away stays where it was */
 #define BROKEN_FORK (1U << 8)		/* pages stay away */
 #define BROKEN_ALONE (1U << 9)		/* one by one, without another look */
+#define BROKEN_TOLD (1U << 10)		/* nor is what was read waited for */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 
@@ -169,6 +170,7 @@ struct live_bracket {
 	struct mmu_notifier_range range;
 	unsigned int *inside;		/* NULL: nothing was started */
 	unsigned int forks;
+	bool told;			/* the kernel tells of it too */
 };
 
 /*

@@ -68,6 +68,16 @@ bool monitor_unread(struct live *live)
 	return kernel_pending(live, &live->shards[0]);
 }
 
+static bool shard_busy(struct shard *shard)
+{
+	/*
+	 * Ordering: (MONITOR-IDLE-SEEN) pairs with (MONITOR-IDLE) in
+	 * shard_idle(): what it has read it has passed on.
+	 */
+	return smp_load_acquire(&shard->busy) &&
+	       !BROKEN(live_broken, BROKEN_BUSY);
+}
+
 static bool shard_pending(struct live *live, struct shard *shard)
 {
 	if (!READ_ONCE(shard->watches))
@@ -80,12 +90,7 @@ static bool shard_pending(struct live *live, struct shard *shard)
 	 * came after it.
 	 */
 	smp_rmb();
-	/*
-	 * Ordering: (MONITOR-IDLE-SEEN) pairs with (MONITOR-IDLE) in
-	 * shard_idle(): what it has read it has passed on.
-	 */
-	return smp_load_acquire(&shard->busy) &&
-	       !BROKEN(live_broken, BROKEN_BUSY);
+	return shard_busy(shard);
 }
 
 static bool range_pending(struct live *live, unsigned long start,
@@ -152,6 +157,31 @@ void monitor_settle(struct live *live, int64_t timeout_ns)
 			return;
 		monitor_sleep(live, generation);
 	} while (ktime_get_ns() < deadline);
+}
+
+static bool any_busy(struct live *live)
+{
+	for (unsigned int i = 0; i < live->nshards; i++)
+		if (shard_busy(&live->shards[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The monitor serves one descriptor at a time: of what was read before, it is at
+ * the last at most, and then the generation changes.
+ */
+void monitor_passed_on(struct live *live, int64_t timeout_ns)
+{
+	unsigned int generation = READ_ONCE(live->generation);
+	int64_t deadline;
+
+	if (!any_busy(live))
+		return;
+	deadline = ktime_get_ns() + timeout_ns;
+	while (READ_ONCE(live->generation) == generation && any_busy(live) &&
+	       ktime_get_ns() < deadline)
+		monitor_sleep(live, generation);
 }
 
 /* ------------------------------------------------------------------- passing on */
@@ -307,7 +337,7 @@ static void shard_idle(struct live *live, struct shard *shard)
 {
 	/*
 	 * Ordering: (MONITOR-IDLE) pairs with (MONITOR-IDLE-SEEN) in
-	 * shard_pending(): all that was read has been passed on.
+	 * shard_busy(): all that was read has been passed on.
 	 */
 	smp_store_release(&shard->busy, 0);
 	fetch_add(&live->generation, 1);

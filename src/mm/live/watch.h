@@ -51,6 +51,8 @@ void hand_on(struct live *live, unsigned long start, unsigned long end,
 void monitor_sleep(struct live *live, unsigned int generation);
 /* Until nothing is on its way, or the time is over. */
 void monitor_settle(struct live *live, int64_t timeout_ns);
+/* Until what has been read by now is passed on, or the time is over. */
+void monitor_passed_on(struct live *live, int64_t timeout_ns);
 /* Has the only descriptor an event that is not read? */
 bool monitor_unread(struct live *live);
 bool live_pending(struct mm_struct *mm, unsigned long start,
