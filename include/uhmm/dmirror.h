@@ -128,8 +128,10 @@ int uhmm_dmirror_create(const struct uhmm_dmirror_options *options,
  * @device: which
  *
  * Context: may sleep; mmap_lock not held.
+ * Return: 0; -ENOMEM: it still has pages, as of HMM_DMIRROR_RELEASE, and is there
+ * as before.
  */
-void uhmm_dmirror_destroy(struct uhmm_dmirror_device *device);
+int uhmm_dmirror_destroy(struct uhmm_dmirror_device *device);
 
 /**
  * uhmm_dmirror_open() - mirror an address space
@@ -148,7 +150,7 @@ int uhmm_dmirror_open(struct uhmm_dmirror_device *device, struct mm_struct *mm,
  * @dmirror: which; no command is under way
  *
  * All memory of the device is emptied, that of others too, as by
- * HMM_DMIRROR_RELEASE.
+ * HMM_DMIRROR_RELEASE; pages that have no place to go to stay the device's.
  *
  * Context: may sleep; mmap_lock not held.
  */
@@ -159,6 +161,11 @@ void uhmm_dmirror_close(struct uhmm_dmirror *dmirror);
  * @dmirror: the mirror
  * @request: HMM_DMIRROR_READ and its like
  * @cmd: what it is about
+ *
+ * HMM_DMIRROR_RELEASE waits for pages that are busy or pinned. Linux's also waits
+ * for memory, be it for ever; here, if there is none and none gets free for some
+ * 20 ms, it is -ENOMEM: pages that no memory was left for stay where they are, with
+ * their data, and the device goes on. Another RELEASE tries again.
  *
  * Context: may sleep; mmap_lock not held. From any thread, also at once.
  * Return: 0; -EINVAL: unknown request, @addr is no page's, or no pages; -EFAULT;

@@ -275,8 +275,7 @@ static int command(struct uhmm_dmirror *dmirror, unsigned long request,
 	case HMM_DMIRROR_CHECK_EXCLUSIVE:
 		return dmirror_check_exclusive(dmirror, start, end);
 	case HMM_DMIRROR_RELEASE:
-		dmirror_remove_memory(dmirror->device);
-		return 0;
+		return dmirror_remove_memory(dmirror->device);
 	case HMM_DMIRROR_FLAGS:
 		return cmd_flags(dmirror->device, cmd);
 	case HMM_DMIRROR_READ_UNLOCKED:

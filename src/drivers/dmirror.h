@@ -147,8 +147,11 @@ int dmirror_to_dev(struct uhmm_dmirror *dmirror, unsigned long start,
 int dmirror_to_sys(struct uhmm_dmirror *dmirror, unsigned long start,
 		   unsigned long end, uint64_t *ret_pages);
 vm_fault_t dmirror_fault_home(struct vm_fault *vmf);
-/* All that is in these frames goes back to where it came from. */
-void dmirror_evict(struct uhmm_dmirror_device *device, unsigned long first,
+/*
+ * All that is in these frames goes back to where it came from; busy pages stay.
+ * False: so do some for which there is no memory.
+ */
+bool dmirror_evict(struct uhmm_dmirror_device *device, unsigned long first,
 		   unsigned long npages);
 
 /* dmirror_memory.c */
@@ -157,7 +160,7 @@ unsigned long dmirror_alloc(struct uhmm_dmirror_device *device,
 			    unsigned int order);
 /* The next allocation is to fail. */
 bool dmirror_fails(struct uhmm_dmirror_device *device);
-/* Evict and remove all of it. */
-void dmirror_remove_memory(struct uhmm_dmirror_device *device);
+/* Evict and remove all of it. -ENOMEM: what has no place to go to stays. */
+int dmirror_remove_memory(struct uhmm_dmirror_device *device);
 
 #endif

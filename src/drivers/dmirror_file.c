@@ -38,11 +38,15 @@ int uhmm_dmirror_create(const struct uhmm_dmirror_options *options,
 	return 0;
 }
 
-void uhmm_dmirror_destroy(struct uhmm_dmirror_device *device)
+int uhmm_dmirror_destroy(struct uhmm_dmirror_device *device)
 {
-	dmirror_remove_memory(device);
+	int ret = dmirror_remove_memory(device);
+
+	if (ret)
+		return ret;
 	pthread_mutex_destroy(&device->lock);
 	free(device);
+	return 0;
 }
 
 int uhmm_dmirror_open(struct uhmm_dmirror_device *device, struct mm_struct *mm,

@@ -5,9 +5,12 @@
  */
 #include "dmirror.h"
 
+#include <time.h>
+
 #define BLOCK_PAGES (1UL << UHMM_PMD_ORDER)
 #define WORD_BITS 64
-#define DRAIN_NS INT64_C(1000000)
+#define DRAIN_NS 1000000
+#define MOST_TRIES 20
 
 struct block {
 	unsigned int used;
@@ -189,9 +192,9 @@ unsigned long dmirror_alloc(struct uhmm_dmirror_device *device,
 	return pfn && !zone_device_page_init(pfn, order) ? pfn : 0;
 }
 
-static bool block_used(struct chunk *chunk, unsigned long i)
+static unsigned long block_used(struct chunk *chunk, unsigned long i)
 {
-	bool used;
+	unsigned long used;
 
 	pthread_mutex_lock(&chunk->device->lock);
 	used = chunk->blocks[i].used;
@@ -199,27 +202,57 @@ static bool block_used(struct chunk *chunk, unsigned long i)
 	return used;
 }
 
-/* What is busy is tried again; what is pinned is waited for. */
-static void chunk_remove(struct chunk *chunk)
+static unsigned long chunk_used(struct chunk *chunk)
 {
-	struct uhmm_dmirror_device *device = chunk->device;
+	unsigned long used = 0;
 
-	do {
-		for (unsigned long i = 0; i < chunk->nblocks; i++)
-			if (block_used(chunk, i))
-				dmirror_evict(device, first_pfn(chunk) +
-					      i * BLOCK_PAGES, BLOCK_PAGES);
-	} while (uhmm_memunmap_pages_timeout(&chunk->pgmap, DRAIN_NS));
-	pthread_mutex_lock(&device->lock);
 	for (unsigned long i = 0; i < chunk->nblocks; i++)
-		device->used -= chunk->blocks[i].used;
-	pthread_mutex_unlock(&device->lock);
-	chunk_free(chunk);
+		used += block_used(chunk, i);
+	return used;
 }
 
-void dmirror_remove_memory(struct uhmm_dmirror_device *device)
+/* Once all that is in use. False: for some of it there was no memory. */
+static bool evict_all(struct chunk *chunk)
+{
+	bool all = true;
+
+	for (unsigned long i = 0; i < chunk->nblocks; i++)
+		if (block_used(chunk, i))
+			all &= dmirror_evict(chunk->device, first_pfn(chunk) +
+					     i * BLOCK_PAGES, BLOCK_PAGES);
+	return all;
+}
+
+/*
+ * No page of it is given out any more. What is busy is tried again, what is
+ * pinned is waited for; if there is no memory, and none gets free for a while,
+ * the rest stays where it is: -ENOMEM.
+ */
+static int chunk_empty(struct chunk *chunk)
+{
+	const struct timespec pause = { .tv_nsec = DRAIN_NS };
+	unsigned long used = chunk_used(chunk), left;
+	unsigned int tries = 0;
+
+	while (used) {
+		if (evict_all(chunk))
+			tries = 0;
+		else if (++tries == MOST_TRIES)
+			return -ENOMEM;
+		left = chunk_used(chunk);
+		if (left < used)
+			tries = 0;
+		else
+			nanosleep(&pause, NULL);
+		used = left;
+	}
+	return 0;
+}
+
+int dmirror_remove_memory(struct uhmm_dmirror_device *device)
 {
 	struct chunk *chunk, *next;
+	int ret = 0;
 
 	pthread_mutex_lock(&device->lock);
 	chunk = device->chunks;
@@ -227,6 +260,16 @@ void dmirror_remove_memory(struct uhmm_dmirror_device *device)
 	pthread_mutex_unlock(&device->lock);
 	for (; chunk; chunk = next) {
 		next = chunk->next;
-		chunk_remove(chunk);
+		if (!chunk_empty(chunk)) {
+			memunmap_pages(&chunk->pgmap);
+			chunk_free(chunk);
+			continue;
+		}
+		ret = -ENOMEM;
+		pthread_mutex_lock(&device->lock);
+		chunk->next = device->chunks;
+		device->chunks = chunk;
+		pthread_mutex_unlock(&device->lock);
 	}
+	return ret;
 }

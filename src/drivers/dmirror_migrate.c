@@ -37,8 +37,11 @@ static void fill(struct mm_struct *mm, unsigned long to, unsigned long from,
 	}
 }
 
-/* Where a page goes: to a new one of @alloc; a huge one that cannot, to small. */
-static void move(struct uhmm_dmirror_device *device, struct mm_struct *mm,
+/*
+ * Where a page goes: to a new one of @alloc; a huge one that cannot, to small.
+ * False: not all of it has a place.
+ */
+static bool move(struct uhmm_dmirror_device *device, struct mm_struct *mm,
 		 const unsigned long *src, unsigned long *dst, bool writable,
 		 alloc_fn alloc)
 {
@@ -46,21 +49,25 @@ static void move(struct uhmm_dmirror_device *device, struct mm_struct *mm,
 	unsigned long write = *src & MIGRATE_PFN_WRITE ||
 			      (!from && writable) ? MIGRATE_PFN_WRITE : 0;
 	unsigned int order = order_of(*src);
+	bool all;
 
 	to = alloc(device, mm, order);
 	if (to) {
 		fill(mm, to, from, order);
 		*dst = migrate_pfn(to) | write |
 		       (order ? MIGRATE_PFN_COMPOUND : 0);
-		return;
+		return true;
 	}
+	all = order != 0;
 	for (i = 0, n = order ? 1UL << order : 0; i < n; i++) {
 		to = alloc(device, mm, 0);
+		all &= to != 0;
 		if (!to)
 			continue;
 		fill(mm, to, from ? from + i : 0, 0);
 		dst[i] = migrate_pfn(to) | write;
 	}
+	return all;
 }
 
 static unsigned long device_page(struct uhmm_dmirror_device *device,
@@ -309,17 +316,19 @@ vm_fault_t dmirror_fault_home(struct vm_fault *vmf)
 	return ret;
 }
 
-void dmirror_evict(struct uhmm_dmirror_device *device, unsigned long first,
+bool dmirror_evict(struct uhmm_dmirror_device *device, unsigned long first,
 		   unsigned long npages)
 {
 	unsigned long src[TABLE_PAGES], dst[TABLE_PAGES] = { 0 }, i;
+	bool all = true;
 
 	migrate_device_range(src, first, npages);
 	for (i = 0; i < npages; i++)
 		if (src[i] & MIGRATE_PFN_MIGRATE)
-			move(device,
-			     uhmm_device_page_mm(uhmm_migrate_pfn_of(src[i])),
-			     src + i, dst + i, false, system_page);
+			all &= move(device, uhmm_device_page_mm(
+					uhmm_migrate_pfn_of(src[i])),
+				    src + i, dst + i, false, system_page);
 	migrate_device_pages(src, dst, npages);
 	migrate_device_finalize(src, dst, npages);
+	return all;
 }

@@ -156,6 +156,64 @@ static void has_no_more_memory_than_it_has(void **state)
 	mm_unmap(mm, addr, 3);
 }
 
+/* All frames but those of @npages from @addr on are taken; returns by how many. */
+static unsigned long fill_up(struct mm_struct *small, unsigned long addr,
+			     unsigned long most)
+{
+	unsigned long n = 0;
+	char byte = 1;
+
+	while (n < most &&
+	       !uhmm_model_write(small, addr + PAGES(n), &byte, 1, NULL))
+		n++;
+	return n;
+}
+
+/* Linux's waits for memory for ever. */
+static void keeps_what_there_is_no_memory_for(void **state)
+{
+	struct uhmm_model_options machine = {
+		.size = sizeof(machine),
+		.level = variant->level,
+		.frames = 24,
+	};
+	struct uhmm_dmirror_options how = {
+		.size = sizeof(how),
+		.type = variant->type,
+		.newest = newest(),
+		.chunk_pages = 512,
+	};
+	struct uhmm_dmirror_device *it;
+	struct uhmm_dmirror *own;
+	struct mm_struct *small;
+	unsigned long addr, more;
+
+	assert_int_equal(uhmm_mm_create_model(&machine, NULL, &small), 0);
+	assert_int_equal(uhmm_dmirror_create(&how, &it), 0);
+	assert_int_equal(uhmm_dmirror_open(it, small, &own), 0);
+	addr = mm_map(small, 16, RW, ANON);
+	more = mm_map(small, 32, RW, ANON);
+	cpu_fill(small, addr, 16, 1);
+	assert_dev(own, HMM_DMIRROR_MIGRATE_TO_DEV, addr, 16, 1);
+	assert_int_equal(fill_up(small, more, 32), 24);
+	assert_int_equal(dev(own, HMM_DMIRROR_RELEASE, addr, 1), -ENOMEM);
+	assert_int_equal(uhmm_dmirror_pages(it), 16);
+	assert_dev(own, HMM_DMIRROR_READ, addr, 16, 1);
+	/* For some of them there is, and what stays can be used as before. */
+	uhmm_model_madvise(small, more, PAGES(4), MADV_DONTNEED);
+	assert_int_equal(dev(own, HMM_DMIRROR_RELEASE, addr, 1), -ENOMEM);
+	assert_int_equal(uhmm_dmirror_pages(it), 12);
+	assert_dev(own, HMM_DMIRROR_READ, addr, 16, 1);
+	assert_int_equal(dev_write(own, addr, 16, 50), 0);
+	uhmm_dmirror_close(own);
+	assert_int_equal(uhmm_dmirror_destroy(it), -ENOMEM);
+	assert_int_equal(uhmm_dmirror_pages(it), 12);
+	mm_unmap(small, more, 32);
+	assert_int_equal(uhmm_dmirror_destroy(it), 0);
+	assert_cpu_sees(small, addr, 16, 50);
+	mmput(small);
+}
+
 static void ends_with_its_address_space(void **state)
 {
 	unsigned long addr = filled(2, 1);
@@ -288,6 +346,7 @@ int main(int argc, char **argv)
 		CASES(says_nothing_when_it_fails),
 		CASES(tells_when_the_buffer_is_gone),
 		CASES(has_no_more_memory_than_it_has),
+		CASES(keeps_what_there_is_no_memory_for),
 		CASES(ends_with_its_address_space),
 		CASES(leaves_what_it_did),
 		CASES(is_stuck_with_a_page_it_may_not_write),
