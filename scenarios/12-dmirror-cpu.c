@@ -30,6 +30,12 @@ static void *copy_and_migrate(void *unused)
 	return NULL;
 }
 
+static void *migrate(void *unused)
+{
+	command(HMM_DMIRROR_MIGRATE_TO_DEV, moved);
+	return NULL;
+}
+
 static void *cpu_looks(void *unused)
 {
 	read_there = cpu_reads(mm);
@@ -59,12 +65,15 @@ static void agree_on(unsigned char value)
 	}
 AGAINST(home_cpu, begin_there, go_home, cpu, 5)
 AGAINST(home_cpu_looks, begin_there, go_home, cpu_looks, 1)
+AGAINST(migrate_cpu, begin, migrate, cpu, 5)
+AGAINST(migrate_cpu_looks, begin, migrate, cpu_looks, 1)
 AGAINST(copied_early, begin, copy_and_migrate, cpu, 5)
 
 #define FROM .source = "mail, 15 August 2019 (teardown)", .bad = "stale access"
-UHMM_SCENARIO(dmirror_home_cpu, FROM, .result = UHMM_RESULT_NEVER,
-	      .run = home_cpu);
-UHMM_SCENARIO(dmirror_home_cpu_looks, FROM, .result = UHMM_RESULT_NEVER,
-	      .run = home_cpu_looks);
+#define NEVER FROM, .result = UHMM_RESULT_NEVER
+UHMM_SCENARIO(dmirror_home_cpu, NEVER, .run = home_cpu);
+UHMM_SCENARIO(dmirror_home_cpu_looks, NEVER, .run = home_cpu_looks);
+UHMM_SCENARIO(dmirror_migrate_cpu, NEVER, .run = migrate_cpu);
+UHMM_SCENARIO(dmirror_migrate_cpu_looks, NEVER, .run = migrate_cpu_looks);
 UHMM_SCENARIO(dmirror_copied_early, FROM, .result = UHMM_RESULT_SOMETIMES,
 	      .run = copied_early);

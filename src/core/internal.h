@@ -467,6 +467,8 @@ void device_fork_prepare(void);
 void device_fork_parent(void);
 void device_fork_child(void);
 bool device_page_is(unsigned long pfn, enum memory_type type);
+/* uhmm_device_page_unlock() and uhmm_device_page_put() in one step. */
+void device_page_unlock_put(unsigned long pfn);
 void *device_page_ptr(unsigned long pfn);
 /* It is in @mm now, or in what is forked from it. */
 void device_page_went(unsigned long pfn, struct mm_struct *mm);

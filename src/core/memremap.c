@@ -358,7 +358,7 @@ bool uhmm_device_page_get(unsigned long pfn)
 	return in_use;
 }
 
-void uhmm_device_page_put(unsigned long pfn)
+static void put_page(unsigned long pfn, bool unlock)
 {
 	struct uhmm_device_frame *frame;
 	struct dev_pagemap *map = NULL;
@@ -370,19 +370,35 @@ void uhmm_device_page_put(unsigned long pfn)
 	spin_lock(&lock);
 	frame = head_of(&pfn, &map);
 	last = frame && frame->count && --frame->count == 0;
+	if (frame && unlock)
+		frame->locked = false;
 	if (last) {
 		mm = frame->mm;
 		order = frame->order;
 		for (i = 0; i < 1UL << order; i++)
 			frame[i] = (struct uhmm_device_frame){ 0 };
 	}
-	spin_unlock(&lock);
+	if (unlock)
+		unlock_changed();
+	else
+		spin_unlock(&lock);
 	if (!last)
 		return;
 	map->ops->folio_free(map, pfn, order);
 	put_map(map);
 	if (mm)
 		mmdrop(mm);
+}
+
+void uhmm_device_page_put(unsigned long pfn)
+{
+	put_page(pfn, false);
+}
+
+/* At once: a reference left behind would be in the way of whoever waited. */
+void device_page_unlock_put(unsigned long pfn)
+{
+	put_page(pfn, true);
 }
 
 /* A look at the frame that counts for @pfn. */
@@ -614,8 +630,7 @@ int uhmm_migrate_to_ram(const struct uhmm_vma *vma, unsigned long addr,
 	spin_unlock(&lock);
 	fault = map->ops->migrate_to_ram ? map->ops->migrate_to_ram(&vmf) :
 					   VM_FAULT_SIGBUS;
-	uhmm_device_page_unlock(vmf.page);
-	uhmm_device_page_put(vmf.page);
+	device_page_unlock_put(vmf.page);
 	if (fault & VM_FAULT_OOM)
 		return -ENOMEM;
 	return fault & VM_FAULT_SIGBUS ? -EFAULT : 0;

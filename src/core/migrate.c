@@ -153,8 +153,9 @@ static void put_dst(struct mm_struct *mm, const struct migrate_vma *args)
 		if (!pfn)
 			continue;
 		if (uhmm_is_device_pfn(pfn))
-			uhmm_device_page_unlock(pfn);
-		uhmm_page_put(mm, pfn, 0);
+			device_page_unlock_put(pfn);
+		else
+			uhmm_page_put(mm, pfn, 0);
 	}
 }
 
