@@ -31,6 +31,24 @@ unsigned int interval_find(struct mm_struct *mm,
 			   unsigned long start, unsigned long last,
 			   struct index_walk *walk,
 			   struct mmu_interval_notifier **out);
+/**
+ * interval_insert_alone() - mmu_interval_notifier_insert(), if nothing is there
+ * @sub: the subscription, zeroed
+ * @mm: the address space
+ * @start: first byte
+ * @length: bytes
+ * @ops: with all that they need
+ *
+ * For who would search first, to see that there is nothing: one way through the
+ * index does for both.
+ *
+ * Return: 0; -EEXIST: somebody's subscription overlaps, or may; or as
+ * mmu_interval_notifier_insert().
+ */
+int interval_insert_alone(struct mmu_interval_notifier *sub,
+			  struct mm_struct *mm, unsigned long start,
+			  unsigned long length,
+			  const struct mmu_interval_notifier_ops *ops);
 /* The calling thread's next interval_find() allocates nothing. */
 void interval_find_ready(struct mm_struct *mm);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "check.h"
+#include "find.h"
 #include "reserve.h"
 
 /* ------------------------------------------------------------------- insert */
@@ -25,10 +26,11 @@ static int check_ops(const struct mmu_interval_notifier_ops *ops)
 	return 0;
 }
 
-static int sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
-		      unsigned long start, unsigned long length,
-		      const struct mmu_interval_notifier_ops *ops,
-		      const void *from)
+static inline __attribute__((always_inline)) int
+sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+	   unsigned long start, unsigned long length,
+	   const struct mmu_interval_notifier_ops *ops, bool alone,
+	   const void *from)
 {
 	unsigned long last;
 	int ret;
@@ -54,7 +56,8 @@ static int sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 	sub->ops = ops;
 	sub->mm = mm;
 	sub->removing = SUB_INSERTED;
-	ret = index_insert(&mm->index, &sub->interval_tree);
+	ret = alone ? index_insert_alone(&mm->index, &sub->interval_tree) :
+		      index_insert(&mm->index, &sub->interval_tree);
 	if (unlikely(ret)) {
 		*sub = (struct mmu_interval_notifier){ 0 };
 		goto out_unlock;
@@ -76,7 +79,7 @@ int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 	int ret = check_ops(ops);
 
 	return ret ? ret : sub_insert(interval_sub, mm, start, length, ops,
-				      CHECK_FROM);
+				      false, CHECK_FROM);
 }
 
 int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_sub,
@@ -90,7 +93,7 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 	if (mm)
 		check_write_locked(mm, CHECK_FROM);
 	return ret ? ret : sub_insert(interval_sub, mm, start, length, ops,
-				      CHECK_FROM);
+				      false, CHECK_FROM);
 }
 
 int uhmm_interval_notifier_insert_tagged(struct mmu_interval_notifier *interval_sub,
@@ -99,7 +102,15 @@ int uhmm_interval_notifier_insert_tagged(struct mmu_interval_notifier *interval_
 					 unsigned long length)
 {
 	return sub_insert(interval_sub, mm, start, length, &tagged_ops,
-			  CHECK_FROM);
+			  false, CHECK_FROM);
+}
+
+int interval_insert_alone(struct mmu_interval_notifier *sub,
+			  struct mm_struct *mm, unsigned long start,
+			  unsigned long length,
+			  const struct mmu_interval_notifier_ops *ops)
+{
+	return sub_insert(sub, mm, start, length, ops, true, CHECK_FROM);
 }
 
 /* ------------------------------------------------------------------- remove */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct key {
 	unsigned long start, order;
@@ -310,6 +311,13 @@ leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
 	smp_store_release(&leaf->tag, tag + INDEX_FILLING);
 }
 
+/* Where something begins, unless the leaf is rough. */
+static inline unsigned long slot_start(const struct index_node *leaf,
+				       unsigned int slot)
+{
+	return scale_first(leaf->scale, leaf->lo[slot]);
+}
+
 /* What takes the place of one node: @a, and @b with the keys from @key on. */
 struct halves {
 	struct index_node *a, *b;	/* @b: NULL if one is enough */
@@ -330,34 +338,109 @@ static struct index_node *leaf_of(struct interval_index *ix,
 	return leaf;
 }
 
-/* A leaf anew, with @x: two if it was full, one if @x does not fit its scale. */
-static void renew_leaf(struct interval_index *ix, const struct index_node *leaf,
-		       struct uhmm_interval_node *x, struct halves *h)
+/*
+ * A leaf anew, with @x at @at: in @cut and before it the first half. Each is told
+ * its slot, and is missed for that.
+ */
+static void renew_slots(struct interval_index *ix, const struct index_node *leaf,
+			struct uhmm_interval_node *x, unsigned int at,
+			unsigned int cut, struct halves *h)
 	__must_hold(&ix->lock)
 {
 	struct uhmm_interval_node *all[INDEX_FANOUT + 1];
-	unsigned int i, at, n = perm_count(leaf->perm), cut = n + 1;
+	unsigned int i, n = perm_count(leaf->perm);
 
 	for (i = 0; i < n; i++) {
-		all[i] = leaf->at[perm_slot(leaf->perm, i)];
-		/* Each is told its slot: missed together. */
-		__builtin_prefetch(all[i], 1);
+		all[i + (i >= at)] = leaf->at[perm_slot(leaf->perm, i)];
+		/* All together. */
+		__builtin_prefetch(all[i + (i >= at)], 1);
 	}
-	for (at = n; at && all[at - 1]->start > x->start; at--)
-		all[at] = all[at - 1];
 	all[at] = x;
-	/* Whoever inserts in order, up or down, leaves full leaves behind. */
-	if (n == INDEX_FANOUT)
-		cut = at == n ? at : at == 0 ? 1 : (n + 1) / 2;
 	h->a = leaf_of(ix, all, cut);
-	h->a_max = leaf_max(h->a);
-	h->b = NULL;
-	if (cut > n)
+	h->b = cut > n ? NULL : leaf_of(ix, all + cut, n + 1 - cut);
+	if (!h->b)
 		return;
-	h->b = leaf_of(ix, all + cut, n + 1 - cut);
-	h->b_max = leaf_max(h->b);
 	h->key.start = all[cut]->start;
 	h->key.order = node_order(all[cut]);
+}
+
+/*
+ * A leaf with @n of the entries of @leaf, from position @from on, where they are,
+ * so that none has to be looked at. It is full, and not rough.
+ */
+static struct index_node *leaf_part(struct interval_index *ix,
+				    const struct index_node *leaf,
+				    unsigned int from, unsigned int n)
+	__must_hold(&ix->lock)
+{
+	struct index_node *part = index_take(&ix->leaves);
+	unsigned long slots = leaf->perm & PERM_SLOTS;
+	unsigned int i;
+
+	slots = slots >> 4 * from | slots << 4 * (INDEX_FANOUT - from);
+	part->perm = (slots & PERM_SLOTS) | (unsigned long)n << PERM_COUNT_SHIFT;
+	memcpy(part->hi, leaf->hi, sizeof(part->hi));
+	memcpy(part->at, leaf->at, sizeof(part->at));
+	memset(part->lo, -1, sizeof(part->lo));
+	for (i = 0; i < n; i++, slots >>= 4)
+		part->lo[slots & 15] = leaf->lo[slots & 15];
+	part->scale = leaf->scale;
+	WRITE_ONCE(part->tag, 2 * INDEX_FILLING);
+	return part;
+}
+
+/* The same for a full leaf that tells all of what is in it, and has room for @x. */
+static void split_leaf(struct interval_index *ix, const struct index_node *leaf,
+		       struct uhmm_interval_node *x, unsigned int at,
+		       unsigned int cut, struct halves *h)
+	__must_hold(&ix->lock)
+{
+	unsigned int lo = scale_units(leaf->scale, x->start);
+	unsigned int na = cut - (at < cut), slot = perm_slot(leaf->perm, na);
+
+	h->a = leaf_part(ix, leaf, 0, na);
+	h->b = leaf_part(ix, leaf, na, INDEX_FANOUT - na);
+	if (at == cut) {
+		h->key.start = x->start;
+		h->key.order = node_order(x);
+	} else {
+		/* Of equals the order decides; else it is less than any. */
+		h->key.start = slot_start(leaf, slot);
+		h->key.order = (cut - 1 == at ? lo :
+				leaf->lo[perm_slot(leaf->perm, na - 1)]) <
+			       leaf->lo[slot] ? 0 : node_order(leaf->at[slot]);
+	}
+	if (at < cut)
+		leaf_add(h->a, x, lo, at);
+	else
+		leaf_add(h->b, x, lo, at - cut);
+}
+
+/* Two leaves with @x if it was full, one if @x does not fit its scale. */
+static void renew_leaf(struct interval_index *ix, const struct index_path *p,
+		       struct uhmm_interval_node *x, struct halves *h)
+	__must_hold(&ix->lock)
+{
+	const struct index_node *leaf = p->leaf;
+	unsigned int n = perm_count(leaf->perm), at = n, cut = n + 1;
+	bool full = n == INDEX_FANOUT;
+
+	if (full && scale_fits(leaf->scale, x->start))
+		at = leaf_pos(ix, p, x->start,
+			      scale_units(leaf->scale, x->start));
+	else
+		while (at && leaf_entry(leaf, at - 1)->start > x->start)
+			at--;
+	/* Whoever inserts in order, up or down, leaves full leaves behind. */
+	if (full)
+		cut = at == n ? at : at == 0 ? 1 : (n + 1) / 2;
+	if (full && scale_fits(leaf->scale, x->start) && !leaf_rough(leaf))
+		split_leaf(ix, leaf, x, at, cut, h);
+	else
+		renew_slots(ix, leaf, x, at, cut, h);
+	h->a_max = leaf_max(h->a);
+	if (h->b)
+		h->b_max = leaf_max(h->b);
 }
 
 /* A copy of @old with @h in place of child @i, or two that share it; into @h. */
@@ -431,7 +514,7 @@ static __attribute__((noinline)) int insert_anew(struct interval_index *ix,
 
 	if (!index_room(ix))
 		return -ENOMEM;
-	renew_leaf(ix, leaf, x, &halves);
+	renew_leaf(ix, p, x, &halves);
 	if (halves.b)
 		grow(ix, p, &halves);
 	else
@@ -440,13 +523,17 @@ static __attribute__((noinline)) int insert_anew(struct interval_index *ix,
 	return 0;
 }
 
-static int insert(struct interval_index *ix, struct uhmm_interval_node *x)
+/* -ENOMEM; with @alone -EEXIST: something may overlap. */
+static inline __attribute__((always_inline)) int
+insert(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
 	__must_hold(&ix->lock)
 {
 	struct key key = { x->start, x->order };
 	struct index_path *p = path_to(ix, key);
 	unsigned int lo;
 
+	if (alone && !ix->search->alone(p, x->start, x->last))
+		return -EEXIST;
 	raise_bounds(ix, p, x->last);
 	if (unlikely(perm_count(p->leaf->perm) == INDEX_FANOUT ||
 		     !(p->fits || scale_fits(p->leaf->scale, x->start))))
@@ -457,17 +544,30 @@ static int insert(struct interval_index *ix, struct uhmm_interval_node *x)
 	return 0;
 }
 
-int index_insert(struct interval_index *ix, struct uhmm_interval_node *x)
+static inline __attribute__((always_inline)) int
+insert_any(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
+	__must_hold(&ix->lock)
 {
-	x->order = ix->next_order++ * ORDER_STEP;
-	while (unlikely(insert(ix, x))) {
-		if (index_add_chunk(ix, index_short_of(ix)))
-			return -ENOMEM;
-		/* The lock was dropped. */
-		x->order = ix->next_order++ * ORDER_STEP;
+	int err;
+
+	/* Where there was no memory the lock is dropped. */
+	while (x->order = ix->next_order++ * ORDER_STEP,
+	       unlikely(err = insert(ix, x, alone))) {
+		if (err != -ENOMEM || index_add_chunk(ix, index_short_of(ix)))
+			return err;
 	}
 	ix->count++;
 	return 0;
+}
+
+int index_insert(struct interval_index *ix, struct uhmm_interval_node *x)
+{
+	return insert_any(ix, x, false);
+}
+
+int index_insert_alone(struct interval_index *ix, struct uhmm_interval_node *x)
+{
+	return insert_any(ix, x, true);
 }
 
 /* ------------------------------------------------------------------- remove */

@@ -148,6 +148,8 @@ struct index_path;
  * @resume: go on at @walk
  * @rank: for writers: how many entries of a leaf have a @lo up to @key, scaled
  * @descend: for writers: the way from @root to where a key belongs
+ * @alone: for writers: does nothing overlap what belongs where the path leads? Some
+ *	that do not are taken for such that do.
  *
  * The first three append to @out, which has room for INDEX_BATCH, and return
  * how many.
@@ -169,6 +171,8 @@ struct index_search {
 	unsigned int (*rank)(const struct index_node *leaf, unsigned int key);
 	void (*descend)(struct index_node *root, unsigned long start,
 			unsigned long order, struct index_path *p);
+	bool (*alone)(const struct index_path *p, unsigned long start,
+		      unsigned long last);
 };
 
 extern const struct index_search index_search_portable;
@@ -271,6 +275,9 @@ void index_destroy(struct interval_index *ix);
  */
 int index_insert(struct interval_index *ix, struct uhmm_interval_node *node)
 	__must_hold(&ix->lock);
+/* The same, unless something overlaps it, or may: -EEXIST. */
+int index_insert_alone(struct interval_index *ix,
+		       struct uhmm_interval_node *node) __must_hold(&ix->lock);
 /* A search that begins behind a fence after this does not find @node. */
 void index_remove(struct interval_index *ix, struct uhmm_interval_node *node)
 	__must_hold(&ix->lock);

@@ -67,10 +67,16 @@ static inline bool scale_whole(unsigned long scale, unsigned long first,
 	return !((first | (last + 1)) & ((1UL << scale_shift(scale)) - 1));
 }
 
+/* The first byte of a unit. */
+static inline unsigned long scale_first(unsigned long scale, unsigned int units)
+{
+	return scale_base(scale) + ((unsigned long)units << scale_shift(scale));
+}
+
 /* The last byte of a unit. */
 static inline unsigned long scale_last(unsigned long scale, unsigned int units)
 {
-	return scale_base(scale) + ((units + 1UL) << scale_shift(scale)) - 1;
+	return scale_first(scale, units) + (1UL << scale_shift(scale)) - 1;
 }
 
 /*

@@ -436,6 +436,24 @@ static void search_descend(struct index_node *node, unsigned long start,
 		  scale_fits(node->scale, p->hi);
 }
 
+/* All nodes are at hand, and the answer is one for all of them. */
+static bool search_alone(const struct index_path *p, unsigned long start,
+			 unsigned long last)
+{
+	struct scaled_range range = { .scale = SCALE_NONE };
+	unsigned int others = 0;
+
+	for (unsigned int d = 0; d < p->depth; d++) {
+		const struct index_node *node = &p->step[d].node->node;
+
+		rescale(&range, node, start, last);
+		others |= index_match(node, range.start, range.last) &
+			  (unsigned int)node->perm & ~(1U << p->step[d].i);
+	}
+	rescale(&range, p->leaf, start, last);
+	return !(others | index_match(p->leaf, range.start, range.last));
+}
+
 const struct index_search INDEX_SEARCH_OPS = {
 	.name = INDEX_SEARCH_NAME,
 	.again = search_again,
@@ -443,4 +461,5 @@ const struct index_search INDEX_SEARCH_OPS = {
 	.resume = search_resume,
 	.rank = search_rank,
 	.descend = search_descend,
+	.alone = search_alone,
 };

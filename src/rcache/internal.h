@@ -76,6 +76,7 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
  * @hits: counted by the owner
  * @misses: counted by the owner
  * @hits_then: @hits at the last miss
+ * @crowded: so many more gets are not alone, most likely
  * @top: holds ever used
  * @cursor: the last one used; BLOCK_HOLDS: the last gets, two or more, missed
  * @next: the block made before it
@@ -89,6 +90,7 @@ struct hold_block {
 	unsigned long hits;
 	unsigned long misses;
 	unsigned long hits_then;
+	unsigned long crowded;
 	unsigned long top;
 	unsigned long cursor;
 	struct hold_block *next;
@@ -406,9 +408,12 @@ struct request {
 	unsigned long born;
 };
 
-/* miss.c */
-int rcache_miss(struct uhmm_rcache *c, struct request *w, unsigned long *hold,
-		struct region **ret_region);
+/*
+ * miss.c; @alone: nothing was searched for, and nothing is expected to be there;
+ * -EADDRINUSE: it is.
+ */
+int rcache_miss(struct uhmm_rcache *c, struct request *w, bool alone,
+		unsigned long *hold, struct region **ret_region);
 /*
  * The device registers no byte twice: retire what overlaps, and ask for the union.
  * False: there was nothing, and nothing is about to come to life.

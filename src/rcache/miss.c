@@ -82,6 +82,13 @@ static int region_make(struct uhmm_rcache *c, const struct request *w,
 	return 0;
 }
 
+/* How to look for what overlaps. */
+enum look {
+	LOOK_MERGE,		/* and register all of it */
+	LOOK_NOT,		/* @w as it is */
+	LOOK_ALONE,		/* as it is watched; nothing was searched for yet */
+};
+
 /*
  * A region for @w, or for more, that nobody finds live yet. -ENOSPC: no room.
  * Lock not held.
@@ -111,26 +118,43 @@ static int begin(struct uhmm_rcache *c, struct request *w, bool merge,
 	return err;
 }
 
-/* It did not come to life; @gone: nothing is registered. */
+/*
+ * It did not come to life; @gone: nothing is registered. What is not watched
+ * nobody has seen.
+ */
 static void give_up(struct uhmm_rcache *c, struct region *r, bool gone)
 {
+	unsigned int state = READ_ONCE(r->state);
+
 	spin_lock(&c->lock);
+	if (!(state & REGION_WATCHED)) {
+		c->bytes -= region_bytes(r);
+		region_free(c, r);
+		goto out_unlock;
+	}
 	if (gone)
-		WRITE_ONCE(r->state, READ_ONCE(r->state) | REGION_GONE);
+		WRITE_ONCE(r->state, state | REGION_GONE);
 	region_retire(c, r, NULL);
+out_unlock:
 	spin_unlock(&c->lock);
 }
 
-static int watch(struct uhmm_rcache *c, struct region *r)
+/* -EADDRINUSE: it is not alone. */
+static int watch(struct uhmm_rcache *c, struct region *r, bool alone)
 {
 	unsigned long length = region_bytes(r);
 	int err;
 
 	__builtin_memset(&r->sub, 0, sizeof(r->sub));
-	err = mmu_interval_notifier_insert(&r->sub, c->mm, r->start, length,
-					   &c->sub_ops);
+	if (alone)
+		err = interval_insert_alone(&r->sub, c->mm, r->start, length,
+					    &c->sub_ops);
+	else
+		err = mmu_interval_notifier_insert(&r->sub, c->mm, r->start,
+						   length, &c->sub_ops);
 	if (err)
-		return err == -EINVAL ? -ESRCH : err;
+		return err == -EINVAL ? -ESRCH :
+		       err == -EEXIST ? -EADDRINUSE : err;
 	/* Nobody else writes it before it is retired. */
 	WRITE_ONCE(r->state, READ_ONCE(r->state) | REGION_WATCHED);
 	return 0;
@@ -238,7 +262,7 @@ static void make_room(struct uhmm_rcache *c, const struct request *w)
 		     used <= max_bytes ? 0 : used - max_bytes + max_bytes / 64);
 }
 
-static int miss_once(struct uhmm_rcache *c, struct request *w, bool merge,
+static int miss_once(struct uhmm_rcache *c, struct request *w, enum look look,
 		     unsigned long *hold, struct region **ret_region,
 		     bool *ret_merged)
 {
@@ -248,14 +272,19 @@ static int miss_once(struct uhmm_rcache *c, struct request *w, bool merge,
 	*ret_merged = false;
 	if (READ_ONCE(c->nretired) > READ_ONCE(c->in_use) + UHMM_RCACHE_BACKLOG)
 		rcache_reap(c);
-	err = begin(c, w, merge, &r, ret_merged);
+	if (look == LOOK_ALONE)
+		w->overlaps = true;
+	err = begin(c, w, look == LOOK_MERGE, &r, ret_merged);
 	for (int i = 0; err == -ENOSPC && i < 3; i++) {
 		make_room(c, w);
-		err = begin(c, w, merge, &r, ret_merged);
+		err = begin(c, w, look == LOOK_MERGE, &r, ret_merged);
 	}
 	if (err)
 		return err;
-	err = watch(c, r);
+	err = watch(c, r, look == LOOK_ALONE);
+	/* What comes to life later is counted since begin(). */
+	if (!err && look == LOOK_ALONE)
+		w->overlaps = false;
 	if (!err)
 		err = register_region(c, r, w, hold);
 	if (err) {
@@ -289,21 +318,23 @@ bool rcache_make_way(struct uhmm_rcache *c, struct request *w)
 	return any;
 }
 
-int rcache_miss(struct uhmm_rcache *c, struct request *w, unsigned long *hold,
-		struct region **ret_region)
+int rcache_miss(struct uhmm_rcache *c, struct request *w, bool alone,
+		unsigned long *hold, struct region **ret_region)
 {
+	enum look look = alone ? LOOK_ALONE : LOOK_MERGE;
 	int err, stuck = 0;
 	unsigned long n;
 	bool merged;
 
 	do
-		err = miss_once(c, w, true, hold, ret_region, &merged);
+		err = miss_once(c, w, look, hold, ret_region, &merged);
 	while (err == -EXDEV && ++stuck < MISS_STUCK);
 	/* What it was merged with may be what the device refuses. */
 	if (err && err != -EEXIST && merged)
-		err = miss_once(c, w, false, hold, ret_region, &merged);
+		err = miss_once(c, w, LOOK_NOT, hold, ret_region, &merged);
 	/* A limit of the device's own. */
 	for (n = 1; err == -ENOMEM && rcache_evict(c, n, 0); n *= 2)
-		err = miss_once(c, w, false, hold, ret_region, &merged);
+		err = miss_once(c, w, alone ? look : LOOK_NOT, hold, ret_region,
+				&merged);
 	return err == -EXDEV ? -EAGAIN : err;
 }

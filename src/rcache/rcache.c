@@ -201,6 +201,18 @@ static void count_miss(struct hold_block *b)
 	WRITE_ONCE(b->hits_then, READ_ONCE(b->hits));
 }
 
+/* After one that was not alone though nothing served it so many are not tried. */
+#define CROWDED 32
+
+static bool crowded(struct hold_block *b)
+{
+	unsigned long left = READ_ONCE(b->crowded);
+
+	if (left)
+		WRITE_ONCE(b->crowded, left - 1);
+	return left;
+}
+
 /* By a hint that only leads to a region, or one that was not looked at. */
 static bool find_further(const struct getting *g)
 {
@@ -240,8 +252,9 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	};
 	struct hold_block *b = block_find(c);
 	bool again = b && READ_ONCE(b->cursor) == BLOCK_HOLDS;
+	bool alone = again && !crowded(b);
 	struct region *r;
-	int err;
+	int err = -EADDRINUSE;
 
 	if (c->ended)
 		return -ESRCH;
@@ -259,20 +272,27 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 		count_hit(b);
 		return 0;
 	}
-	r = search(&g, &w);
-	if (r) {
-		if (!again)
-			hint_missing(c, r, first);
-		count_hit(b);
-		return 0;
+	/* Nobody else is to take the hold meanwhile. */
+	if (alone)
+		err = rcache_miss(c, &w, true, g.hold, &r);
+	if (err == -EADDRINUSE) {
+		r = search(&g, &w);
+		if (r) {
+			if (!again)
+				hint_missing(c, r, first);
+			count_hit(b);
+			return 0;
+		}
+		WRITE_ONCE(b->crowded, alone ? CROWDED : b->crowded);
+		err = rcache_miss(c, &w, false, g.hold, &r);
 	}
 	count_miss(b);
-	/* Nobody else is to take the hold meanwhile. */
-	while ((err = rcache_miss(c, &w, g.hold, &r)) == -EEXIST) {
+	while (err == -EEXIST) {
 		if (search(&g, &w))
 			return 0;
 		if (!rcache_make_way(c, &w))
 			return err;
+		err = rcache_miss(c, &w, false, g.hold, &r);
 	}
 	if (err)
 		return err;

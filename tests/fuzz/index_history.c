@@ -165,6 +165,30 @@ void history_end(struct history *h)
 	index_destroy(&h->ix);
 }
 
+static bool overlapped(const struct history *h, unsigned long start,
+		       unsigned long last)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (h->sorted[i]->node.start <= last &&
+		    h->sorted[i]->node.last >= start)
+			return true;
+	return false;
+}
+
+/* Every other time only if it is alone, as far as the index can tell. */
+static int insert_some_way(struct history *h, struct entry *entry)
+{
+	unsigned long start = entry->node.start, last = entry->node.last;
+	int ret;
+
+	if (h->time & 1)
+		return index_insert(&h->ix, &entry->node);
+	ret = index_insert_alone(&h->ix, &entry->node);
+	if (!ret && overlapped(h, start, last))
+		wrong(h, "[%lx, %lx] is not alone", start, last);
+	return ret == -EEXIST ? index_insert(&h->ix, &entry->node) : ret;
+}
+
 int history_insert(struct history *h, unsigned long start, unsigned long last)
 {
 	struct entry *entry;
@@ -180,7 +204,7 @@ int history_insert(struct history *h, unsigned long start, unsigned long last)
 	entry->node.last = last;
 	entry->since = ++h->time;
 	spin_lock(&h->ix.lock);
-	ret = index_insert(&h->ix, &entry->node);
+	ret = insert_some_way(h, entry);
 	spin_unlock(&h->ix.lock);
 	if (ret) {
 		if (ret != -ENOMEM || history_allocations_left)
@@ -269,6 +293,7 @@ static void compare(struct history *h, const char *how, unsigned long start,
 void history_find(struct history *h, unsigned long start, unsigned long last)
 {
 	struct index_finger none;
+	struct index_path path;
 	struct index_walk walk;
 	unsigned int i;
 	bool leads;
@@ -278,6 +303,10 @@ void history_find(struct history *h, unsigned long start, unsigned long last)
 						&walk, answers.found);
 		find_rest(h, &h->ix, h->search[i], start, last, &walk);
 		compare(h, h->search[i]->name, start, last);
+		h->search[i]->descend(h->ix.root, start, ~0UL, &path);
+		if (answers.n && h->search[i]->alone(&path, start, last))
+			wrong(h, "%s: [%lx, %lx] is not alone",
+			      h->search[i]->name, start, last);
 	}
 	/* Twice: the second time the finger is there. */
 	for (i = 0; i < 2; i++) {

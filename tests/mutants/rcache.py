@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """The registration cache: what others get wrong, and what is its own."""
 
-from detectors import Group, Mutant, unit
+from detectors import SUB, Group, Mutant, unit
 
 FIND = 'src/core/find.c'
 HINTS = 'src/rcache/hints.c'
@@ -21,6 +21,11 @@ RCACHES = Group('The registration cache', '', [
     Mutant('overlaps', 'what lives in a request is not noticed',
            [(RCACHE, 'w->overlaps |= READ_ONCE(region_of(out[i])->life) != 0;',
              '')],
+           [unit('rcache', 'overlaps_are_merged')]),
+    Mutant('alone', 'what is not alone is registered as if it were',
+           [(SUB, 'ret = alone ? index_insert_alone(&mm->index, '
+             '&sub->interval_tree) :\n\t\t      index_insert(',
+             'ret = index_insert(')],
            [unit('rcache', 'overlaps_are_merged')]),
     Mutant('born', 'what comes to life meanwhile is not noticed',
            [(MISS, '\tif (w->born != c->counters.registrations)\n'

@@ -484,6 +484,40 @@ static void memory_comes_back_when_readers_are_done(void **state)
 	end();
 }
 
+/* ------------------------------------------------------------------- alone */
+
+static int insert_alone(unsigned long page, struct uhmm_interval_node *node)
+{
+	int ret;
+
+	node->start = page * PAGE;
+	node->last = node->start + PAGE - 1;
+	spin_lock(&history.ix.lock);
+	ret = index_insert_alone(&history.ix, node);
+	if (!ret)
+		index_remove(&history.ix, node);
+	spin_unlock(&history.ix.lock);
+	return ret;
+}
+
+/* Each search tells; what is rough may be taken for what overlaps. */
+static void what_is_alone_is_told(void **state)
+{
+	struct uhmm_interval_node node;
+
+	begin(SHAPE_DENSE);
+	for (unsigned int i = 0; i < 300; i++)
+		history_insert(&history, 2 * (i * 7 % 300) * PAGE,
+			       (2 * (i * 7 % 300) + 1) * PAGE - 1);
+	for (unsigned int k = 0; k < history.n_searches; k++) {
+		history.ix.search = history.search[k];
+		for (unsigned int i = 0; i < 600; i++)
+			assert_int_equal(insert_alone(i, &node),
+					 i % 2 ? 0 : -EEXIST);
+	}
+	end();
+}
+
 /* ----------------------------------------------------------- random histories */
 
 static void try_random(enum index_shape shape)
@@ -553,6 +587,7 @@ int main(void)
 		cmocka_unit_test(an_insert_without_memory_changes_nothing),
 		cmocka_unit_test(memory_comes_back_under_churn),
 		cmocka_unit_test(memory_comes_back_when_readers_are_done),
+		cmocka_unit_test(what_is_alone_is_told),
 		cmocka_unit_test(random_histories_of_short_intervals),
 		cmocka_unit_test(random_histories_of_long_intervals),
 		cmocka_unit_test(random_histories_of_equal_starts),
