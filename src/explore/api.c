@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "step.h"
 
 #define PC __builtin_return_address(0)
 

@@ -16,7 +16,7 @@
 #include "race.h"
 
 /* Steps from one to the next, if not said; one more for each so many bytes. */
-#define DISTANCE 8
+#define DISTANCE 10
 #define BYTES_PER_STEP 3072
 #define MAX_CHECKPOINTS 512
 #define MAX_UNDONE 16384
@@ -43,7 +43,7 @@ static struct {
 	unsigned int nobjects, ncells;
 	struct {
 		struct object *at;
-		char was[offsetof(struct object, addr)];
+		_Alignas(words8) char was[offsetof(struct object, addr)];
 	} objects[MAX_UNDONE];
 	struct {
 		struct cell *at;
@@ -82,8 +82,8 @@ void undo_object(struct object *object)
 		return;
 	}
 	undo.objects[undo.nobjects].at = object;
-	memcpy(undo.objects[undo.nobjects++].was, object,
-	       offsetof(struct object, addr));
+	words_copy(undo.objects[undo.nobjects++].was, object,
+		   offsetof(struct object, addr));
 }
 
 void undo_cell(struct cell *cell)
@@ -132,9 +132,9 @@ bool checkpoint_put(void)
 	c = &checkpoints[n - 1];
 	while (undo.nobjects > c->nobjects) {
 		undo.nobjects--;
-		memcpy(undo.objects[undo.nobjects].at,
-		       undo.objects[undo.nobjects].was,
-		       offsetof(struct object, addr));
+		words_copy(undo.objects[undo.nobjects].at,
+			   undo.objects[undo.nobjects].was,
+			   offsetof(struct object, addr));
 	}
 	while (undo.ncells > c->ncells) {
 		undo.ncells--;

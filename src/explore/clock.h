@@ -5,6 +5,7 @@
 #ifndef EXPLORE_CLOCK_H
 #define EXPLORE_CLOCK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <uhmm/explore.h>
@@ -21,6 +22,32 @@ static inline words8 words8_max(words8 a, words8 b)
 	for (unsigned int i = 0; i < 8; i++)
 		a[i] = a[i] > b[i] ? a[i] : b[i];
 	return a;
+}
+
+/* What is so many bytes large, whole words of them: in registers, without a call. */
+static inline __attribute__((always_inline)) void
+words_copy(void *to, const void *from, size_t bytes)
+{
+	words8 *at = to;
+	const words8 *as = from;
+
+#pragma GCC unroll 16
+	for (size_t i = 0; i < bytes / sizeof(words8); i++)
+		at[i] = as[i];
+}
+
+typedef int16_t any8 __attribute__((vector_size(16), aligned(1)));
+
+/* The same for what lies anywhere. */
+static inline __attribute__((always_inline)) void
+bytes_copy(void *to, const void *from, size_t bytes)
+{
+	any8 *at = to;
+	const any8 *as = from;
+
+#pragma GCC unroll 16
+	for (size_t i = 0; i < bytes / sizeof(any8); i++)
+		at[i] = as[i];
 }
 
 /* How many steps of each actor come before. */

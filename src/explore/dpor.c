@@ -252,6 +252,8 @@ bool search_next(unsigned int floor)
 		}
 		node->done |= (uint16_t)(1U << node->chosen);
 		todo = node->backtrack & ~(unsigned int)node->done;
+		if (!todo)
+			continue;
 		if (sleeps)
 			todo &= ~(unsigned int)node->sleep;
 		if (!todo)

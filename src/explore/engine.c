@@ -11,6 +11,9 @@
 
 #include "switch.h"
 
+/* So many events at most that nobody decides on, between two decisions. */
+#define MAX_SILENT 64
+
 struct explorer x;
 
 /* ------------------------------------------------------- ends of executions */
@@ -273,7 +276,8 @@ again:
 		x.end = END_BOUND;
 		return -1;
 	}
-	if (unlikely(x.depth >= x.max_steps)) {
+	if (unlikely(x.depth >= x.max_steps ||
+		     x.nevents >= MAX_STEPS - MAX_SILENT)) {
 		execution_note_bad(UHMM_DEFECT_TOO_LONG,
 				   "not over after %u steps", x.depth);
 		too_long();
@@ -403,6 +407,16 @@ void thread_start(unsigned int number)
 	tls_fresh(number);
 }
 
+static void unpark_joiners(void)
+{
+	for (unsigned int left = x.parked; left; left &= left - 1) {
+		const struct op *op = &x.threads[__builtin_ctz(left)].op;
+
+		if (op->kind == OP_JOIN && op->value == x.self)
+			x.parked &= ~(left & -left);
+	}
+}
+
 void thread_end(void)
 {
 	struct thread *t = self();
@@ -421,6 +435,7 @@ void thread_end(void)
 	t->ended = true;
 	t->op.kind = OP_EXIT;
 	x.live &= ~(1U << x.self);
+	unpark_joiners();
 	if (x.setup) {
 		x.setup_ended = true;
 		execution_stop(END_DONE);
@@ -471,7 +486,7 @@ int execution_setup(void)
 	memset(x.threads, 0, sizeof(x.threads));
 	forget();
 	x.nthreads = x.live = 1;
-	x.waits = 0;
+	x.waits = x.parked = 0;
 	t->used = true;
 	t->deadline = -1;
 	t->fn = run_scenario;
@@ -511,7 +526,7 @@ void execution_begin(void)
 	view_clear(&t->view_acquire);
 	view_clear(&t->view_release);
 	x.nthreads = x.live = 1;
-	x.waits = 0;
+	x.waits = x.parked = 0;
 	forget();
 	world_restore();
 	names_mark(false);

@@ -20,8 +20,7 @@ struct piece {
 
 static char *base;
 static struct heap heap;
-/* A bit for each 8 bytes. */
-static uint64_t freed[HEAP_BYTES / 512];
+uint64_t heap_freed[HEAP_BYTES / 512];
 /* What was there before, in the order in which it changed. */
 static struct {
 	size_t at;
@@ -46,7 +45,7 @@ void heap_reset(void)
 {
 	changed++;
 	heap = (struct heap){ 0 };
-	memset(freed, 0, sizeof(freed));
+	memset(heap_freed, 0, sizeof(heap_freed));
 }
 
 struct heap *heap_state(void)
@@ -59,7 +58,7 @@ void heap_put_back(const struct heap *was)
 {
 	while (heap.nchanges > was->nchanges) {
 		heap.nchanges--;
-		freed[changes[heap.nchanges].at] = changes[heap.nchanges].was;
+		heap_freed[changes[heap.nchanges].at] = changes[heap.nchanges].was;
 	}
 	changed++;
 	heap = *was;
@@ -67,15 +66,15 @@ void heap_put_back(const struct heap *was)
 
 static void change(size_t at, uint64_t value)
 {
-	if (freed[at] == value)
+	if (heap_freed[at] == value)
 		return;
 	if (heap.nchanges == MAX_CHANGES)
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, NULL,
 			      "too much memory is freed");
 	changes[heap.nchanges].at = at;
-	changes[heap.nchanges++].was = freed[at];
-	heap.freed_hash += mix(at ^ value) - mix(at ^ freed[at]);
-	freed[at] = value;
+	changes[heap.nchanges++].was = heap_freed[at];
+	heap.freed_hash += mix(at ^ value) - mix(at ^ heap_freed[at]);
+	heap_freed[at] = value;
 }
 
 void heap_mark(const void *addr, size_t size, bool is_freed)
@@ -89,16 +88,9 @@ void heap_mark(const void *addr, size_t size, bool is_freed)
 
 		if (n > to - from)
 			bits &= ~0ULL >> (n - (to - from));
-		change(at, is_freed ? freed[at] | bits : freed[at] & ~bits);
+		change(at, is_freed ? heap_freed[at] | bits : heap_freed[at] & ~bits);
 		from += n;
 	}
-}
-
-bool heap_is_freed(const void *addr, size_t size)
-{
-	size_t offset = (size_t)((const char *)addr - base);
-
-	return offset < HEAP_BYTES && freed[offset / 512] >> offset / 8 % 64 & 1;
 }
 
 size_t heap_size_of(const void *memory)

@@ -9,7 +9,7 @@
  * thread that goes on costs no switch.
  *
  *	hooks: tsan.c posix.c locks.c api.c	what the program calls
- *	op.c order.h				steps: possible? dependent? order
+ *	op.c step.h order.h			steps: possible? dependent? order
  *	memory.c				what loads may read: tso, c11
  *	race.c					plain accesses
  *	engine.c dpor.c states.c		who goes on
@@ -198,10 +198,10 @@ struct object {
 	int32_t last_write;		/* event, -1: none */
 	uint16_t readers;		/* since then */
 	int16_t location;		/* memory.c: -1: none */
-	int32_t last_read[MAX_ACTORS];
+	int16_t last_read[MAX_ACTORS];
 	union clock write_clock, read_clock;
 	union clock hb;			/* what an acquire gets */
-	void *addr;
+	_Alignas(words8) void *addr;
 	bool tried;			/* in all executions: by trylock */
 	union view view;		/* as hb, of locks and queues */
 };
@@ -268,6 +268,7 @@ struct explorer {
 	unsigned int nthreads;
 	unsigned int live;	/* threads that have not ended */
 	unsigned int waits;	/* those whose next step is not always possible */
+	unsigned int parked;	/* of these, those that somebody has to wake first */
 	int64_t now;
 	unsigned int depth;
 	unsigned int nevents;
@@ -419,7 +420,6 @@ uint64_t world_hash_all(void);
 bool world_is_stack(const void *addr);
 bool world_is_tls(const void *addr);
 bool world_is_errno(const void *addr);
-void *stack_of(unsigned int thread);	/* its lowest byte */
 void tls_switch(unsigned int from, unsigned int to);
 void tls_fresh(unsigned int thread);
 char *tls_of(unsigned int thread, size_t *ret_size);
@@ -469,6 +469,13 @@ void undo_cell(struct cell *cell);
 
 #define HEAP_BYTES (4UL << 20)
 
+/* Behind the heap; its lowest byte. */
+static inline char *stack_of(unsigned int thread)
+{
+	return regions[REGION_HEAP].base + HEAP_BYTES +
+	       thread * STACK_SPACING + GUARD_BYTES;
+}
+
 struct heap {
 	size_t used;
 	unsigned int pieces;
@@ -480,7 +487,18 @@ void heap_init(char *base);
 void heap_reset(void);
 struct heap *heap_state(void);
 void heap_put_back(const struct heap *was);
-bool heap_is_freed(const void *addr, size_t size);
+/* A bit for each 8 bytes. */
+extern uint64_t heap_freed[HEAP_BYTES / 512];
+
+static inline bool heap_is_freed(const void *addr)
+{
+	size_t offset = (size_t)((const char *)addr -
+				 regions[REGION_HEAP].base);
+
+	return offset < HEAP_BYTES &&
+	       heap_freed[offset / 512] >> offset / 8 % 64 & 1;
+}
+
 void heap_mark(const void *addr, size_t size, bool freed);
 /* 0: not of the heap */
 size_t heap_size_of(const void *memory);
@@ -489,9 +507,7 @@ const char *heap_describe(const void *addr, char *buf, size_t size);
 
 /* ---------------------------------------------------------------------- op.c */
 
-struct op *op_begin(enum op_kind kind, void *addr, const void *pc);
-void op_touch(struct op *op, uint16_t object, bool write);
-uint16_t object_of(const void *addr, unsigned int size);
+uint16_t object_of_new(const void *addr, unsigned int size);
 bool object_is_wide(const void *addr);
 uint16_t object_of_queue(const void *addr);
 struct object *object_fresh(uint16_t number);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "step.h"
 #include "tsan.h"
 
 #define LOCK_WRITER (1U << 31)
@@ -49,7 +50,7 @@ static void check_memory(unsigned int *lock, const void *pc)
 {
 	char name[64];
 
-	if (heap_is_freed(lock, 4))
+	if (heap_is_freed(lock))
 		execution_bad(UHMM_DEFECT_USE_AFTER_FREE, pc,
 			      "the lock %s is used, and was freed",
 			      name_of(lock, name, sizeof(name)));
@@ -233,6 +234,8 @@ static int sleep_in(void *queue, int64_t timeout_ns, const void *pc)
 	op = op_begin(OP_SLEEP, queue, pc);
 	if (any_time)
 		op_touch(op, object, true);
+	if (!t->woken && t->deadline < 0)
+		x.parked |= 1U << x.self;
 	op_point();
 	if (!t->woken) {
 		t->timed_out = true;
@@ -330,6 +333,7 @@ static void wake(void *queue, bool all, const void *pc)
 	}
 	for (unsigned int i = first; i < last; i++) {
 		x.threads[who[i]].woken = true;
+		x.parked &= ~(1U << who[i]);
 		x.threads[who[i]].wake_clock = self()->clock;
 	}
 	if (x.solo)

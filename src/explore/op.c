@@ -5,6 +5,7 @@
  */
 #include "internal.h"
 #include "order.h"
+#include "step.h"
 
 #include <string.h>
 
@@ -56,11 +57,8 @@ struct object *object_fresh(uint16_t number)
 	return object;
 }
 
-/*
- * Words of four bytes are objects of their own, unless somebody accesses eight
- * at once. That is learnt once, and the search begins anew.
- */
-uint16_t object_of(const void *addr, unsigned int size)
+/* As object_of(), for a word that has no number yet, and one that gets none. */
+uint16_t object_of_new(const void *addr, unsigned int size)
 {
 	size_t offset, word;
 	struct region *region = region_of(addr, &offset);
@@ -113,39 +111,6 @@ uint16_t object_of_queue(const void *addr)
 }
 
 /* ------------------------------------------------------------------- steps */
-
-/* All others are always possible. */
-#define WAITING_KINDS (1U << OP_LOCK | 1U << OP_READ_LOCK | 1U << OP_SLEEP | \
-		       1U << OP_JOIN | 1U << OP_MEMBARRIER | 1U << OP_ROOM | \
-		       1U << OP_YIELD)
-
-struct op *op_begin(enum op_kind kind, void *addr, const void *pc)
-{
-	struct thread *t = self();
-	struct op *op = &t->op;
-	unsigned int me = 1U << x.self;
-
-	op->kind = (uint8_t)kind;
-	op->order = 0;
-	op->size = 0;
-	op->ntouch = 0;
-	op->addr = addr;
-	op->value = 0;
-	op->pc = pc;
-	if (WAITING_KINDS >> kind & 1 || (t->twin && t->nsteps < 2))
-		x.waits |= me;
-	else
-		x.waits &= ~me;
-	if (unlikely(x.membarriers))
-		op_touch(op, (uint16_t)(OBJECT_THREAD + x.self), false);
-	return op;
-}
-
-void op_touch(struct op *op, uint16_t object, bool write)
-{
-	op->touch[op->ntouch].object = object;
-	op->touch[op->ntouch++].write = write;
-}
 
 bool touches_depend(const struct touch *a, unsigned int na,
 		    const struct touch *b, unsigned int nb)

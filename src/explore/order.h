@@ -17,32 +17,22 @@ unsigned int ops_enabled_with_buffers(void);
 const union clock *op_clock_of(unsigned int actor, union clock *room);
 void flush_commit(unsigned int thread);
 
-static inline bool surely_waits(const struct thread *t)
-{
-	switch (t->op.kind) {
-	case OP_LOCK:
-		return *(const volatile unsigned int *)t->op.addr;
-	case OP_JOIN:
-		return !x.threads[t->op.value].ended;
-	case OP_SLEEP:
-		return !t->woken && t->deadline < 0;
-	default:
-		return false;
-	}
-}
-
 static inline unsigned int ops_enabled(void)
 {
 	unsigned int mask = x.live & ~x.waits;
 
 	if (unlikely(x.model == UHMM_MODEL_TSO))
 		return ops_enabled_with_buffers();
-	for (unsigned int left = x.live & x.waits; left; left &= left - 1) {
+	for (unsigned int left = x.live & x.waits & ~x.parked; left;
+	     left &= left - 1) {
 		unsigned int i = (unsigned int)__builtin_ctz(left);
+		const struct op *op = &x.threads[i].op;
 
 		/* What most of them wait for. */
-		if (!surely_waits(&x.threads[i]))
-			mask |= (unsigned int)thread_enabled(&x.threads[i]) << i;
+		if (op->kind == OP_LOCK &&
+		    *(const volatile unsigned int *)op->addr)
+			continue;
+		mask |= (unsigned int)thread_enabled(&x.threads[i]) << i;
 	}
 	return mask;
 }
@@ -73,7 +63,7 @@ static inline void take_place(unsigned int actor, union clock *clock,
 			object->version += counts;
 		} else {
 			clock_join(&object->read_clock, clock);
-			object->last_read[actor] = (int32_t)x.nevents;
+			object->last_read[actor] = (int16_t)x.nevents;
 			object->readers |= (uint16_t)(1U << actor);
 		}
 	}

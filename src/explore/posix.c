@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "step.h"
 #include "tsan.h"
 
 #define PC __builtin_return_address(0)
@@ -112,6 +113,8 @@ int W(pthread_join)(pthread_t thread, void **result)
 	op = op_begin(OP_JOIN, NULL, PC);
 	op->value = number;
 	locks_may_sleep("a join", PC);
+	if (!x.threads[number].ended)
+		x.parked |= 1U << x.self;
 	op_point();
 	x.threads[number].joined = true;
 	memory_joined(number);

@@ -11,7 +11,7 @@
 #include "internal.h"
 
 struct header {
-	unsigned int nthreads, live, waits, self, depth, nevents;
+	unsigned int nthreads, live, waits, parked, self, depth, nevents;
 	int last;
 	bool solo, concurrent;
 	int64_t now;
@@ -121,7 +121,7 @@ char *snapshot_take(struct snapshot *s, const struct snapshot *earlier,
 		    size_t extra)
 {
 	struct header header = {
-		x.nthreads, x.live, x.waits, x.self, x.depth, x.nevents,
+		x.nthreads, x.live, x.waits, x.parked, x.self, x.depth, x.nevents,
 		x.last, x.solo, x.concurrent, x.now, x.progress, 0,
 	};
 	unsigned int moved = ~0U;
@@ -162,6 +162,7 @@ const char *snapshot_put(const struct snapshot *s, unsigned int moved)
 	x.nthreads = header.nthreads;
 	x.live = header.live;
 	x.waits = header.waits;
+	x.parked = header.parked;
 	x.self = header.self;
 	x.depth = header.depth;
 	x.nevents = header.nevents;

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "step.h"
 #include "tsan.h"
 
 #define PC __builtin_return_address(0)

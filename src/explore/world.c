@@ -192,12 +192,6 @@ static int stacks_open(char *base)
 	return 0;
 }
 
-void *stack_of(unsigned int thread)
-{
-	return regions[REGION_HEAP].base + HEAP_BYTES +
-	       thread * STACK_SPACING + GUARD_BYTES;
-}
-
 bool world_is_stack(const void *addr)
 {
 	return (size_t)((const char *)addr - regions[REGION_HEAP].base) -
@@ -434,16 +428,27 @@ size_t world_save_bytes(void)
 	       MAX_THREADS * w.tls_size + sizeof(w.keys) + 64;
 }
 
+static inline void line_copy(void *to, const void *from, size_t size)
+{
+	if (likely(size == LINE_BYTES))
+		bytes_copy(to, from, LINE_BYTES);
+	else
+		memcpy(to, from, size);
+}
+
 size_t world_save(char *to)
 {
 	size_t ignored;
 	char *at = to;
 	void *keys;
 
-	at = bytes_put(at, heap_state(), sizeof(struct heap));
-	at = bytes_put(at, &w.nlines, sizeof(w.nlines));
-	for (unsigned int i = 0; i < w.nlines; i++)
-		at = bytes_put(at, w.lines[i].at, w.lines[i].size);
+	memcpy(at, heap_state(), sizeof(struct heap));
+	at += sizeof(struct heap);
+	memcpy(at, &w.nlines, sizeof(w.nlines));
+	at += sizeof(w.nlines);
+	for (const struct line *line = w.lines; line < &w.lines[w.nlines];
+	     at += line++->size)
+		line_copy(at, line->at, line->size);
 	keys = keys_state(&ignored);
 	at = bytes_put(at, keys, ignored);
 	return (size_t)(at - to);
@@ -457,11 +462,14 @@ const char *world_load(const char *from)
 	size_t ignored;
 	void *keys;
 
-	from = bytes_get(&heap, from, sizeof(heap));
+	memcpy(&heap, from, sizeof(heap));
+	from += sizeof(heap);
 	heap_put_back(&heap);
-	from = bytes_get(&nlines, from, sizeof(nlines));
-	for (unsigned int i = 0; i < nlines; i++)
-		from = bytes_get(w.lines[i].at, from, w.lines[i].size);
+	memcpy(&nlines, from, sizeof(nlines));
+	from += sizeof(nlines);
+	for (const struct line *line = w.lines; line < &w.lines[nlines];
+	     from += line++->size)
+		line_copy(line->at, from, line->size);
 	/* Nobody had written there yet. */
 	for (unsigned int i = nlines; i < w.nlines; i++)
 		memcpy(w.lines[i].at, w.lines[i].kept, w.lines[i].size);

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * How a step is announced: which it is, and which objects it touches.
+ */
+#ifndef EXPLORE_STEP_H
+#define EXPLORE_STEP_H
+
+#include "internal.h"
+
+#pragma GCC visibility push(hidden)
+
+/*
+ * Words of four bytes are objects of their own, unless somebody accesses eight
+ * at once. That is learnt once, and the search begins anew.
+ */
+static inline uint16_t object_of(const void *addr, unsigned int size)
+{
+	size_t offset, word;
+	const struct region *region = region_of(addr, &offset);
+	uint16_t number;
+
+	if (unlikely(!region || offset & (size - 1)))
+		return object_of_new(addr, size);
+	word = offset / 8;
+	if (region->wide[word])
+		number = region->objects[2 * word];
+	else
+		number = size == 8 ? 0 : region->objects[offset / 4];
+	return likely(number) ? number : object_of_new(addr, size);
+}
+
+static inline void op_touch(struct op *op, uint16_t object, bool write)
+{
+	op->touch[op->ntouch].object = object;
+	op->touch[op->ntouch++].write = write;
+}
+
+/* All others are always possible. */
+#define WAITING_KINDS (1U << OP_LOCK | 1U << OP_READ_LOCK | 1U << OP_SLEEP | \
+		       1U << OP_JOIN | 1U << OP_MEMBARRIER | 1U << OP_ROOM | \
+		       1U << OP_YIELD)
+
+/* The next step of this thread, of which @addr, objects and more are said yet. */
+static inline struct op *op_begin(enum op_kind kind, void *addr, const void *pc)
+{
+	struct thread *t = self();
+	struct op *op = &t->op;
+	unsigned int me = 1U << x.self;
+
+	op->kind = (uint8_t)kind;
+	op->order = 0;
+	op->size = 0;
+	op->ntouch = 0;
+	op->addr = addr;
+	op->value = 0;
+	op->pc = pc;
+	if (WAITING_KINDS >> kind & 1 || (t->twin && t->nsteps < 2))
+		x.waits |= me;
+	else
+		x.waits &= ~me;
+	if (unlikely(x.membarriers))
+		op_touch(op, (uint16_t)(OBJECT_THREAD + x.self), false);
+	return op;
+}
+
+#pragma GCC visibility pop
+
+#endif
