@@ -308,6 +308,30 @@ static void so_do_hints_and_userfaultfd(void **state)
 	assert_heard("VMA 4+4");
 }
 
+/* One entry, whichever page of it is touched, and by whom. */
+static void hints_of_a_huge_page_are_met(void **state)
+{
+	int pin;
+
+	machine.thp = UHMM_THP_ALWAYS;
+	machine_remake();
+	area_anon(0, 512, RW);
+	poke(0, 1);
+	listen_now();
+	for (int how = 0; how < 3; how++) {
+		assert_int_equal(uhmm_model_numa_hint(mm, PG(0), LEN(512)), 0);
+		assert_heard("VMA 0+512");
+		if (how == 0)
+			assert_peek(0, 1);
+		else if (how == 1)
+			poke(4, 7);
+		pin = uhmm_model_pin(mm, PG(5), 1, true);
+		assert_true(pin > 0);
+		assert_int_equal(uhmm_model_unpin(mm, pin), 0);
+		assert_heard("");
+	}
+}
+
 static void fork_says_it_to_the_parent(void **state)
 {
 	struct mm_struct *child;
@@ -520,6 +544,7 @@ int main(void)
 		HEARD_NEWEST(pages_of_a_pool_move),
 		HEARD(mprotect_says_it_where_tables_are),
 		HEARD(so_do_hints_and_userfaultfd),
+		HEARD(hints_of_a_huge_page_are_met),
 		HEARD(fork_says_it_to_the_parent),
 		HEARD(written_back_pages_are_protected),
 		HEARD(soft_dirty_is_cleared_everywhere),

@@ -354,6 +354,7 @@ int fault_page(struct space *space, struct vma *vma, unsigned long addr,
 	if (!leaf && huge_wanted(space, vma, addr))
 		return huge_fault(space, vma, addr, write);
 	if (leaf && leaf->huge && pte_present(leaf->huge)) {
+		leaf->huge &= ~PTE_HINT;
 		if (!write || leaf->huge & PTE_W) {
 			leaf->huge |= PTE_YOUNG | (write ? PTE_DIRTY | PTE_SOFT
 							 : 0);
