@@ -3,6 +3,7 @@
 #include "replay.h"
 
 #include <getopt.h>
+#include <glob.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -166,12 +167,27 @@ static int one_file(const struct choice *choice, const char *path)
 	return ret;
 }
 
+/* All that there are, where they came from. */
+static int list_all(const struct choice *choice)
+{
+	int ret = 0;
+	glob_t all;
+
+	if (glob(ORACLE "/*/*.txt", 0, NULL, &all))
+		return 2;
+	for (size_t i = 0; i < all.gl_pathc && !ret; i++)
+		ret = one_file(choice, all.gl_pathv[i]);
+	globfree(&all);
+	return ret;
+}
+
 static int usage(void)
 {
 	fprintf(stderr, "usage: oracle_replay [--mm=model|live] "
 		"[--kernel-level=6.1|newest] "
 		"[--compare | --differences=KNOWN | --quiet | --list-live] "
-		"[--quirk=inclusive-end|device-filter] FILE...\n");
+		"[--quirk=inclusive-end|device-filter] FILE...\n"
+		"       oracle_replay --list-live\n");
 	return 2;
 }
 
@@ -243,7 +259,7 @@ int main(int argc, char **argv)
 		if (!choose(&choice, option, optarg))
 			return usage();
 	if (optind == argc)
-		return usage();
+		return choice.list ? list_all(&choice) : usage();
 	why_not = choice.known && choice.world == &live_world ?
 			  another_kernel(choice.known) : NULL;
 	if (why_not) {

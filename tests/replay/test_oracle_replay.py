@@ -7,6 +7,7 @@
 
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,17 @@ def test_known_differences_that_are_none():
     for known in (['1 cr'], ['1'], ['x' * 100]):
         done = run_on(HEAD + '0 fork\nend\n', known=known)
         assert done.returncode, done
+
+
+def test_what_a_process_can_play_is_listed():
+    played = {str(path) for path in ORACLE.glob('*/*.txt')
+              if not re.search(r'^\d+ (c: )?(ureg|uwp|ucopy|uzero|mmap \w+ \d+ \d+ dev) ',
+                               path.read_text(), re.M)}
+    assert set(run('--list-live').stdout.split()) == played
+    some = sorted(ORACLE.glob('uffd/*.txt')) + sorted(ORACLE.glob('pin/*.txt'))
+    assert run('--list-live', *some).stdout.split() == \
+        [str(path) for path in some if str(path) in played]
+    assert not run('--compare').stdout
 
 
 def test_files_cut_anywhere_and_altered_anywhere():
