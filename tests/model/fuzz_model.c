@@ -79,7 +79,36 @@ static void protect(struct world *w, int page, int n)
 #define MOVED(view, what)                                                    \
 	((view)->what[to + i] = (view)->what[page + i])
 
-/* Without holes in it, so that it is all or nothing. */
+static bool is_mapped(const struct world *w, int page)
+{
+	struct uhmm_model_area area;
+
+	return !uhmm_model_area(w->mm, unit_at(w, page), &area) &&
+	       area.vma.start <= unit_at(w, page);
+}
+
+/* What has gone is mapped there no more, and nowhere else than where it went. */
+static void moved(struct world *w, int page, int to, int n)
+{
+	struct view *view = &w->view;
+
+	for (int i = 0; i < n; i++) {
+		if (is_mapped(w, page + i) && is_mapped(w, to + i))
+			continue;
+		forget(w, to + i, 1);
+		if (is_mapped(w, page + i))
+			continue;
+		MOVED(view, shared);
+		MOVED(view, private);
+		MOVED(view, copied);
+		MOVED(view, prot);
+		MOVED(view, odd);
+		MOVED(view, own);
+		forget(w, page + i, 1);
+	}
+}
+
+/* Without holes in it. Of many areas some may go, and then one not. */
 static void move(struct world *w, int page, int n)
 {
 	int to = draw(PAGES - n + 1);
@@ -97,25 +126,10 @@ static void move(struct world *w, int page, int n)
 	ret = uhmm_model_mremap(w->mm, unit_at(w, page), length(w, n),
 				length(w, n), MREMAP_MAYMOVE | MREMAP_FIXED,
 				unit_at(w, to));
-	/* What is of a pool in part does not go, and nothing has gone for it. */
-	if (ret == -EINVAL && w->pool)
-		return;
-	if (ret < 0) {
+	/* What is of a pool in part does not go, nor makes place. */
+	if (ret < 0 && !(ret == -EINVAL && w->pool))
 		MUST("mremap", page, -EFAULT, ret);
-		if (!w->newest)
-			forget(w, to, n);
-		return;
-	}
-	forget(w, to, n);
-	for (int i = 0; i < n; i++) {
-		MOVED(view, shared);
-		MOVED(view, private);
-		MOVED(view, copied);
-		MOVED(view, prot);
-		MOVED(view, odd);
-		MOVED(view, own);
-	}
-	forget(w, page, n);
+	moved(w, page, to, n);
 }
 
 /* Guards stay; what is broken is gone. */

@@ -221,6 +221,7 @@ struct swap_slot {
 #define VM_RAND 0x40000U
 #define VM_SEQ 0x80000U
 #define VM_LOCKONFAULT 0x100000U
+#define VM_DONTDUMP 0x400000U
 #define VM_UFFD_ASYNC 0x200000U	/* writes are noticed, not stopped */
 
 /**

@@ -20,12 +20,15 @@ enum advice {
 	ADV_UNMERGEABLE = 13,
 	ADV_HUGEPAGE = 14,
 	ADV_NOHUGEPAGE = 15,
+	ADV_DONTDUMP = 16,
+	ADV_DODUMP = 17,
 	ADV_WIPEONFORK = 18,
 	ADV_KEEPONFORK = 19,
 	ADV_COLD = 20,
 	ADV_PAGEOUT = 21,
 	ADV_POPULATE_READ = 22,
 	ADV_POPULATE_WRITE = 23,
+	ADV_DONTNEED_LOCKED = 24,
 	ADV_COLLAPSE = 25,
 	ADV_HWPOISON = 100,
 	ADV_GUARD_INSTALL = 102,
@@ -139,9 +142,9 @@ static int advise_cold(struct space *space, struct vma *vma,
 }
 
 static int advise_dontneed(struct space *space, struct vma *vma,
-			   unsigned long start, unsigned long end)
+			   unsigned long start, unsigned long end, bool locked)
 {
-	if (vma->flags & (VM_LOCKED | VM_IO))
+	if (vma->flags & ((locked ? 0 : VM_LOCKED) | VM_IO))
 		return -EINVAL;
 	if (vma->flags & VM_HUGETLB) {
 		if (start & ~LEAF_MASK)
@@ -263,6 +266,14 @@ static int advised_flags(const struct vma *vma, int advice, uint32_t *flags)
 	case ADV_NOHUGEPAGE:
 		*flags = (*flags & ~VM_HUGEPAGE) | VM_NOHUGEPAGE;
 		break;
+	case ADV_DONTDUMP:
+		*flags |= VM_DONTDUMP;
+		break;
+	case ADV_DODUMP:
+		if (*flags & VM_SPECIAL)
+			return -EINVAL;
+		*flags &= ~VM_DONTDUMP;
+		break;
 	case ADV_MERGEABLE:
 		*flags |= VM_MERGEABLE;
 		break;
@@ -301,7 +312,9 @@ static int advise_area(struct space *space, struct vma **vma,
 	case ADV_WILLNEED:
 		return 0;
 	case ADV_DONTNEED:
-		return advise_dontneed(space, *vma, start, end);
+	case ADV_DONTNEED_LOCKED:
+		return advise_dontneed(space, *vma, start, end,
+				       advice == ADV_DONTNEED_LOCKED);
 	case ADV_FREE:
 		if ((*vma)->flags & (VM_LOCKED | VM_IO))
 			return -EINVAL;
@@ -358,14 +371,32 @@ static int advise(struct space *space, unsigned long start, unsigned long end,
 	return -ENOMEM;
 }
 
+static bool known(struct space *space, int advice)
+{
+	switch (advice) {
+	case ADV_NORMAL ... ADV_DONTNEED:
+	case ADV_FREE ... ADV_DONTNEED_LOCKED:
+	case ADV_COLLAPSE:
+	case ADV_HWPOISON:
+		return true;
+	case ADV_GUARD_INSTALL:
+	case ADV_GUARD_REMOVE:
+		return newest(space);
+	default:
+		return false;
+	}
+}
+
 int uhmm_model_madvise(struct mm_struct *mm, unsigned long addr,
 		       unsigned long len, int advice)
 {
 	struct space *space = space_of(mm);
+	bool any = len;
 	int ret;
 
 	len = (len + PAGE_SIZE - 1) & PAGE_MASK;
-	if (addr & ~PAGE_MASK || addr + len < addr)
+	if (!known(space, advice) || addr & ~PAGE_MASK || (any && !len) ||
+	    addr + len < addr)
 		return -EINVAL;
 	if (!len)
 		return 0;

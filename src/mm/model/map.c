@@ -2,9 +2,14 @@
 /* mmap, munmap and brk. */
 #include "internal.h"
 
+#include <limits.h>
 #include <sys/mman.h>
 
-#define PROT_ANY (PROT_READ | PROT_WRITE | PROT_EXEC)
+#define MAP_TYPE_BITS 0xf
+/* Flags that MAP_SHARED_VALIDATE knows; no file here has MAP_SYNC. */
+#define MAP_KNOWN (MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE |  \
+		   MAP_HUGETLB | MAP_LOCKED | MAP_NONBLOCK | MAP_STACK |       \
+		   MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE)
 
 static unsigned long page_align(unsigned long len)
 {
@@ -103,25 +108,32 @@ static uint32_t prot_flags(int prot)
 	       (prot & PROT_EXEC ? VM_EXEC : 0);
 }
 
-/* 0, or the file to map in @ret_file, or -errno. */
-static int map_file(struct space *space, unsigned long len, int flags,
-		    int handle, struct file **ret_file)
+/* What is mapped where nobody gave a file; NULL: nothing needs to be. */
+static int map_object(struct space *space, unsigned long len, int flags,
+		      struct file **ret_file)
 {
-	*ret_file = NULL;
-	if (flags & MAP_ANONYMOUS) {
-		if (flags & MAP_HUGETLB)
-			*ret_file = file_make(space, FILE_HUGE, len);
-		else if (flags & MAP_SHARED)
-			*ret_file = file_make(space, FILE_SHMEM, len);
-		else
-			return 0;
-		return *ret_file ? 0 : -ENOMEM;
+	if (flags & MAP_HUGETLB)
+		*ret_file = file_make(space, FILE_HUGE, len);
+	else if (flags & MAP_SHARED)
+		*ret_file = file_make(space, FILE_SHMEM, len);
+	else
+		return 0;
+	return *ret_file ? 0 : -ENOMEM;
+}
+
+static int check_type(int flags)
+{
+	switch (flags & MAP_TYPE_BITS) {
+	case MAP_SHARED:
+	case MAP_PRIVATE:
+		return 0;
+	case MAP_SHARED_VALIDATE:
+		if (flags & MAP_ANONYMOUS)
+			return -EINVAL;
+		return flags & ~(MAP_KNOWN | MAP_TYPE_BITS) ? -EOPNOTSUPP : 0;
+	default:
+		return -EINVAL;
 	}
-	*ret_file = file_by_handle(space, handle);
-	if (!*ret_file)
-		return -EBADF;
-	(*ret_file)->refs++;
-	return 0;
 }
 
 static int map_area(struct space *space, unsigned long addr, unsigned long len,
@@ -154,65 +166,91 @@ static long map_place(struct space *space, unsigned long addr,
 		      unsigned long len, int flags)
 {
 	struct vma *vma;
-	int ret;
 
 	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
 		return map_find(space, addr, len,
 				flags & MAP_HUGETLB ? LEAF_SIZE : PAGE_SIZE);
-	if (addr & ~PAGE_MASK || (flags & MAP_HUGETLB && addr & ~LEAF_MASK))
-		return -EINVAL;
 	if (addr > TASK_END || len > TASK_END - addr)
 		return -ENOMEM;
+	if (addr & ~PAGE_MASK || (flags & MAP_HUGETLB && addr & ~LEAF_MASK))
+		return -EINVAL;
 	vma = vma_find(space, addr);
-	if (!vma || vma->start >= addr + len)
-		return addr;
-	if (flags & MAP_FIXED_NOREPLACE)
+	if (flags & MAP_FIXED_NOREPLACE && vma && vma->start < addr + len)
 		return -EEXIST;
-	ret = unmap(space, addr, len);
-	return ret ? ret : (long)addr;
+	return (long)addr;
+}
+
+/* At @addr, where what was there goes. */
+static int map_over(struct space *space, unsigned long addr, unsigned long len,
+		    int prot, int flags, struct file *file,
+		    unsigned long offset)
+{
+	uint32_t vm = prot_flags(prot) |
+		      (flags & MAP_SHARED ? VM_SHARED : 0) |
+		      (flags & MAP_NORESERVE ? VM_NORESERVE : 0) |
+		      (flags & MAP_HUGETLB ? VM_HUGETLB : 0) |
+		      (file && file->kind == FILE_DEVICE ? VM_MIXEDMAP : 0);
+	int ret = unmap(space, addr, len);
+
+	if (flags & MAP_LOCKED && !(vm & (VM_HUGETLB | VM_SPECIAL)))
+		vm |= VM_LOCKED;
+	return ret ? ret : map_area(space, addr, len, vm, file,
+				    (file ? offset : addr) >> PAGE_SHIFT,
+				    !(flags & MAP_ANONYMOUS && file));
+}
+
+static long map(struct space *space, unsigned long addr, unsigned long len,
+		int prot, int flags, int handle, unsigned long offset)
+{
+	struct file *file = NULL;
+	long at;
+	int ret;
+
+	if (!(flags & MAP_ANONYMOUS)) {
+		file = file_by_handle(space, handle);
+		if (!file)
+			return -EBADF;
+	}
+	if (!len)
+		return -EINVAL;
+	len = flags & MAP_HUGETLB ? (len + LEAF_SIZE - 1) & LEAF_MASK :
+				    page_align(len);
+	if (!len)
+		return -ENOMEM;
+	at = map_place(space, addr, len, flags);
+	if (at < 0)
+		return at;
+	if (file && offset > LONG_MAX - len)
+		return -EOVERFLOW;
+	ret = check_type(flags);
+	if (ret)
+		return ret;
+	if (file)
+		file->refs++;
+	else
+		ret = map_object(space, len, flags, &file);
+	if (!ret)
+		ret = map_over(space, at, len, prot, flags, file, offset);
+	if (file)
+		file_unref(space, file);
+	if (!ret && (flags & MAP_LOCKED ||
+		     (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE))
+		populate_locked(space, at, at + len);
+	return ret ? ret : at;
 }
 
 long uhmm_model_mmap(struct mm_struct *mm, unsigned long addr,
 		     unsigned long len, int prot, int flags, int file,
 		     unsigned long offset)
 {
-	int kind = flags & (MAP_SHARED | MAP_PRIVATE);
 	struct space *space = space_of(mm);
-	uint32_t vm = prot_flags(prot);
-	struct file *backing;
 	long ret;
 
-	if (!len || (kind != MAP_SHARED && kind != MAP_PRIVATE) ||
-	    prot & ~PROT_ANY || offset & ~PAGE_MASK)
+	if (offset & ~PAGE_MASK)
 		return -EINVAL;
-	len = flags & MAP_HUGETLB ? (len + LEAF_SIZE - 1) & LEAF_MASK :
-				    page_align(len);
-	if (!len)
-		return -ENOMEM;
 	mmap_write_lock(mm);
 	model_lock(space);
-	ret = map_file(space, len, flags, file, &backing);
-	if (ret)
-		goto out;
-	vm |= (flags & MAP_SHARED ? VM_SHARED : 0) |
-	      (flags & MAP_NORESERVE ? VM_NORESERVE : 0) |
-	      (flags & MAP_HUGETLB ? VM_HUGETLB : 0) |
-	      (backing && backing->kind == FILE_DEVICE ? VM_MIXEDMAP : 0);
-	ret = map_place(space, addr, len, flags);
-	if (ret >= 0) {
-		int err = map_area(space, ret, len, vm, backing,
-				   backing ? offset >> PAGE_SHIFT :
-					     (unsigned long)ret >> PAGE_SHIFT,
-				   !(flags & MAP_ANONYMOUS && backing));
-
-		if (err)
-			ret = err;
-	}
-	if (backing)
-		file_unref(space, backing);
-	if (ret >= 0 && flags & MAP_POPULATE)
-		populate_locked(space, ret, ret + len);
-out:
+	ret = map(space, addr, len, prot, flags, file, offset);
 	model_unlock(space);
 	mmap_write_unlock(mm);
 	return ret;

@@ -80,7 +80,7 @@ static struct vma *copy_area(struct space *space, struct vma **vma,
 	return new;
 }
 
-/* Nothing is in the old area any more. */
+/* All of the old area is unlocked, of which perhaps a part was moved. */
 static void left_behind(struct vma *vma, unsigned long addr, unsigned long len)
 {
 	vma->flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
@@ -99,11 +99,6 @@ static long move_area(struct space *space, struct vma *vma, unsigned long addr,
 	unsigned long below = vma->start, above = vma->end;
 	struct vma *new;
 
-	if (flags & DONTUNMAP && locked) {
-		vma = vma_split(space, vma, addr, addr + old_len);
-		if (!vma)
-			return -ENOMEM;
-	}
 	new = copy_area(space, &vma, addr, to, len);
 	if (!new)
 		return -ENOMEM;
@@ -294,11 +289,15 @@ long uhmm_model_mremap(struct mm_struct *mm, unsigned long addr,
 	if (flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | DONTUNMAP) ||
 	    (flags & (MREMAP_FIXED | DONTUNMAP) &&
 	     !(flags & MREMAP_MAYMOVE)) ||
-	    (flags & DONTUNMAP && old_len != new_len) || addr & ~PAGE_MASK)
+	    addr & ~PAGE_MASK)
+		return -EINVAL;
+	/* 6.1 compares what it was told. */
+	if (!newest(space) && flags & DONTUNMAP && old_len != new_len)
 		return -EINVAL;
 	old_len = (old_len + PAGE_SIZE - 1) & PAGE_MASK;
 	new_len = (new_len + PAGE_SIZE - 1) & PAGE_MASK;
-	if (!new_len)
+	if (!new_len || (flags & DONTUNMAP && old_len != new_len) ||
+	    (newest(space) && new_len > TASK_END))
 		return -EINVAL;
 	mmap_write_lock(mm);
 	model_lock(space);

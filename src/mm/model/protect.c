@@ -167,6 +167,10 @@ static int protect_area(struct space *space, struct vma **vma,
 	}
 	if (flags & VM_WRITE && !(old & charged))
 		flags |= VM_ACCOUNT;
+	/* Newer kernels take back what is charged for nothing. */
+	if (newest(space) && !(flags & VM_WRITE) && vma_anonymous(*vma) &&
+	    !(*vma)->anon)
+		flags &= ~VM_ACCOUNT;
 	if (!hugetlb_fits(*vma, start) || !hugetlb_fits(*vma, end))
 		return -EINVAL;
 	*vma = vma_isolate(space, *vma, prev, start, end, flags);
@@ -213,22 +217,19 @@ static int protect(struct space *space, unsigned long start, unsigned long end,
 	}
 }
 
-static int range_check(unsigned long addr, unsigned long *len)
-{
-	*len = (*len + PAGE_SIZE - 1) & PAGE_MASK;
-	if (addr & ~PAGE_MASK)
-		return -EINVAL;
-	return addr + *len < addr ? -ENOMEM : 0;
-}
-
 int uhmm_model_mprotect(struct mm_struct *mm, unsigned long addr,
 			unsigned long len, int prot)
 {
 	struct space *space = space_of(mm);
-	int ret = range_check(addr, &len);
+	int ret;
 
-	if (ret || !len)
-		return ret;
+	if (addr & ~PAGE_MASK)
+		return -EINVAL;
+	if (!len)
+		return 0;
+	len = (len + PAGE_SIZE - 1) & PAGE_MASK;
+	if (addr + len <= addr)
+		return -ENOMEM;
 	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
 		return -EINVAL;
 	mmap_write_lock(mm);

@@ -148,10 +148,14 @@ uint32_t family_root(struct space *space, uint32_t family)
 }
 
 /* Has an anonymous page of it been in one process only? */
+static bool simple_family(struct space *space, uint32_t anon)
+{
+	return anon && sparse_get(&machine_of(space)->families, anon) == 1;
+}
+
 static bool simple(struct space *space, const struct vma *vma)
 {
-	return vma->anon &&
-	       sparse_get(&machine_of(space)->families, vma->anon) == 1;
+	return simple_family(space, vma->anon);
 }
 
 static bool neighbours(const struct vma *a, const struct vma *b)
@@ -223,13 +227,23 @@ static bool alike(struct space *space, const struct vma *vma, uint32_t flags,
 	if ((vma->flags ^ flags) & ~VM_SOFTDIRTY || vma->file != file ||
 	    flags & VM_HUGETLB)
 		return false;
+	if (!vma->anon && anon)
+		return newest(space) && simple_family(space, anon);
 	return vma->anon == anon || (!anon && simple(space, vma));
+}
+
+static void adopt(struct space *space, struct vma *vma, uint32_t anon)
+{
+	if (vma->anon || !anon)
+		return;
+	vma->anon = anon;
+	if (newest(space))
+		vma->anon_order = machine_of(space)->last_order += PLACE_STEP;
 }
 
 static void join(struct space *space, struct vma *vma, struct vma *gone)
 {
-	if (!vma->anon)
-		vma->anon = gone->anon;
+	adopt(space, vma, gone->anon);
 	vma_delete(space, gone);
 }
 
@@ -265,6 +279,7 @@ struct vma *vma_merge(struct space *space, struct vma *prev,
 		return prev;
 	}
 	if (with_prev) {
+		adopt(space, prev, anon);
 		prev->end = end;
 		vma_moved(space, prev);
 		if (mid && mid->end == end) {
@@ -284,13 +299,17 @@ struct vma *vma_merge(struct space *space, struct vma *prev,
 	} else if (mid != next) {
 		join(space, next, mid);
 	}
+	adopt(space, next, anon);
 	next->start = addr;
 	next->pgoff = pgoff;
 	vma_moved(space, next);
 	return next;
 }
 
-/* The one behind is asked first: who has pages decides with whom it can be. */
+/*
+ * In 6.1 the one behind is asked first, in newer ones the one before: who has pages
+ * decides with whom it can be.
+ */
 struct vma *vma_expand(struct space *space, struct vma *prev,
 		       unsigned long addr, unsigned long end, uint32_t flags,
 		       struct file *file, unsigned long pgoff)
@@ -303,6 +322,11 @@ struct vma *vma_expand(struct space *space, struct vma *prev,
 	if (next && next->start == end && next->pgoff == pgoff + pages &&
 	    alike(space, next, flags, 0, file))
 		vma = next;
+	if (vma && newest(space) && prev && prev->anon && next->anon &&
+	    prev->anon != next->anon && prev->end == addr &&
+	    vma_index(prev, addr) == pgoff &&
+	    alike(space, prev, flags, 0, file))
+		vma = NULL;
 	if (prev && prev->end == addr && vma_index(prev, addr) == pgoff &&
 	    alike(space, prev, flags, vma ? vma->anon : 0, file)) {
 		prev->end = vma ? vma->end : end;
