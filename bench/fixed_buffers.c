@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <uhmm/live.h>
@@ -21,6 +22,9 @@
 #include <uhmm/rcache_uring.h>
 
 #include "bench.h"
+
+#include "mm/live/live.h"
+#include "mm/live/patch.h"
 
 #define BLOCK 4096UL
 #define BLOCKS 4096UL
@@ -110,23 +114,54 @@ static void ordinary_slice(void *depth, unsigned long n)
 /* --------------------------------------------------------------------- setup */
 
 /* False: not on this machine. */
-static bool open_all(struct bench *b)
+static bool open_cache(struct bench *b, enum uhmm_guarantee guarantee)
 {
-	char name[] = "/var/tmp/uhmm-bench-XXXXXX";
-	struct uhmm_live_info info = { .size = sizeof(info) };
+	struct uhmm_live_options options = {
+		.size = sizeof(options), .guarantee = guarantee,
+	};
 
-	if (io_uring_queue_init(2 * DEPTH, &ring, 0) ||
-	    uhmm_rcache_uring_create(ring.ring_fd, 64, &buffers)) {
-		bench_missing(b, "all", "no io_uring");
-		return false;
-	}
-	if (uhmm_mm_create_live(NULL, &mm) || uhmm_live_get_info(mm, &info) ||
-	    info.guarantee < UHMM_G0) {
-		bench_missing(b, "all", "no userfaultfd");
+	live_set_bracketed(guarantee > UHMM_G0 ? guarantee :
+			   UHMM_GUARANTEE_NONE, 0);
+	mm = NULL;
+	if (uhmm_mm_create_live(&options, &mm) ||
+	    uhmm_live_guarantee(mm) != guarantee) {
+		bench_missing(b, guarantee > UHMM_G0 ? "G1" : "G0",
+			      "not to be had here");
+		if (mm)
+			mmput(mm);
 		return false;
 	}
 	must(!uhmm_rcache_create(mm, uhmm_rcache_uring_ops(), buffers, NULL,
 				 &cache), "cache");
+	return true;
+}
+
+static void close_cache(void)
+{
+	must(!uhmm_rcache_destroy(cache), "destroy");
+	mmput(mm);
+}
+
+/* What is done when it is waited for costs least. */
+static bool open_ring(void)
+{
+	const unsigned int best = IORING_SETUP_SINGLE_ISSUER |
+				  IORING_SETUP_DEFER_TASKRUN;
+
+	return !io_uring_queue_init(2 * DEPTH, &ring, best) ||
+	       !io_uring_queue_init(2 * DEPTH, &ring, 0);
+}
+
+/* False: not on this machine. */
+static bool open_all(struct bench *b)
+{
+	char name[] = "/var/tmp/uhmm-bench-XXXXXX";
+
+	if (!open_ring() ||
+	    uhmm_rcache_uring_create(ring.ring_fd, 64, &buffers)) {
+		bench_missing(b, "all", "no io_uring");
+		return false;
+	}
 	memory = aligned_alloc(BLOCK, BUFFER);
 	must(memory != NULL, "malloc");
 	memset(memory, 1, BUFFER);
@@ -178,16 +213,85 @@ static void compare(struct bench *b, unsigned int i)
 		bench_target(b, &target);
 }
 
+/* ---------------------------------------------------------------- CPU time */
+
+#define CPU_SLICES 100
+#define CPU_OPS 4UL
+
+/* Of this process, in the kernel too: what a disk's latency does not hide. */
+static double cpu_of(void (*slice)(void *arg, unsigned long n), void *depth)
+{
+	struct timespec begun, ended;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
+	slice(depth, CPU_OPS);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+	return ((double)(ended.tv_sec - begun.tv_sec) * 1e9 +
+		(double)(ended.tv_nsec - begun.tv_nsec)) / (CPU_OPS * DEPTH);
+}
+
+static void put_cpu(struct bench *b, const char *who, unsigned int depth,
+		    struct quartiles q)
+{
+	bool told = uhmm_live_guarantee(mm) > UHMM_G0;
+
+	bench_figure(b, &(struct figure){
+		.section = told ? "CPU time of a read of 4 KiB, by turns, G1" :
+				  "CPU time of a read of 4 KiB, by turns, G0",
+		.test = depth == 1 ? "one read at a time" : "8 reads at a time",
+		.who = who, .unit = "ns", .value = q,
+	});
+}
+
+/* By turns with all others, so that what disturbs one disturbs all. */
+static void compare_cpu(struct bench *b, unsigned int depth)
+{
+	static const char *const who[] = {
+		"fixed, by the cache", "io_uring, ordinary", "read(2)",
+	};
+	void (*const slices[])(void *arg, unsigned long n) = {
+		fixed_slice, ordinary_slice, plain_slice,
+	};
+	double ns[3][CPU_SLICES];
+	struct quartiles q[3];
+	unsigned int i, k;
+
+	for (k = 0; k < CPU_SLICES; k++)
+		for (i = 0; i < 3; i++)
+			ns[i][k] = cpu_of(slices[i], &depth);
+	for (i = 0; i < 3; i++) {
+		q[i] = bench_quartiles(ns[i], CPU_SLICES);
+		put_cpu(b, who[i], depth, q[i]);
+	}
+	bench_target(b, &(struct target){
+		.id = depth == 1 ? "F3" : "F4", .wanted = 1, .unit = "x",
+		.what = depth == 1 ? "read(2), CPU time, one at a time" :
+				     "read(2), CPU time, 8 at a time",
+		.value = q[2].median / q[0].median,
+	});
+}
+
 int main(int argc, char **argv)
 {
+	/* Before bench_init() starts a thread: it is done by one who is alone. */
+	bool patched = !live_patch_install(UHMM_G1);
 	struct bench b;
 
 	bench_init(&b, "fixed_buffers", argc, argv);
 	if (!open_all(&b))
 		return bench_finish(&b);
 	bench_plan(&b, OTHERS);
-	for (unsigned int i = 0; i < OTHERS; i++)
-		compare(&b, i);
-	must(!uhmm_rcache_destroy(cache), "destroy");
+	if (open_cache(&b, UHMM_G0)) {
+		for (unsigned int i = 0; i < OTHERS; i++)
+			compare(&b, i);
+		compare_cpu(&b, 1);
+		compare_cpu(&b, DEPTH);
+		close_cache();
+	}
+	if (patched && open_cache(&b, UHMM_G1)) {
+		compare_cpu(&b, 1);
+		compare_cpu(&b, DEPTH);
+		close_cache();
+	}
 	return bench_finish(&b);
 }
