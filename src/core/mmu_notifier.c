@@ -346,7 +346,8 @@ start_found(struct mmu_notifier_range *range, struct thread_block *block,
 static inline bool plain_call(const struct mmu_notifier_range *range,
 			      const struct mmu_interval_notifier *sub)
 {
-	return READ_ONCE(sub->verified) & 1 && sub->ops->invalidate &&
+	return READ_ONCE(sub->verified) & 1 &&
+	       (sub->ops->invalidate || sub->ops->uhmm_invalidate_batch) &&
 	       mmu_notifier_range_blockable(range) &&
 	       !READ_ONCE(range->mm->flags);
 }
@@ -376,7 +377,10 @@ look(struct mmu_notifier_range *range, struct thread_block *block, bool leads,
 	sub = sub_of(hits[0]);
 	UHMM_PROBE3(invalidate, sub, range, range->id);
 	WRITE_ONCE(block->counters.hits, block->counters.hits + 1);
-	sub->ops->invalidate(sub, range, range->id);
+	if (sub->ops->invalidate)
+		sub->ops->invalidate(sub, range, range->id);
+	else
+		sub->ops->uhmm_invalidate_batch(&sub, 1, range, range->id);
 	slot_set(range->slot, range->id | SLOT_CALLED);
 	if (unlikely(READ_ONCE(range->mm->flags) & MM_REMOVING))
 		interval_reap(range->mm, false);

@@ -113,8 +113,9 @@ static void bump(struct interval_index *ix) __must_hold(&ix->lock)
 }
 
 /* Before the entry appears. Above a bound none is lower. */
-static void raise_bounds(struct interval_index *ix, const struct index_path *p,
-			 unsigned long last) __must_hold(&ix->lock)
+static inline __attribute__((always_inline)) void
+raise_bounds(struct interval_index *ix, const struct index_path *p,
+	     unsigned long last) __must_hold(&ix->lock)
 {
 	unsigned int d;
 
@@ -250,9 +251,9 @@ static inline void leaf_fill(struct index_node *leaf, unsigned int slot,
  * Where in its leaf something that starts at @start, scaled @at, goes: behind
  * its equals, as nothing that is alive has a greater order.
  */
-static unsigned int leaf_pos(const struct interval_index *ix,
-			     const struct index_path *p, unsigned long start,
-			     unsigned int at) __must_hold(&ix->lock)
+static inline __attribute__((always_inline)) unsigned int
+leaf_pos(const struct interval_index *ix, const struct index_path *p,
+	 unsigned long start, unsigned int at) __must_hold(&ix->lock)
 {
 	const struct index_node *leaf = p->leaf;
 	unsigned long perm = leaf->perm;
