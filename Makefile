@@ -9,7 +9,7 @@ ARGS ?=
 
 .NOTPARALLEL:
 .PHONY: all help build run test soak lint bench install clean
-.PHONY: deps-test deps-bench
+.PHONY: deps-test deps-soak deps-bench
 
 all: build
 
@@ -31,6 +31,9 @@ build:
 deps-test:
 	@scripts/deps.sh build test
 
+deps-soak:
+	@scripts/deps.sh build test soak
+
 deps-bench:
 	@scripts/deps.sh build bench
 
@@ -44,7 +47,7 @@ run: build
 test: deps-test build
 	@scripts/run_tests.py --build-dir $(BUILD)
 
-soak: deps-test build
+soak: deps-soak build
 	@scripts/run_tests.py --build-dir $(BUILD) --suite soak
 
 lint: deps-test build

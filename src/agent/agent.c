@@ -26,12 +26,14 @@
 #include "checker.h"
 #include "dmirror.h"
 #include "events.h"
+#include "sanitizer.h"
 #include "watcher.h"
 
 static struct board *board;
 static struct board_process *process;
 static struct mm_struct *mm;
 static struct stream *stream;
+static const char *sanitizer;	/* why it cannot be mirrored, see sanitizer.h */
 
 /* -------------------------------------------------------------------- the board */
 
@@ -147,27 +149,6 @@ static bool make_mm(unsigned int flags)
 	return !ret;
 }
 
-#define PAGE 4096
-#define ASAN_SHADOW 0x7fff8000UL	/* on x86-64 */
-
-/*
- * Where a sanitizer looks for leaks it stops all threads, the monitor's too, and
- * a helper of its own then unmaps memory: it would wait for the monitor.
- */
-static bool has_sanitizer(void)
-{
-	static const char *const marks[] = {
-		"__asan_init", "__lsan_do_leak_check", "__msan_init",
-		"__tsan_init",
-	};
-
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-		if (dlsym(RTLD_DEFAULT, marks[i]))
-			return true;
-	/* Of one that is linked statically: its memory is mapped. */
-	return !msync((void *)ASAN_SHADOW, PAGE, MS_ASYNC);
-}
-
 /* -------------------------------------------------------------- begin and end */
 
 /* No device: what changes is written down by who changes it. */
@@ -224,9 +205,8 @@ static bool begin_mirror(bool forked)
 {
 	bool begun;
 
-	if (has_sanitizer()) {
-		refuse("a sanitizer's leak check stops the monitor",
-		       EOPNOTSUPP);
+	if (sanitizer) {
+		refuse(sanitizer, EOPNOTSUPP);
 		return false;
 	}
 	patch();
@@ -254,6 +234,53 @@ static bool begin(bool forked)
 	return begun;
 }
 
+/*
+ * Where a sanitizer looked for leaks the mirror ended. What of the program came
+ * after that was not mirrored, unless it came in exit(), as it mostly does: what is
+ * registered with atexit() then runs behind our destructor.
+ */
+static struct until_leaks {
+	bool goes_on;
+	uint32_t guarantee;	/* until then */
+	char reason[sizeof(process->reason)];
+} until_leaks;
+
+static void goes_on(void)
+{
+	until_leaks.goes_on = !mm;
+}
+
+static void say_until_leaks(void)
+{
+	live_patch_recheck(0, ~0UL);
+	say_reasons();
+	until_leaks.guarantee = process->guarantee;
+	memcpy(until_leaks.reason, process->reason, sizeof(process->reason));
+	process->guarantee = UHMM_GUARANTEE_NONE;
+	snprintf(process->reason, sizeof(process->reason),
+		 "mirrored until it looked for leaks");
+	atexit(goes_on);
+}
+
+/* A sanitizer is about to stop all threads. */
+static void end_mirror(void)
+{
+	struct mm_struct *ended = mm;
+
+	if (!ended || process->state == BOARD_REFUSED)
+		return;
+	if (process->state == BOARD_RUNS) {
+		say_until_leaks();
+		if (board->device == BOARD_CHECKER)
+			checker_look(true);
+	}
+	mm = NULL;
+	checker_end();
+	dmirror_end();
+	events_end();
+	mmput(ended);
+}
+
 /* All other threads are gone, and the memory is another process's. */
 static void in_child(void)
 {
@@ -270,6 +297,7 @@ static __attribute__((constructor)) void agent_begin(void)
 	board = path ? open_board(path) : NULL;
 	if (!board)
 		return;
+	sanitizer = sanitizer_find(end_mirror);
 	begin(false);
 	/* Behind those that the library and malloc have asked for by now. */
 	pthread_atfork(NULL, NULL, in_child);
@@ -282,10 +310,15 @@ static __attribute__((destructor)) void agent_end(void)
 	if (!process || process->state != BOARD_RUNS)
 		return;
 	live_patch_recheck(0, ~0UL);
-	if (board->device == BOARD_WATCH)
+	if (board->device == BOARD_WATCH) {
 		watcher_end();
-	else
+	} else if (mm) {
 		say_reasons();
+	} else if (!until_leaks.goes_on) {
+		process->guarantee = until_leaks.guarantee;
+		memcpy(process->reason, until_leaks.reason,
+		       sizeof(process->reason));
+	}
 	if (board->device == BOARD_CHECKER)
 		checker_look(true);
 	__atomic_fetch_add(&process->counts.own_ns, (uint64_t)(ktime_get_ns() - began),

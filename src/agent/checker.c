@@ -589,7 +589,7 @@ static void *run(void *unused)
 	/* The program comes first; one that is deaf is to be caught at it. */
 	if (!checker.deaf)
 		setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
-	for (;;) {
+	while (__atomic_load_n(&checker.mm, __ATOMIC_RELAXED)) {
 		began = now_ns(CLOCK_THREAD_CPUTIME_ID);
 		checker_look(true);
 		ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -638,6 +638,17 @@ int checker_start(struct mm_struct *mm, struct board_process *process,
 	present_open();
 	sample_open();
 	return events_start(mm, process);
+}
+
+void checker_end(void)
+{
+	pthread_mutex_lock(&checker.look_lock);
+	for (unsigned int i = 0; i < checker.nwindows; i++)
+		mmu_interval_notifier_remove(&checker.windows[i].sub);
+	checker.nwindows = 0;
+	checker.nsampled = 0;
+	__atomic_store_n(&checker.mm, NULL, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&checker.look_lock);
 }
 
 void checker_forget(void)

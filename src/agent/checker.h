@@ -17,6 +17,8 @@ int checker_start(struct mm_struct *mm, struct board_process *process,
 void checker_look(bool wait);
 /* A thread that looks again and again. 0, or an error of pthread_create(). */
 int checker_run(void);
+/* It looks no more, and its thread ends. */
+void checker_end(void);
 /* In a forked child: what was mirrored was the parent's. */
 void checker_forget(void);
 

@@ -74,6 +74,13 @@ int dmirror_start(struct mm_struct *of, struct board_process *process,
 	return 0;
 }
 
+void dmirror_end(void)
+{
+	pthread_mutex_lock(&lock);
+	mm = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
 void dmirror_forget(void)
 {
 	struct file *file;
@@ -148,7 +155,7 @@ int dmirror_open(int number, int flags)
 		return -1;
 	}
 	pthread_mutex_lock(&lock);
-	ret = get_device(number, &device);
+	ret = mm ? get_device(number, &device) : -ENODEV;
 	if (!ret)
 		ret = uhmm_dmirror_open(device, mm, &file->dmirror);
 	if (!ret) {

@@ -16,6 +16,8 @@
 /* What is opened from now on mirrors @mm. 0; -ENODEV: there is no such device. */
 int dmirror_start(struct mm_struct *mm, struct board_process *process,
 		  bool newest);
+/* The address space ends: no more is opened. */
+void dmirror_end(void);
 /* In a forked child: what is open is the parent's. */
 void dmirror_forget(void);
 

@@ -10,6 +10,10 @@ int dmirror_start(struct mm_struct *mm, struct board_process *process,
 	return -ENODEV;
 }
 
+void dmirror_end(void)
+{
+}
+
 void dmirror_forget(void)
 {
 }

@@ -30,3 +30,8 @@ int events_start(struct mm_struct *mm, struct board_process *process)
 	return mmu_interval_notifier_insert(&observer, mm, 0, 1UL << 47,
 					    &observer_ops);
 }
+
+void events_end(void)
+{
+	mmu_interval_notifier_remove(&observer);
+}

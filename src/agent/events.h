@@ -9,5 +9,6 @@
 
 /* Count those of @mm in @process; again in a forked child. 0; -ENOMEM. */
 int events_start(struct mm_struct *mm, struct board_process *process);
+void events_end(void);
 
 #endif

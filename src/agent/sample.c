@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -135,11 +136,12 @@ static bool look_held(uint64_t *digests)
 
 /*
  * Digest of what is at an address, if anything is. As a write() reads it, not by
- * process_vm_readv(2), which would make a page that a fork shares a copy.
+ * process_vm_readv(2), which would make a page that a fork shares a copy. The
+ * kernel is called as is: a sanitizer's write() asks whether the program may.
  */
 static bool look_there(unsigned long addr, uint64_t *ret_digest)
 {
-	ssize_t n = write(copies[1], (void *)addr, TABLE_PAGE);
+	ssize_t n = syscall(SYS_write, copies[1], addr, TABLE_PAGE);
 
 	if (n != (ssize_t)TABLE_PAGE) {
 		if (n > 0)

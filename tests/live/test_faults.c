@@ -544,6 +544,35 @@ ALONE(a_storm_of_forks)
 	drop_live();
 }
 
+/* Of all that is private and can be written; how many areas that were. */
+static unsigned int watch_all(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	unsigned int watched = 0;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx rw-p", &start, &end) == 2 &&
+		    strstr(line, " rw-p ") && !strchr(line, '/'))
+			watched += !uhmm_live_watch(mm, start, end - start);
+	if (maps)
+		fclose(maps);
+	return watched;
+}
+
+/* libc drops the stack of a thread that ends: nobody reads of that any more. */
+ALONE(a_monitor_whose_own_stack_is_watched_ends)
+{
+	make_live(UHMM_G0, 0, 0);
+	need_g0();
+	OK(watch_all() > 3);
+	drop_live();
+	make_live(UHMM_G0, 0, 0);
+	assert_kept();
+	drop_live();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,6 +593,7 @@ int main(int argc, char **argv)
 		CASE_BARE(io_uring_is_forbidden),
 		CASE_BARE(signals_are_forbidden),
 		CASE_BARE(a_storm_of_forks),
+		CASE_BARE(a_monitor_whose_own_stack_is_watched_ends),
 	};
 
 	cases_begin(argc, argv);

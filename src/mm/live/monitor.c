@@ -437,6 +437,14 @@ static const struct timespec *patience_of(const struct live *live,
 	return ts;
 }
 
+/* Whoever waits for an event to be read is let go. */
+static void close_shards(struct live *live)
+{
+	for (unsigned int i = 0; i < live->nshards; i++)
+		close(live->shards[i].fd);
+	live->nshards = 0;
+}
+
 static void monitor(void *arg)
 {
 	struct timespec ts;
@@ -466,6 +474,8 @@ static void monitor(void *arg)
 		if (!n && !live->nremovals && !live->handed)
 			leave_if_alone(live);
 	}
+	/* Here: libc drops our stack when we return, and it may be watched. */
+	close_shards(live);
 }
 
 static int open_shard(struct live *live)
@@ -503,9 +513,7 @@ static int open_shard(struct live *live)
 
 static void close_all(struct live *live)
 {
-	for (unsigned int i = 0; i < live->nshards; i++)
-		close(live->shards[i].fd);
-	live->nshards = 0;
+	close_shards(live);
 	if (live->monitor_wake >= 0)
 		close(live->monitor_wake);
 	live->monitor_wake = -1;
@@ -555,7 +563,6 @@ void monitor_stop(struct live *live)
 	if (write(live->monitor_wake, &one, sizeof(one)) < 0)
 		live_why(live, UHMM_LIVE_WHY_LOST);
 	sync_thread_join(&live->monitor);
-	/* Whoever waits for an event to be read is let go. */
 	close_all(live);
 }
 

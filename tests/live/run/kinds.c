@@ -55,6 +55,17 @@ static int threads(void)
 	return 3;
 }
 
+/* Of a program that is built with a sanitizer. */
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static int leaks(void)
+{
+	if (threads() != 3 || !__lsan_do_recoverable_leak_check)
+		return 1;
+	printf("leaks %d\n", __lsan_do_recoverable_leak_check());
+	return threads();
+}
+
 static int reap(pid_t pid)
 {
 	int status;
@@ -199,6 +210,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(kind, "threads"))
 		return threads();
+	if (!strcmp(kind, "leaks"))
+		return leaks();
 	if (!strcmp(kind, "vforks"))
 		return vforks(argv[0]);
 	if (!strcmp(kind, "forks"))

@@ -2,6 +2,7 @@
 """Larger programs, and longer ones, under `uhmm run`: for `make soak`."""
 
 import glob
+import pathlib
 import shutil
 
 from programs import Program, text
@@ -123,8 +124,25 @@ class Preloaded(Large):
         return None if self.allocator else f'{self.name} is not installed'
 
 
+class Sanitized(Large):
+    """Programs that are built with AddressSanitizer, beside the storm."""
+
+    def __init__(self, storm):
+        self.kinds = pathlib.Path(storm).with_name('kinds_asan')
+        super().__init__('asan', 'sh', '-c', f"""
+            {storm}_asan 30; echo $?
+            for kind in threads forks threads; do
+                {self.kinds} $kind; echo $?
+            done""")
+
+    def missing(self):
+        return None if self.kinds.exists() else \
+            'the compiler has no AddressSanitizer'
+
+
 def soak_programs(storm, seconds):
     return [
+        Sanitized(storm),
         Server('redis-server', 'sh', '-c', REDIS),
         Large('java', 'java', '-Xmx128m', 'Churn.java', make=java),
         Large('node', 'node', '-e', NODE),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """uhmm run on real programs: test_run.py UHMM [NAME...], or, on larger ones,
-test_run.py UHMM --soak STORM SECONDS. TAP out.
+test_run.py UHMM --soak STORM SECONDS [NAME...]. TAP out.
 
 Each runs bare, mirrored, and mirrored by a device that is deaf to 1 of 100
 invalidations. Mirrored, its output and status are what they were bare, and
@@ -83,9 +83,9 @@ def check_deaf_once(program, bare):
 
 
 def main():
-    todo = soak_programs(*sys.argv[3:]) if SOAK else \
-        [program for program in programs(ROOT)
-         if not sys.argv[2:] or program.name in sys.argv[2:]]
+    todo = soak_programs(*sys.argv[3:5]) if SOAK else programs(ROOT)
+    names = sys.argv[5:] if SOAK else sys.argv[2:]
+    todo = [program for program in todo if not names or program.name in names]
     tap = Tap(sum(1 + program.deaf for program in todo))
     for program in todo:
         bare = None if program.missing() else run(program)

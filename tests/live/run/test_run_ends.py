@@ -104,21 +104,33 @@ def check_setuid(folder):
     return refused(str(path), 'set-user-ID')
 
 
-def check_sanitizer(folder, option):
-    """It runs as ever, without a device, and says why."""
+TURNED_OFF = 'int __lsan_is_turned_off(void) { return 0; }'
+LEAK = 'return malloc(9) == NULL;'
+
+
+def check_sanitizer(folder, option, more='', end=LEAK, reason=b''):
+    """
+    It runs as ever, and its leak, if it has one, is all that is found; mirrored,
+    or not and for what reason.
+    """
     path = str(folder / 'sanitized')
     subprocess.run(['cc', '-fsanitize=address', *option, '-x', 'c', '-', '-o',
                     path], check=True, text=True,
                    input='#include <stdlib.h>\n#include <stdio.h>\n'
-                   'int main(void) { free(malloc(1)); puts("there"); '
-                   'return malloc(9) == NULL; }')
+                   f'{more} int main(void) {{ free(malloc(1)); puts("there"); '
+                   f'{end} }}')
     bare = subprocess.run([path], stdin=subprocess.DEVNULL, timeout=60,
                           capture_output=True, check=False)
     done = subprocess.run([UHMM, 'run', '--', path], stdin=subprocess.DEVNULL,
                           timeout=60, capture_output=True, check=False)
     if (done.returncode, done.stdout) != (bare.returncode, bare.stdout):
         return f'{done}, bare {bare}'
-    return None if b'a sanitizer' in done.stderr else f'{done}'
+    if (b'9 byte(s) leaked' in done.stderr) != (end == LEAK):
+        return f'its own leak was not found: {done}'
+    if reason:
+        return None if reason in done.stderr else f'{done}'
+    return None if b'1 of 1 processes mirrored, guarantee G1' in done.stderr \
+        else f'{done}'
 
 
 RAW = r'''
@@ -259,10 +271,17 @@ CASES = {
     'a static program is refused': check_static,
     'a set-user-ID program is refused': check_setuid,
     'raw system calls at G2': check_g2,
-    'a program with a sanitizer runs unmirrored':
+    'a program with a sanitizer':
         lambda folder: check_sanitizer(folder, []),
-    'so it does if that is linked statically':
-        lambda folder: check_sanitizer(folder, ['-static-libasan']),
+    'the same, linked statically':
+        lambda folder: check_sanitizer(folder, ['-static-libasan'],
+                                       end='return 3;'),
+    'the same, and leaks':
+        lambda folder: check_sanitizer(folder, ['-static-libasan'],
+                                       reason=b'until it looked for leaks'),
+    'one whose leak check cannot be seen to runs unmirrored':
+        lambda folder: check_sanitizer(folder, ['-rdynamic'], TURNED_OFF,
+                                       reason=b"a sanitizer's leak check"),
 }
 
 

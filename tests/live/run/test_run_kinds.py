@@ -40,7 +40,8 @@ def under(command, *prefix):
     return ended, lines[:-1], lines[-1]
 
 
-def check(program, kind, processes=None, guarantee='G1', reason='', sandbox=()):
+def check(program, kind, processes=None, guarantee='G1', reason='', sandbox=(),
+          mirrored=None):
     command = [str(FOLDER / program), kind]
     bare = run(command)
     if bare[0] in (1, 100) or not bare[1]:
@@ -57,7 +58,9 @@ def check(program, kind, processes=None, guarantee='G1', reason='', sandbox=()):
     if not all(reason in one['reason'] for one in each):
         return f'{each}'
     # What nobody watches is not mirrored.
-    if (guarantee == 'none') != (not summary['faults']):
+    if mirrored is None:
+        mirrored = guarantee != 'none'
+    if mirrored != (summary['faults'] > 0):
         return f'the device: {summary}'
     return None
 
@@ -81,6 +84,11 @@ KINDS = {
     'segments of System V': ('kinds', 'segments', 1),
     'the same at G0': ('kinds_early', 'segments', 1, 'G0',
                        'more than one thread'),
+    'built with ASan': ('kinds_asan', 'threads', 1),
+    'built with ASan, and forks': ('kinds_asan', 'forks', 21),
+    'built with ASan, and looks for leaks before it ends': (
+        'kinds_asan', 'leaks', 1, 'none', 'mirrored until it looked for leaks',
+        [], True),
     'a sandbox without userfaultfd': (
         'kinds', 'threads', 1, 'none', 'userfaultfd is refused',
         [str(FOLDER / 'sandbox'), str(NUMBERS['userfaultfd'])]),
@@ -91,8 +99,10 @@ def main():
     tap = Tap(len(KINDS))
     skip = None if platform.machine() == 'x86_64' else 'no G1 on this machine'
     for name, kind in KINDS.items():
+        why = skip or (None if (FOLDER / kind[0]).exists() else
+                       'the compiler has no AddressSanitizer')
         try:
-            tap.say(name, None if skip else check(*kind), skip)
+            tap.say(name, None if why else check(*kind), why)
         except Exception as problem:
             tap.say(name, repr(problem))
     return tap.status()
