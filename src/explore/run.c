@@ -15,13 +15,14 @@
 #define LEARN_EXECUTIONS 64
 #define PROGRESS_EVERY 8192
 #define FOUND_EXECUTIONS 500
+#define FOUND_STEPS 100000
 #define LOOK_EVERY 256		/* executions: is there time left? */
 
 /*
  * How far to go where nobody says it: in executions and steps, so that what
  * comes out is the same on any machine. All of it takes a second or two.
  */
-static const struct budget random_budget = { 2000, 1000000 },
+static const struct budget random_budget = { 2000, 400000 },
 	bounded_budget = { 0, 1500000 }, last_budget = { 0, 8000000 };
 
 #define MOST_PREEMPTIONS 3
@@ -284,7 +285,8 @@ static bool enough_of(const struct explore_phase *phase, struct budget most)
 		return true;
 	/* It was found; how often will do. */
 	if (is_random() && phase->violations && !x.options->executions &&
-	    phase->executions >= FOUND_EXECUTIONS)
+	    (phase->executions >= FOUND_EXECUTIONS ||
+	     phase->steps >= FOUND_STEPS))
 		return true;
 	if (phase->executions % PROGRESS_EVERY == 0)
 		progress(phase);

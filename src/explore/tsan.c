@@ -131,6 +131,21 @@ static unsigned int order_at(unsigned int order, const void *pc)
 	return unlikely(x.weaken) && weaken_at(pc) ? __ATOMIC_RELAXED : order;
 }
 
+#define ORDERS_OF_LOADS (1U << __ATOMIC_RELAXED | 1U << __ATOMIC_CONSUME | \
+			 1U << __ATOMIC_ACQUIRE | 1U << __ATOMIC_SEQ_CST)
+#define ORDERS_OF_STORES (1U << __ATOMIC_RELAXED | 1U << __ATOMIC_RELEASE | \
+			  1U << __ATOMIC_SEQ_CST)
+#define ORDERS_OF_ALL ((2U << __ATOMIC_SEQ_CST) - 1)
+
+/* What C does not define, and what compilers add to it, is not made less of. */
+static inline void check_order(unsigned int orders, unsigned int order,
+			       const void *pc)
+{
+	if (unlikely(order > __ATOMIC_SEQ_CST || !(orders >> order & 1)))
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
+			      "an access of memory order %u", order);
+}
+
 static struct op *begin(enum op_kind kind, void *addr, unsigned int size,
 			unsigned int order, const void *pc)
 {
@@ -163,6 +178,7 @@ uint64_t tsan_load(void *addr, unsigned int size, unsigned int order,
 	struct op *op;
 	uint64_t value;
 
+	check_order(ORDERS_OF_LOADS, order, pc);
 	op = begin(OP_LOAD, addr, size, order, pc);
 	op_point();
 	race_atomic(addr, size, false, pc);
@@ -199,6 +215,7 @@ void tsan_store(void *addr, unsigned int size, uint64_t value,
 {
 	struct op *op;
 
+	check_order(ORDERS_OF_STORES, order, pc);
 	if (x.model == UHMM_MODEL_TSO &&
 	    order_at(order, pc) != __ATOMIC_SEQ_CST) {
 		store_late(addr, size, value, order, pc);
@@ -220,6 +237,8 @@ uint64_t tsan_rmw(void *addr, unsigned int size, update_fn update,
 	struct op *op;
 	bool stored;
 
+	check_order(ORDERS_OF_ALL, order, pc);
+	check_order(ORDERS_OF_LOADS, failure, pc);
 	op = begin(OP_RMW, addr, size, order, pc);
 	op->failure_order = (uint8_t)(op->order == order ? failure :
 							   __ATOMIC_RELAXED);
@@ -357,6 +376,8 @@ void __tsan_atomic_thread_fence(int order)
 {
 	struct op *op;
 
+	if (!alone())
+		check_order(ORDERS_OF_ALL, (unsigned int)order, PC);
 	if (alone() || x.model == UHMM_MODEL_SC)
 		/* For data races it orders, what else is in order anyway. */
 		return alone() ? (void)0 : memory_fence((unsigned int)order);

@@ -15,15 +15,46 @@
 	UNKNOWN(select) \
 	UNKNOWN(pselect) \
 	UNKNOWN(epoll_wait) \
+	UNKNOWN(epoll_pwait) \
 	UNKNOWN(read) \
+	UNKNOWN(readv) \
+	UNKNOWN(pread) \
 	UNKNOWN(recv) \
+	UNKNOWN(recvfrom) \
+	UNKNOWN(recvmsg) \
+	UNKNOWN(send) \
+	UNKNOWN(sendto) \
+	UNKNOWN(sendmsg) \
 	UNKNOWN(accept) \
+	UNKNOWN(accept4) \
+	UNKNOWN(connect) \
+	UNKNOWN(flock) \
+	UNKNOWN(lockf) \
+	UNKNOWN(msgrcv) \
+	UNKNOWN(msgsnd) \
+	UNKNOWN(semop) \
+	UNKNOWN(semtimedop) \
+	UNKNOWN(mq_receive) \
+	UNKNOWN(mq_timedreceive) \
+	UNKNOWN(mq_send) \
 	UNKNOWN(sem_wait) \
+	UNKNOWN(sem_trywait) \
 	UNKNOWN(sem_timedwait) \
+	UNKNOWN(sem_clockwait) \
 	UNKNOWN(sem_post) \
 	UNKNOWN(sigwait) \
+	UNKNOWN(sigwaitinfo) \
+	UNKNOWN(sigtimedwait) \
+	UNKNOWN(sigsuspend) \
 	UNKNOWN(pause) \
+	UNKNOWN(wait) \
+	UNKNOWN(waitid) \
 	UNKNOWN(waitpid) \
+	UNKNOWN(system) \
+	UNKNOWN(popen) \
+	UNKNOWN(pclose) \
+	UNKNOWN(posix_spawn) \
+	UNKNOWN(posix_spawnp) \
 	UNKNOWN(clock_nanosleep) \
 	UNKNOWN(pthread_barrier_wait) \
 	UNKNOWN(pthread_cancel) \
@@ -34,6 +65,8 @@
 	UNKNOWN(pthread_mutex_clocklock) \
 	UNKNOWN(pthread_rwlock_timedrdlock) \
 	UNKNOWN(pthread_rwlock_timedwrlock) \
+	UNKNOWN(pthread_rwlock_clockrdlock) \
+	UNKNOWN(pthread_rwlock_clockwrlock) \
 	UNKNOWN(thrd_create) \
 	UNKNOWN(thrd_join) \
 	UNKNOWN(thrd_sleep) \

@@ -105,8 +105,9 @@ static void bugs_are_named(void **state)
 	static const char *const names[] = {
 		"race", "race_relaxed", "rwlock_race", "uaf", "lock_order",
 		"held_wait", "lost_wakeup", "sleeps", "livelock", "too_long",
-		"assertion", "choice", "unknown_call", "trylock_fails",
-		"at_once", "lock_cycle", "race_after", "race_unlocked",
+		"assertion", "choice", "unknown_call", "unknown_order",
+		"trylock_fails", "at_once", "lock_cycle", "race_after",
+		"race_unlocked",
 	};
 	struct explore_options options = { 0 };
 
