@@ -543,8 +543,26 @@ void execution_begin(void)
 		pct_begin();
 }
 
+#define SCRUBBED_BYTES 1024UL
+
+/*
+ * What calls left behind below the stack would lie in the holes of those to come,
+ * and make states differ that do not.
+ */
+static void scrub_below(unsigned int thread)
+{
+	char *sp = x.threads[thread].sp;
+	size_t size = (size_t)(sp - stack_of(thread));
+
+	if (size > SCRUBBED_BYTES)
+		size = SCRUBBED_BYTES;
+	memset(sp - size, 0, size);
+}
+
 void resume(unsigned int thread)
 {
+	if (x.stateful || x.force)
+		scrub_below(thread);
 	if (thread != x.self) {
 		tls_switch(x.self, thread);
 		x.self = thread;

@@ -180,22 +180,6 @@ static bool may_choose(unsigned int enabled)
 	return false;
 }
 
-#define SCRUBBED_BYTES 1024UL
-
-/*
- * What calls left behind below the stack would lie in the holes of those to come,
- * and make states differ that do not.
- */
-static void scrub_below(unsigned int actor)
-{
-	char *sp = x.threads[actor].sp, *end = stack_of(actor);
-	size_t size = (size_t)(sp - end);
-
-	if (size > SCRUBBED_BYTES)
-		size = SCRUBBED_BYTES;
-	memset(sp - size, 0, size);
-}
-
 /* Make the step of @actor; false: the execution is over with it. */
 static bool step(unsigned int actor, unsigned int enabled, unsigned int choice)
 {
@@ -215,7 +199,6 @@ static bool step(unsigned int actor, unsigned int enabled, unsigned int choice)
 		return true;
 	}
 	x.end = END_DONE;
-	scrub_below(actor);
 	resume(actor);
 	return x.inside;
 }

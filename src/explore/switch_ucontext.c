@@ -6,6 +6,7 @@
 #include "switch.h"
 
 #include <stdint.h>
+#include <string.h>
 #include <ucontext.h>
 
 struct first {
@@ -14,12 +15,21 @@ struct first {
 	void *arg;
 };
 
+/*
+ * What a context has room for and does not keep is no part of a state, and neither
+ * are registers for arguments that swapcontext() does not have.
+ */
+typedef int (*swap_fn)(ucontext_t *from, const ucontext_t *to, long a, long b,
+		       long c, long d);
+
 void stack_switch(void **from, void *to)
 {
+	swap_fn swap = (swap_fn)(void (*)(void))swapcontext;
 	ucontext_t here;
 
+	memset(&here, 0, sizeof(here));
 	*from = &here;
-	swapcontext(&here, to);
+	swap(&here, to, 0, 0, 0, 0);
 }
 
 static void enter(unsigned int high, unsigned int low)
