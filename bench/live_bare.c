@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * The least that a page can cost which comes home when it is touched: the
- * kernel's fault, its way to tell of it, and one UFFDIO_MOVE. No table, no lock,
- * no device. What is built on userfaultfd cannot be faster.
+ * kernel's fault, its way to tell of it, and one UFFDIO_MOVE. And that a munmap()
+ * can cost which the kernel tells of: somebody reads it. No table, no lock, no
+ * device. What is built on userfaultfd cannot be faster.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,17 +58,20 @@ static void *reader(void *unused)
 	return NULL;
 }
 
-static int begin(bool by_signal, unsigned long length)
+static int open_fd(uint64_t features)
 {
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = by_signal ? UFFD_FEATURE_SIGBUS : 0,
-	};
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
 
 	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK |
 			  UFFD_USER_MODE_ONLY);
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
+	return fd < 0 ? -1 : ioctl(fd, UFFDIO_API, &api);
+}
+
+static int begin(bool by_signal, unsigned long length)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	if (open_fd(by_signal ? UFFD_FEATURE_SIGBUS : 0))
 		return -1;
 	home = mmap(NULL, 2 * length, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -118,6 +122,55 @@ unsigned int bare_home(struct bench *b, bool by_signal, double *values,
 		pthread_join(thread, NULL);
 	}
 	munmap(home, 2 * PAGE);
+	close(fd);
+	return n;
+}
+
+static void *event_reader(void *unused)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct uffd_msg message;
+
+	while (poll(&p, 1, -1) >= 0)
+		(void)!read(fd, &message, sizeof(message));
+	return NULL;
+}
+
+/* A page that is registered as the library does it; NULL: it cannot be. */
+static char *watched_page(void)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
+	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	p[0] = 1;
+	reg.range.start = (unsigned long)p;
+	reg.range.len = PAGE;
+	return ioctl(fd, UFFDIO_REGISTER, &reg) ? NULL : p;
+}
+
+unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most)
+{
+	pthread_t thread;
+	unsigned int n;
+	char *p;
+	int64_t t;
+
+	if (open_fd(UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_PAGEFAULT_FLAG_WP) ||
+	    pthread_create(&thread, NULL, event_reader, NULL))
+		return 0;
+	for (n = 0; n < most && !bench_over(b); n++) {
+		p = watched_page();
+		if (!p)
+			break;
+		t = bench_now();
+		munmap(p, PAGE);
+		values[n] = (double)(bench_now() - t);
+	}
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
 	close(fd);
 	return n;
 }

@@ -10,6 +10,8 @@ struct bench;
 /* A page that comes home when it is touched. */
 unsigned int bare_home(struct bench *b, bool by_signal, double *values,
 		       unsigned int most);
+/* As many munmap()s of a page, each told of to a thread that reads it. */
+unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most);
 /* @npages that move elsewhere in one call. */
 unsigned int bare_moves(struct bench *b, unsigned long npages, double *values,
 			unsigned int most);
