@@ -314,7 +314,7 @@ struct mmu_interval_notifier {
  * Context: may sleep; mmap_lock may be held or not.
  * Return: 0; -EOVERFLOW: @length is 0, or the interval wraps; -EINVAL: a
  * pointer is NULL, @ops is incomplete or ambiguous, or @mm has ended; -EBUSY:
- * it is inserted there already; -ENOMEM.
+ * it is inserted already, wherever, or its removal is not over; -ENOMEM.
  */
 int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 				 struct mm_struct *mm, unsigned long start,

@@ -264,6 +264,14 @@ struct block_cache {
 extern __thread struct block_cache block_cache[BLOCK_CACHE]
 	__attribute__((tls_model("initial-exec")));
 
+/* The calling thread's, if it is at hand; NULL: it is not. */
+static inline struct thread_block *block_at_hand(const struct mm_struct *mm)
+{
+	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
+
+	return likely(cached->mm_id == mm->id) ? cached->block : NULL;
+}
+
 /* A free slot of the calling thread, if one is at hand; NULL: none is. */
 static inline struct slot *slot_at_hand(struct mm_struct *mm,
 					struct thread_block **ret_block)
@@ -294,6 +302,20 @@ static inline struct slot *slot_get(struct mm_struct *mm, bool may_sleep,
 	return likely(slot) ? slot : slot_get_slow(mm, may_sleep, ret_block);
 }
 
+static inline void block_hold(struct thread_block *block)
+{
+	WRITE_ONCE(block->holds, block->holds + 1);
+}
+
+static inline void block_unhold(struct thread_block *block)
+{
+	/*
+	 * Ordering: (HOLD-END) pairs with (HOLD-SEEN) in slot_wait_holders():
+	 * nothing of the address space is used any more.
+	 */
+	smp_store_release(&block->holds, block->holds - 1);
+}
+
 /*
  * Keep @mm for a moment, behind the last use of it that keeps it: mm_free()
  * waits. No word is written that all threads share. Before a lock is taken and
@@ -301,28 +323,22 @@ static inline struct slot *slot_get(struct mm_struct *mm, bool may_sleep,
  */
 static inline struct thread_block *slot_hold(struct mm_struct *mm)
 {
-	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
-	struct thread_block *block = cached->block;
+	struct thread_block *block = block_at_hand(mm);
 
-	if (unlikely(cached->mm_id != mm->id))
+	if (unlikely(!block))
 		block = slot_hold_slow(mm);
 	if (likely(block))
-		WRITE_ONCE(block->holds, block->holds + 1);
+		block_hold(block);
 	return block;
 }
 
 /* @block is what slot_hold() returned. */
 static inline void slot_unhold(struct mm_struct *mm, struct thread_block *block)
 {
-	if (unlikely(!block))
-		mmdrop(mm);
+	if (likely(block))
+		block_unhold(block);
 	else
-		/*
-		 * Ordering: (HOLD-END) pairs with (HOLD-SEEN) in
-		 * slot_wait_holders(): nothing of the address space is used
-		 * any more.
-		 */
-		smp_store_release(&block->holds, block->holds - 1);
+		mmdrop(mm);
 }
 
 /*
@@ -349,7 +365,7 @@ static inline unsigned long slot_announce(struct mm_struct *mm,
 	if (unlikely(READ_ONCE(slot->version) != version))
 		WRITE_ONCE(slot->version, version);
 	/*
-	 * Ordering: (SLOT-ANNOUNCE) pairs with (SLOT-SEEN) in slot_covers():
+	 * Ordering: (SLOT-ANNOUNCE) pairs with (SLOT-SEEN) in slot_look():
 	 * the range is in place before the word says so.
 	 */
 	smp_store_release(&slot->word, id | state | SLOT_SEARCH);
@@ -371,7 +387,7 @@ static inline void slot_leave_index(struct slot *slot, unsigned long word)
 {
 	/*
 	 * Ordering: (SEARCH-LEAVE) pairs with (SEARCH-OLD) in
-	 * slot_oldest_reader() and (SLOT-SEEN) in slot_covers(): our loads are
+	 * slot_oldest_reader() and (SLOT-SEEN) in slot_look(): our loads are
 	 * done before the nodes, or the subscription, are reused.
 	 */
 	smp_store_release(&slot->word, word);
@@ -409,7 +425,7 @@ static inline void slot_changed(struct slot *slot)
 static inline void slot_set(struct slot *slot, unsigned long word)
 {
 	/*
-	 * Ordering: (SLOT-STATE) pairs with (SLOT-SEEN) in slot_covers() and
+	 * Ordering: (SLOT-STATE) pairs with (SLOT-SEEN) in slot_look() and
 	 * (SLOT-WAITED) in is_over() and (SLOT-REUSE) in slot_at_hand() and
 	 * (SLOT-AGAIN) in block_free_slot() and (WALKER-TRY) in
 	 * list_has_walkers() and (SLOT-WAITER) in slot_sleep() and
@@ -427,6 +443,16 @@ static inline void slot_end(struct slot *slot, unsigned long id)
 	slot_set(slot, (id & ~(SLOT_STEP - 1)) + SLOT_STEP);
 }
 
+static inline unsigned long slot_look(const struct slot *slot)
+{
+	/*
+	 * Ordering: (SLOT-SEEN) pairs with (SLOT-ANNOUNCE) in slot_announce()
+	 * and (SLOT-STATE) in slot_set() and (SEARCH-LEAVE) in
+	 * slot_leave_index(): see there.
+	 */
+	return smp_load_acquire(&slot->word);
+}
+
 /*
  * Is an invalidation under way in @slot that overlaps [start, last]? Returns
  * its word, 0: none; one that has come meanwhile does not count.
@@ -435,12 +461,7 @@ static inline unsigned long slot_covers(const struct slot *slot,
 					unsigned long start,
 					unsigned long last)
 {
-	/*
-	 * Ordering: (SLOT-SEEN) pairs with (SLOT-ANNOUNCE) in slot_announce()
-	 * and (SLOT-STATE) in slot_set() and (SEARCH-LEAVE) in
-	 * slot_leave_index(): see there.
-	 */
-	unsigned long word = smp_load_acquire(&slot->word);
+	unsigned long word = slot_look(slot);
 	bool overlaps;
 
 	if (!(word & SLOT_ACTIVE) || (word & SLOT_WALK))

@@ -100,6 +100,28 @@ static bool call_two_pass(struct caller *c, struct mmu_interval_notifier *sub)
 	return ok;
 }
 
+/*
+ * As long as they have @ops: into @subs, and what their &verified have in common
+ * into @odd. How many.
+ */
+static inline unsigned int
+gather(struct uhmm_interval_node *const *hits, unsigned int n,
+       const struct mmu_interval_notifier_ops *ops,
+       struct mmu_interval_notifier **subs, unsigned long *odd)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		struct mmu_interval_notifier *sub = sub_of(hits[i]);
+
+		if (sub->ops != ops)
+			break;
+		*odd &= READ_ONCE(sub->verified);
+		subs[i] = sub;
+	}
+	return i;
+}
+
 /* Call @hits[0] in its own way, or as many from there on as go in one call. */
 static bool call_other(struct caller *c,
 		       struct uhmm_interval_node *const *hits, unsigned int n,
@@ -108,7 +130,7 @@ static bool call_other(struct caller *c,
 	struct mmu_interval_notifier *subs[INDEX_BATCH];
 	struct mmu_interval_notifier *sub = sub_of(hits[0]);
 	const struct mmu_interval_notifier_ops *ops = sub->ops;
-	unsigned int i = 1;
+	unsigned long odd = 0;
 
 	*ret_called = 1;
 	if (ops == &tagged_ops) {
@@ -122,13 +144,9 @@ static bool call_other(struct caller *c,
 	}
 	if (ops->invalidate_start)
 		return call_two_pass(c, sub);
-	subs[0] = sub;
-	while (i < n && sub_of(hits[i])->ops == ops) {
-		subs[i] = sub_of(hits[i]);
-		i++;
-	}
-	*ret_called = i;
-	return ops->uhmm_invalidate_batch(subs, i, c->range, c->id);
+	n = gather(hits, n, ops, subs, &odd);
+	*ret_called = n;
+	return ops->uhmm_invalidate_batch(subs, n, c->range, c->id);
 }
 
 static inline bool call_sub(struct caller *c,
@@ -174,20 +192,52 @@ static inline void cursor_to(struct slot *slot, unsigned long start,
 	slot_changed(slot);
 }
 
+/* @odd: what &verified of @hits have in common. Nobody has an odd one reserved. */
+static inline void wait_reserved(struct caller *c,
+				 struct uhmm_interval_node *const *hits,
+				 unsigned int n, unsigned long odd)
+{
+	if (unlikely(!odd) && mmu_notifier_range_blockable(c->range))
+		reserve_wait(c->mm, c->slot, hits, n, &c->deadline);
+}
+
+/* If all have the @ops that take them at once; false: not all have. */
+static __attribute__((noinline)) bool
+call_together(struct caller *c, struct uhmm_interval_node *const *hits,
+	      unsigned int n, const struct mmu_interval_notifier_ops *ops,
+	      int *ret)
+{
+	struct mmu_interval_notifier *subs[INDEX_BATCH];
+	unsigned long odd = 1;
+
+	if (gather(hits, n, ops, subs, &odd) < n)
+		return false;
+	wait_reserved(c, hits, n, odd);
+	UHMM_PROBE3(invalidate, subs[0], c->range, c->id);
+	WRITE_ONCE(c->block->counters.hits, c->block->counters.hits + n);
+	if (unlikely(!ops->uhmm_invalidate_batch(subs, n, c->range, c->id)) &&
+	    !mmu_notifier_range_blockable(c->range))
+		*ret = -EAGAIN;
+	return true;
+}
+
 static int call_batch(struct caller *c, struct uhmm_interval_node *const *hits,
 		      unsigned int n)
 {
+	const struct mmu_interval_notifier_ops *ops = sub_of(hits[0])->ops;
 	bool checked = mm_checked(c->mm);
 	unsigned int i, called;
 	unsigned long odd = 1;
 	int ret = 0;
 	bool ok;
 
-	/* Nobody has an odd one reserved. This also fetches the lines of all. */
+	if (ops->uhmm_invalidate_batch && likely(!checked) &&
+	    call_together(c, hits, n, ops, &ret))
+		return ret;
+	/* This also fetches the lines of all. */
 	for (i = 0; i < n; i++)
 		odd &= READ_ONCE(sub_of(hits[i])->verified);
-	if (unlikely(!odd) && mmu_notifier_range_blockable(c->range))
-		reserve_wait(c->mm, c->slot, hits, n, &c->deadline);
+	wait_reserved(c, hits, n, odd);
 	for (i = 0; i < n && !ret; i += called) {
 		if (i)
 			cursor_to(c->slot, hits[i]->start,

@@ -53,6 +53,12 @@ struct reserve_thread {
 extern __thread struct reserve_thread reserve_thread
 	__attribute__((tls_model("initial-exec")));
 
+/* May this thread have @sub reserved, or have collided with it last? */
+static inline bool reserve_knows(const struct mmu_interval_notifier *sub)
+{
+	return reserve_thread.nheld || reserve_thread.colliding == sub;
+}
+
 /* The subscription ends, and with it what this thread knows of it. */
 static inline void reserve_forget(struct mmu_interval_notifier *sub)
 {

@@ -287,7 +287,7 @@ void slot_wait_holders(struct mm_struct *mm)
 
 	for_each_block(block, mm)
 		/*
-		 * Ordering: (HOLD-SEEN) pairs with (HOLD-END) in slot_unhold():
+		 * Ordering: (HOLD-SEEN) pairs with (HOLD-END) in block_unhold():
 		 * see there.
 		 */
 		while (smp_load_acquire(&block->holds))

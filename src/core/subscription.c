@@ -26,6 +26,50 @@ static int check_ops(const struct mmu_interval_notifier_ops *ops)
 	return 0;
 }
 
+/* What is in the subscription before it is in the index. */
+static inline int sub_link(struct mmu_interval_notifier *sub,
+			   struct mm_struct *mm, unsigned long start,
+			   unsigned long last,
+			   const struct mmu_interval_notifier_ops *ops,
+			   bool alone)
+{
+	int ret;
+
+	WRITE_ONCE(sub->verified, VERIFIED_NEW);
+	sub->interval_tree.start = start;
+	sub->interval_tree.last = last;
+	sub->ops = ops;
+	sub->mm = mm;
+	sub->removing = SUB_INSERTED;
+	spin_lock(&mm->index.lock);
+	WRITE_ONCE(sub->invalidate_seq, SEQ_BORN(mm->index.next_order));
+	ret = alone ? index_insert_alone(&mm->index, &sub->interval_tree) :
+		      index_insert(&mm->index, &sub->interval_tree);
+	if (unlikely(ret))
+		*sub = (struct mmu_interval_notifier){ 0 };
+	else if (unlikely(mm->index.count == 1))
+		mmgrab(mm);
+	spin_unlock(&mm->index.lock);
+	return ret;
+}
+
+static __attribute__((noinline)) int
+sub_link_checked(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+		 unsigned long start, unsigned long last,
+		 const struct mmu_interval_notifier_ops *ops, bool alone,
+		 const void *from)
+{
+	int ret = check_insert(sub, mm, start, last, from);
+
+	if (ret)
+		return ret;
+	ret = sub->removing ? -EBUSY :
+			      sub_link(sub, mm, start, last, ops, alone);
+	if (ret)
+		check_removed(sub, 0);
+	return ret;
+}
+
 static inline __attribute__((always_inline)) int
 sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 	   unsigned long start, unsigned long length,
@@ -33,7 +77,6 @@ sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 	   const void *from)
 {
 	unsigned long last;
-	int ret;
 
 	if (!sub || !mm)
 		return -EINVAL;
@@ -41,34 +84,18 @@ sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 		return -EOVERFLOW;
 	if (!mm_alive(mm))
 		return -EINVAL;
-	if (mm_checked(mm)) {
-		ret = check_insert(sub, mm, start, last, from);
-		if (ret)
-			return ret;
-	}
-	if (sub->removing == SUB_INSERTED && sub->mm == mm)
+	if (unlikely(mm_checked(mm)))
+		return sub_link_checked(sub, mm, start, last, ops, alone, from);
+	if (unlikely(sub->removing))
 		return -EBUSY;
-	spin_lock(&mm->index.lock);
-	WRITE_ONCE(sub->invalidate_seq, SEQ_BORN(mm->index.next_order));
-	WRITE_ONCE(sub->verified, VERIFIED_NEW);
-	sub->interval_tree.start = start;
-	sub->interval_tree.last = last;
-	sub->ops = ops;
-	sub->mm = mm;
-	sub->removing = SUB_INSERTED;
-	ret = alone ? index_insert_alone(&mm->index, &sub->interval_tree) :
-		      index_insert(&mm->index, &sub->interval_tree);
-	if (unlikely(ret)) {
-		*sub = (struct mmu_interval_notifier){ 0 };
-		goto out_unlock;
-	}
-	if (mm->index.count == 1)
-		mmgrab(mm);
-out_unlock:
-	spin_unlock(&mm->index.lock);
-	if (unlikely(ret) && mm_checked(mm))
-		check_removed(sub, 0);
-	return ret;
+	return sub_link(sub, mm, start, last, ops, alone);
+}
+
+/* What check_ops() finds in order, at a glance. */
+static inline bool plain_ops(const struct mmu_interval_notifier_ops *ops)
+{
+	return ops && ops->invalidate && !ops->invalidate_start &&
+	       !ops->invalidate_finish && !ops->uhmm_invalidate_batch;
 }
 
 int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
@@ -76,7 +103,7 @@ int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 				 unsigned long length,
 				 const struct mmu_interval_notifier_ops *ops)
 {
-	int ret = check_ops(ops);
+	int ret = likely(plain_ops(ops)) ? 0 : check_ops(ops);
 
 	return ret ? ret : sub_insert(interval_sub, mm, start, length, ops,
 				      false, CHECK_FROM);
@@ -195,8 +222,8 @@ wait_for_callback(struct slot *slot, unsigned long word,
 	return slot_wait(slot, removal_over, &removal, patience);
 }
 
-static int wait_for_callbacks(struct mmu_interval_notifier *sub,
-			      struct patience patience)
+static __attribute__((noinline)) int
+wait_for_callbacks(struct mmu_interval_notifier *sub, struct patience patience)
 {
 	struct mm_struct *mm = sub->mm;
 	struct thread_block *block;
@@ -241,8 +268,9 @@ static int sub_leave(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 	return ret;
 }
 
-static int sub_remove(struct mmu_interval_notifier *sub,
-		      struct patience patience, const void *from)
+static __attribute__((noinline)) int
+sub_remove(struct mmu_interval_notifier *sub, struct patience patience,
+	   const void *from)
 {
 	struct mm_struct *mm = sub->mm;
 	bool checked = mm && mm_checked(mm);
@@ -269,9 +297,38 @@ static int sub_remove(struct mmu_interval_notifier *sub,
 	return 0;
 }
 
+static bool anything_open(const struct mm_struct *mm)
+{
+	const struct thread_block *block;
+	const struct slot *slot;
+
+	for_each_slot(slot, block, mm)
+		if (slot_look(slot) & SLOT_ACTIVE)
+			return true;
+	return false;
+}
+
+/* What sub_remove() does if nothing comes in between. */
 void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 {
-	sub_remove(interval_sub, PATIENCE_ENDLESS, CHECK_FROM);
+	struct mm_struct *mm = interval_sub->mm;
+	struct thread_block *hold;
+	bool last;
+
+	if (unlikely(interval_sub->removing != SUB_INSERTED || mm_checked(mm) ||
+		     reserve_knows(interval_sub) || !(hold = block_at_hand(mm)))) {
+		sub_remove(interval_sub, PATIENCE_ENDLESS, CHECK_FROM);
+		return;
+	}
+	block_hold(hold);
+	interval_sub->removing = SUB_UNLINKED;
+	last = sub_unlink(interval_sub);
+	if (unlikely(anything_open(mm)))
+		wait_for_callbacks(interval_sub, PATIENCE_ENDLESS);
+	block_unhold(hold);
+	if (unlikely(last))
+		mmdrop(mm);
+	interval_sub->removing = NULL;
 }
 
 int uhmm_interval_notifier_remove_timeout(struct mmu_interval_notifier *interval_sub,

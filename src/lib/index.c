@@ -6,7 +6,6 @@
 #include "index_memory.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct key {
@@ -25,22 +24,6 @@ static struct index_inner *inner_of(struct index_node *node)
 }
 
 /* ------------------------------------------------------------------- nodes */
-
-static struct index_node *new_leaf(struct interval_index *ix,
-				   unsigned long scale) __must_hold(&ix->lock)
-{
-	struct index_node *leaf = index_take(&ix->leaves);
-
-	for (unsigned int i = 0; i < INDEX_FANOUT; i++) {
-		leaf->lo[i] = UINT_MAX;
-		leaf->hi[i] = 0;
-		leaf->at[i] = NULL;
-	}
-	leaf->perm = PERM_EMPTY;
-	leaf->scale = scale;
-	WRITE_ONCE(leaf->tag, 2 * INDEX_FILLING);
-	return leaf;
-}
 
 static struct index_inner *new_inner(struct interval_index *ix,
 				     unsigned int level)
@@ -210,34 +193,41 @@ static void replace(struct interval_index *ix, struct index_path *p,
 			(void *)node);
 	bump(ix);
 	p->leaf = NULL;
+	p->room = 0;
 }
 
 /* ----------------------------------------------------------------- the path */
 
-/* Does it lead to where @key belongs? The first comparison is finger_covers()'s. */
+/* Does it lead to where @key belongs? */
 static inline bool path_leads(const struct index_path *p, struct key key)
 {
-	return p->leaf && key.start - p->lo <= p->hi - p->lo &&
-	       !key_less(key.start, key.order, p->lo, p->lo_order) &&
+	return p->leaf && !key_less(key.start, key.order, p->lo, p->lo_order) &&
 	       key_less(key.start, key.order, p->hi, p->hi_order);
 }
 
-static inline __attribute__((always_inline)) struct index_path *
-path_to(struct interval_index *ix, struct key key)
+/* Does it lead to where @start belongs, where it fits, whatever its order is? */
+static inline bool path_holds(const struct index_path *p, unsigned long start)
+{
+	return start - p->inside < p->room;
+}
+
+/* path_holds() then? */
+static __attribute__((noinline)) bool
+path_find(struct interval_index *ix, unsigned long start, unsigned long order)
 	__must_hold(&ix->lock)
 {
-	if (unlikely(!path_leads(&ix->path, key)))
-		ix->search->descend(ix->root, key.start, key.order, &ix->path);
-	return &ix->path;
+	if (!path_leads(&ix->path, (struct key){ start, order }))
+		ix->search->descend(ix->root, start, order, &ix->path);
+	return path_holds(&ix->path, start);
 }
 
 /* ------------------------------------------------------------------- insert */
 
 static inline void leaf_fill(struct index_node *leaf, unsigned int slot,
-			     struct uhmm_interval_node *x, unsigned int lo,
-			     unsigned int hi)
+			     struct uhmm_interval_node *x, unsigned long order,
+			     unsigned int lo, unsigned int hi)
 {
-	WRITE_ONCE(x->order, node_order(x) | slot);
+	WRITE_ONCE(x->order, order | slot);
 	WRITE_ONCE(leaf->lo[slot], lo);
 	WRITE_ONCE(leaf->hi[slot], hi);
 	/*
@@ -248,22 +238,30 @@ static inline void leaf_fill(struct index_node *leaf, unsigned int slot,
 }
 
 /*
+ * Is @pos where something that starts at @at, scaled, goes: behind its equals? Not
+ * if it lies among the slots that are not live: they are above all.
+ */
+static inline bool leaf_pos_is(const struct index_node *leaf,
+			       unsigned long perm, unsigned int pos,
+			       unsigned int at)
+{
+	unsigned int before = perm_slot(perm << 4, pos);
+
+	return !leaf_rough(leaf) && leaf->lo[perm_slot(perm, pos)] > at &&
+	       (int)!pos | (int)(leaf->lo[before] <= at);
+}
+
+/*
  * Where in its leaf something that starts at @start, scaled @at, goes: behind
  * its equals, as nothing that is alive has a greater order.
  */
-static inline __attribute__((always_inline)) unsigned int
-leaf_pos(const struct interval_index *ix, const struct index_path *p,
-	 unsigned long start, unsigned int at) __must_hold(&ix->lock)
+static unsigned int leaf_pos(const struct interval_index *ix,
+			     const struct index_node *leaf, unsigned long start,
+			     unsigned int at) __must_hold(&ix->lock)
 {
-	const struct index_node *leaf = p->leaf;
 	unsigned long perm = leaf->perm;
-	unsigned int n = perm_count(perm), pos = p->pos;
+	unsigned int n = perm_count(perm), pos;
 
-	/* Where the last one went, most likely, if the path is the last one. */
-	if (pos <= n && !leaf_rough(leaf) &&
-	    (!pos || leaf->lo[perm_slot(perm, pos - 1)] <= at) &&
-	    (pos == n || leaf->lo[perm_slot(perm, pos)] > at))
-		return pos;
 	/* The unused count too if it starts at the very top. */
 	pos = ix->search->rank(leaf, at);
 	if (pos > n)
@@ -284,12 +282,12 @@ static inline bool leaf_can_tell(const struct index_node *leaf,
 }
 
 static inline __attribute__((always_inline)) void
-leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
-	 unsigned int lo, unsigned int pos)
+leaf_add(struct index_node *leaf, unsigned long perm,
+	 struct uhmm_interval_node *x, unsigned long order, unsigned int lo,
+	 unsigned int pos)
 {
 	unsigned int hi = scaled_above(leaf->scale, x->last);
 	unsigned long tag = leaf->tag + INDEX_FILLING;
-	unsigned long perm = leaf->perm;
 
 	if (unlikely(!leaf_can_tell(leaf, x, hi)))
 		tag |= INDEX_ROUGH;
@@ -299,7 +297,8 @@ leaf_add(struct index_node *leaf, struct uhmm_interval_node *x,
 	 * the tag is raised before the slot is filled.
 	 */
 	smp_wmb();
-	leaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo, hi);
+	leaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, order, lo,
+		  hi);
 	/*
 	 * Ordering: (IX-PUBLISH) pairs with (IX-LEAF) in leaf_hits(): the slot
 	 * is filled before it counts as live.
@@ -330,12 +329,12 @@ static struct index_node *leaf_of(struct interval_index *ix,
 				  struct uhmm_interval_node *const *all,
 				  unsigned int n) __must_hold(&ix->lock)
 {
-	struct index_node *leaf = new_leaf(ix, scale_for(all[0]->start,
+	struct index_node *leaf = index_new_leaf(ix, scale_for(all[0]->start,
 							 all[n - 1]->start));
 
 	for (unsigned int i = 0; i < n; i++)
-		leaf_add(leaf, all[i], scale_units(leaf->scale, all[i]->start),
-			 i);
+		leaf_add(leaf, leaf->perm, all[i], node_order(all[i]),
+			 scale_units(leaf->scale, all[i]->start), i);
 	return leaf;
 }
 
@@ -412,13 +411,13 @@ static void split_leaf(struct interval_index *ix, const struct index_node *leaf,
 			       leaf->lo[slot] ? 0 : node_order(leaf->at[slot]);
 	}
 	if (at < cut)
-		leaf_add(h->a, x, lo, at);
+		leaf_add(h->a, h->a->perm, x, node_order(x), lo, at);
 	else
-		leaf_add(h->b, x, lo, at - cut);
+		leaf_add(h->b, h->b->perm, x, node_order(x), lo, at - cut);
 }
 
 /* Two leaves with @x if it was full, one if @x does not fit its scale. */
-static void renew_leaf(struct interval_index *ix, const struct index_path *p,
+static void reindex_new_leaf(struct interval_index *ix, const struct index_path *p,
 		       struct uhmm_interval_node *x, struct halves *h)
 	__must_hold(&ix->lock)
 {
@@ -427,7 +426,7 @@ static void renew_leaf(struct interval_index *ix, const struct index_path *p,
 	bool full = n == INDEX_FANOUT;
 
 	if (full && scale_fits(leaf->scale, x->start))
-		at = leaf_pos(ix, p, x->start,
+		at = leaf_pos(ix, leaf, x->start,
 			      scale_units(leaf->scale, x->start));
 	else
 		while (at && leaf_entry(leaf, at - 1)->start > x->start)
@@ -515,7 +514,7 @@ static __attribute__((noinline)) int insert_anew(struct interval_index *ix,
 
 	if (!index_room(ix))
 		return -ENOMEM;
-	renew_leaf(ix, p, x, &halves);
+	reindex_new_leaf(ix, p, x, &halves);
 	if (halves.b)
 		grow(ix, p, &halves);
 	else
@@ -529,46 +528,77 @@ static inline __attribute__((always_inline)) int
 insert(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
 	__must_hold(&ix->lock)
 {
-	struct key key = { x->start, x->order };
-	struct index_path *p = path_to(ix, key);
+	struct index_path *p = &ix->path;
+	struct index_node *leaf;
 	unsigned int lo;
 
+	path_find(ix, x->start, x->order);
 	if (alone && !ix->search->alone(p, x->start, x->last))
 		return -EEXIST;
 	raise_bounds(ix, p, x->last);
-	if (unlikely(perm_count(p->leaf->perm) == INDEX_FANOUT ||
-		     !(p->fits || scale_fits(p->leaf->scale, x->start))))
+	leaf = p->leaf;
+	if (unlikely(perm_count(leaf->perm) == INDEX_FANOUT ||
+		     !scale_fits(leaf->scale, x->start)))
 		return insert_anew(ix, p, x);
-	lo = scale_units(p->leaf->scale, x->start);
-	p->pos = leaf_pos(ix, p, x->start, lo);
-	leaf_add(p->leaf, x, lo, p->pos);
+	lo = scale_units(leaf->scale, x->start);
+	if (!leaf_pos_is(leaf, leaf->perm, p->pos, lo))
+		p->pos = leaf_pos(ix, leaf, x->start, lo);
+	leaf_add(leaf, leaf->perm, x, x->order, lo, p->pos);
 	return 0;
 }
 
+/* In any case. */
 static inline __attribute__((always_inline)) int
-insert_any(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
-	__must_hold(&ix->lock)
+insert_any(struct interval_index *ix, struct uhmm_interval_node *x,
+	   unsigned long order, bool alone) __must_hold(&ix->lock)
 {
 	int err;
 
-	/* Where there was no memory the lock is dropped. */
-	while (x->order = ix->next_order++ * ORDER_STEP,
-	       unlikely(err = insert(ix, x, alone))) {
+	x->order = order;
+	while (unlikely(err = insert(ix, x, alone))) {
 		if (err != -ENOMEM || index_add_chunk(ix, index_short_of(ix)))
 			return err;
+		/* The lock was dropped. */
+		x->order = ix->next_order++ * ORDER_STEP;
 	}
 	ix->count++;
 	return 0;
 }
 
-int index_insert(struct interval_index *ix, struct uhmm_interval_node *x)
+static __attribute__((noinline)) int insert_odd(struct interval_index *ix,
+						struct uhmm_interval_node *x,
+						unsigned long order)
+	__must_hold(&ix->lock)
 {
-	return insert_any(ix, x, false);
+	return insert_any(ix, x, order, false);
 }
 
 int index_insert_alone(struct interval_index *ix, struct uhmm_interval_node *x)
 {
-	return insert_any(ix, x, true);
+	return insert_any(ix, x, ix->next_order++ * ORDER_STEP, true);
+}
+
+/* Its leaf has room, no bound rises, and where it goes there is known. */
+int index_insert(struct interval_index *ix, struct uhmm_interval_node *x)
+{
+	unsigned long perm, order = ix->next_order++ * ORDER_STEP;
+	struct index_path *p = &ix->path;
+	struct index_node *leaf;
+	unsigned int lo, pos;
+
+	if (unlikely(!path_holds(p, x->start)) && !path_find(ix, x->start, order))
+		return insert_odd(ix, x, order);
+	leaf = p->leaf;
+	perm = leaf->perm;
+	pos = p->pos;
+	lo = scale_units(leaf->scale, x->start);
+	if (unlikely(perm_count(perm) == INDEX_FANOUT ||
+		     x->last > p->bound->hi ||
+		     !leaf_pos_is(leaf, perm, pos, lo)))
+		return insert_odd(ix, x, order);
+	leaf_add(leaf, perm, x, order, lo, pos);
+	ix->count++;
+	return 0;
 }
 
 /* ------------------------------------------------------------------- remove */
@@ -610,65 +640,41 @@ static __attribute__((noinline)) void shrink(struct interval_index *ix,
 		index_retire(ix, leaf);
 }
 
+/* What is left to do in the nodes above; @x was the last of @count. */
+static __attribute__((noinline)) void
+remove_above(struct interval_index *ix, unsigned int count)
+	__must_hold(&ix->lock)
+{
+	struct index_path *p = &ix->path;
+
+	if (p->depth && count == 1)
+		shrink(ix, p);
+	else if (p->depth)
+		lower_bounds(p, p->depth, leaf_max(p->leaf));
+}
+
 void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
 {
-	struct key key = { x->start, node_order(x) };
-	struct index_path *p = path_to(ix, key);
-	unsigned int slot = x->order & ORDER_SLOT;
-	struct index_node *leaf = p->leaf;
-	unsigned long perm = leaf->perm;
-	unsigned int pos = perm_position(perm, slot);
+	unsigned int pos, slot = x->order & ORDER_SLOT;
+	struct index_path *p = &ix->path;
+	struct index_node *leaf;
+	unsigned long perm;
 
+	if (unlikely(!path_holds(p, x->start)))
+		path_find(ix, x->start, node_order(x));
+	leaf = p->leaf;
+	perm = leaf->perm;
+	pos = perm_position(perm, slot);
 	ix->count--;
-	/*
-	 * Ordering: (IX-UNPUBLISH) pairs with (IX-LEAF) in leaf_hits(): the slot
-	 * is not live any more before it is filled with anything else.
-	 */
-	smp_store_release(&leaf->perm, perm_remove(perm, pos));
 	WRITE_ONCE(leaf->lo[slot], UINT_MAX);
-	if (!p->depth)
-		return;
-	if (perm_count(perm) == 1)
-		shrink(ix, p);
-	else if (p->step[p->depth - 1].node->exact[p->step[p->depth - 1].i].hi ==
-		 x->last)
-		lower_bounds(p, p->depth, leaf_max(leaf));
-}
-
-/* --------------------------------------------------------------- life, memory */
-
-int index_init(struct interval_index *ix,
-	       unsigned long (*oldest_reader)(void *arg), void *arg)
-	__no_context_analysis
-{
-	int ret;
-
-	spin_lock_init(&ix->lock);
-	index_pool_init(&ix->leaves, sizeof(struct index_node));
-	index_pool_init(&ix->inners, sizeof(struct index_inner));
-	ix->oldest_reader = oldest_reader;
-	ix->arg = arg;
-	ix->search = index_search_vector();
-	if (!ix->search)
-		ix->search = &index_search_portable;
-	ix->version = 1;
-	spin_lock(&ix->lock);
-	ret = index_add_chunk(ix, &ix->leaves);
-	if (!ret)
-		ix->root = new_leaf(ix, scale_for(0, 0));
-	spin_unlock(&ix->lock);
-	return ret;
-}
-
-void index_destroy(struct interval_index *ix) __no_context_analysis
-{
-	while (ix->chunks) {
-		struct index_chunk *next = ix->chunks->next;
-
-		sync_unkeep(ix->chunks, ix->chunks->size);
-		free(ix->chunks);
-		ix->chunks = next;
-	}
+	/*
+	 * Ordering: (IX-UNPUBLISH) pairs with (IX-LEAF) in leaf_hits(): who sees
+	 * that the slot is not live any more finds nothing there, unless it has
+	 * been filled with something else, which comes later still.
+	 */
+	smp_store_release(&leaf->perm, perm_remove(perm, pos, slot));
+	if (unlikely(perm_count(perm) == 1 || p->bound->hi == x->last))
+		remove_above(ix, perm_count(perm));
 }
 
 unsigned long index_stamp(struct interval_index *ix)
@@ -680,14 +686,4 @@ unsigned long index_stamp(struct interval_index *ix)
 	version = ix->version;
 	spin_unlock(&ix->lock);
 	return version;
-}
-
-size_t index_bytes(struct interval_index *ix)
-{
-	size_t bytes;
-
-	spin_lock(&ix->lock);
-	bytes = ix->bytes;
-	spin_unlock(&ix->lock);
-	return bytes;
 }

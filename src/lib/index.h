@@ -185,6 +185,10 @@ const struct index_search *index_search_vector(void);
 /* The way from the root to a leaf, and which keys belong there. */
 struct index_path {
 	struct index_node *leaf;	/* NULL: no path */
+	unsigned long inside;		/* with @room: starts that do whatever */
+	unsigned long room;		/* their order is, and fit its scale: so */
+					/* many from there on */
+	const struct index_bounds *bound;	/* of the leaf, in its parent */
 	unsigned int depth;
 	struct {
 		struct index_inner *node;
@@ -192,8 +196,7 @@ struct index_path {
 	} step[INDEX_MAX_HEIGHT];
 	unsigned long lo, lo_order;	/* first key of the leaf */
 	unsigned long hi, hi_order;	/* first key of the next one, if any */
-	unsigned int pos;		/* in the leaf, of the last insert */
-	bool fits;			/* all such keys have room in its scale */
+	unsigned int pos;		/* in the leaf, of the last insert or search */
 };
 
 /* Nodes of one size. */
@@ -377,30 +380,33 @@ static inline void index_prefetch(const struct index_node *node)
 	__builtin_prefetch(&node->at[8]);
 }
 
+/* The digits of the positions from @from on, up to @to. */
+static inline unsigned long perm_digits(unsigned long perm, unsigned int from,
+					unsigned int to)
+{
+	return perm & ((1UL << 4 * to) - (1UL << 4 * from));
+}
+
 /* Make the first free slot live, at position @pos. */
 static inline unsigned long perm_insert(unsigned long perm, unsigned int pos)
 {
 	unsigned int n = perm_count(perm);
 	unsigned long slot = perm_slot(perm, n);
-	unsigned long below = (1UL << 4 * pos) - 1;
-	unsigned long upto = (1UL << 4 * (n + 1)) - 1;
-	unsigned long moved = (perm & (upto >> 4) & ~below) << 4;
+	unsigned long moved = perm_digits(perm, pos, n);
 
-	perm = (perm & ~(upto & ~below)) | moved | slot << 4 * pos;
-	return perm + (1UL << PERM_COUNT_SHIFT);
+	return perm - moved + (moved << 4) - (slot << 4 * n) +
+	       (slot << 4 * pos) + (1UL << PERM_COUNT_SHIFT);
 }
 
-/* Make the slot at position @pos the first free one. */
-static inline unsigned long perm_remove(unsigned long perm, unsigned int pos)
+/* Make @slot, which is at position @pos, the first free one. */
+static inline unsigned long perm_remove(unsigned long perm, unsigned int pos,
+					unsigned long slot)
 {
 	unsigned int n = perm_count(perm);
-	unsigned long slot = perm_slot(perm, pos);
-	unsigned long below = (1UL << 4 * pos) - 1;
-	unsigned long upto = (1UL << 4 * n) - 1;
-	unsigned long moved = (perm & upto & ~below) >> 4 & ~below;
+	unsigned long moved = perm_digits(perm, pos + 1, n);
 
-	perm = (perm & ~(upto & ~below)) | moved | slot << 4 * (n - 1);
-	return perm - (1UL << PERM_COUNT_SHIFT);
+	return perm - moved + (moved >> 4) - (slot << 4 * pos) +
+	       (slot << 4 * (n - 1)) - (1UL << PERM_COUNT_SHIFT);
 }
 
 #endif

@@ -129,3 +129,65 @@ void index_retire(struct interval_index *ix, struct index_node *node)
 	    !(ix->nretired % (RETIRE_BATCH / 2)))
 		reclaim(ix);
 }
+
+struct index_node *index_new_leaf(struct interval_index *ix,
+				  unsigned long scale)
+{
+	struct index_node *leaf = index_take(&ix->leaves);
+
+	for (unsigned int i = 0; i < INDEX_FANOUT; i++) {
+		leaf->lo[i] = UINT_MAX;
+		leaf->hi[i] = 0;
+		leaf->at[i] = NULL;
+	}
+	leaf->perm = PERM_EMPTY;
+	leaf->scale = scale;
+	WRITE_ONCE(leaf->tag, 2 * INDEX_FILLING);
+	return leaf;
+}
+
+/* -------------------------------------------------------------------- life */
+
+int index_init(struct interval_index *ix,
+	       unsigned long (*oldest_reader)(void *arg), void *arg)
+	__no_context_analysis
+{
+	int ret;
+
+	spin_lock_init(&ix->lock);
+	index_pool_init(&ix->leaves, sizeof(struct index_node));
+	index_pool_init(&ix->inners, sizeof(struct index_inner));
+	ix->oldest_reader = oldest_reader;
+	ix->arg = arg;
+	ix->search = index_search_vector();
+	if (!ix->search)
+		ix->search = &index_search_portable;
+	ix->version = 1;
+	spin_lock(&ix->lock);
+	ret = index_add_chunk(ix, &ix->leaves);
+	if (!ret)
+		ix->root = index_new_leaf(ix, scale_for(0, 0));
+	spin_unlock(&ix->lock);
+	return ret;
+}
+
+void index_destroy(struct interval_index *ix) __no_context_analysis
+{
+	while (ix->chunks) {
+		struct index_chunk *next = ix->chunks->next;
+
+		sync_unkeep(ix->chunks, ix->chunks->size);
+		free(ix->chunks);
+		ix->chunks = next;
+	}
+}
+
+size_t index_bytes(struct interval_index *ix)
+{
+	size_t bytes;
+
+	spin_lock(&ix->lock);
+	bytes = ix->bytes;
+	spin_unlock(&ix->lock);
+	return bytes;
+}

@@ -21,4 +21,8 @@ struct index_node *index_take(struct index_pool *pool);
 void index_retire(struct interval_index *ix, struct index_node *node)
 	__must_hold(&ix->lock);
 
+/* With nothing in it. */
+struct index_node *index_new_leaf(struct interval_index *ix,
+				  unsigned long scale) __must_hold(&ix->lock);
+
 #endif

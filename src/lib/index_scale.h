@@ -79,6 +79,14 @@ static inline unsigned long scale_last(unsigned long scale, unsigned int units)
 	return scale_first(scale, units) + (1UL << scale_shift(scale)) - 1;
 }
 
+/* The last byte that fits. */
+static inline unsigned long scale_top(unsigned long scale)
+{
+	unsigned long top = scale_last(scale, UINT_MAX);
+
+	return top < scale_base(scale) ? ~0UL : top;
+}
+
 /*
  * The finest in which both fit. Bases are few, so that neighbours share one:
  * multiples of half of what a scale has room for.

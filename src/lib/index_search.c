@@ -98,6 +98,15 @@ static inline unsigned int leaf_many(const struct index_node *leaf,
 {
 	unsigned int i, count = perm_count(perm);
 
+	/*
+	 * Of a long range in most leaves all. Slots that @perm does not call live
+	 * are in @mask if they were filled since, and then the leaf does not tell.
+	 */
+	if ((unsigned int)__builtin_popcount(mask) == count) {
+		for (i = 0; i < count; i++, perm >>= 4)
+			out[n + i] = entry(leaf, perm & 15);
+		return n + count;
+	}
 	for (i = 0; i < count; i++, perm >>= 4)
 		if (mask >> (perm & 15) & 1)
 			out[n++] = entry(leaf, perm & 15);
@@ -394,18 +403,31 @@ static inline unsigned int child_at(const struct index_inner *inner,
 	/* What is unused counts too at the very top. */
 	if (unlikely(!(node->perm >> i & 1)))
 		i = (unsigned int)inner->count - 1;
-	for (; i && unlikely(at == node->lo[i]); i--)
+	for (; unlikely(at == node->lo[i]) && i; i--)
 		if (!key_less(start, order, inner->exact[i].lo,
 			      inner->exact[i].order))
 			break;
 	return i;
 }
 
+static inline void path_inside(struct index_path *p)
+{
+	unsigned long base = scale_base(p->leaf->scale);
+	unsigned long top = scale_top(p->leaf->scale);
+	unsigned long end = p->hi <= top ? p->hi : top;
+
+	p->inside = p->lo < base ? base : p->lo + 1;
+	/* Behind the last address is none. */
+	p->room = p->lo < end && p->inside < end ? end - p->inside : 0;
+}
+
 /* The bounds stand in lines of their own: only the last ones are looked at. */
 static void search_descend(struct index_node *node, unsigned long start,
 			   unsigned long order, struct index_path *p)
 {
-	const struct index_bounds *lo = NULL, *hi = NULL;
+	static const struct index_bounds all = { 0, 0, ~0UL };
+	static const struct index_bounds behind = { ~0UL, ~0UL, 0 };
+	const struct index_bounds *lo = &all, *hi = &behind, *bound = &all;
 	struct scaled_range at = { .scale = SCALE_NONE };
 	unsigned int depth = 0;
 
@@ -416,24 +438,23 @@ static void search_descend(struct index_node *node, unsigned long start,
 
 		rescale(&at, node, start, start);
 		i = child_at(inner, start, order, at.start);
-		if (i)
-			lo = &inner->exact[i];
-		if (node->perm >> (i + 1) & 1)
-			hi = &inner->exact[i + 1];
+		bound = &inner->exact[i];
+		lo = i ? bound : lo;
+		hi = node->perm >> (i + 1) & 1 ? bound + 1 : hi;
 		p->step[depth].node = inner;
 		p->step[depth++].i = i;
 		node = node->at[i];
 		index_prefetch(node);
 	}
-	p->pos = ~0U;
-	p->lo = lo ? lo->lo : 0;
-	p->lo_order = lo ? lo->order : 0;
-	p->hi = hi ? hi->lo : ~0UL;
-	p->hi_order = hi ? hi->order : ~0UL;
+	p->lo = lo->lo;
+	p->lo_order = lo->order;
+	p->hi = hi->lo;
+	p->hi_order = hi->order;
+	p->bound = bound;
 	p->depth = depth;
 	p->leaf = node;
-	p->fits = scale_fits(node->scale, p->lo) &&
-		  scale_fits(node->scale, p->hi);
+	p->pos = index_rank(node, scale_units(node->scale, start));
+	path_inside(p);
 }
 
 /* All nodes are at hand, and the answer is one for all of them. */

@@ -144,6 +144,12 @@ def test_rules_of_the_registration_cache_have_tests():
                               'tests/unit/test_rcache*.c') > 15, True)
 
 
+def test_statements_of_the_scheme_have_tests():
+    equal(check_tests_of_rows('docs/invariants.md', 'tests/unit/test_*.c'), 35)
+    equal(set(re.findall(r'\b[IL]\d+', text_of('docs/invariants.md'))),
+          {f'I{i}' for i in range(1, 33)} | {f'L{i}' for i in range(1, 5)})
+
+
 def test_events_of_the_model_have_tests():
     equal(check_tests_of_rows('docs/model.md', 'tests/model/test_*.c') > 35,
           True)

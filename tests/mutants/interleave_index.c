@@ -189,6 +189,34 @@ static void an_insert_in_two_parts(void)
 		forbidden("one that is there is not called once");
 }
 
+/*
+ * A remove stands still in the middle: its slot is taken for no other's, so that
+ * who is not in the range is not called.
+ */
+static bool never_called(struct mmu_interval_notifier *sub,
+			 const struct mmu_notifier_range *r, unsigned long seq)
+{
+	forbidden("called for what it does not look at");
+	return count_call(sub, r, seq);
+}
+
+static const struct mmu_interval_notifier_ops outside = {
+	.invalidate = never_called,
+};
+
+static void a_remove_in_two_parts(void)
+{
+	insert_with(0, 5, &outside);
+	insert(1, 20);
+	insert(2, 30);
+	begin_victim(&job, remove_third, "in a remove", 0);
+	start_range(10, 30);
+	end_range();
+	if (!calls)
+		forbidden("one that is there is not called");
+	let_victim_go(&job);
+}
+
 /* --------------------------------------------- a search that comes in batches
  * Where it is to go on nobody is left, and so it comes to a leaf that it has
  * been to.
@@ -236,6 +264,7 @@ const struct interleaving index_cases[] = {
 	{ "stays", what_is_looked_at_stays },
 	{ "tag", the_next_search_finds_it },
 	{ "insert-in-two", an_insert_in_two_parts },
+	{ "remove-in-two", a_remove_in_two_parts },
 	{ "again", nobody_is_found_again },
 	{ 0 },
 };

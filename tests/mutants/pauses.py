@@ -53,6 +53,11 @@ IN_A_FILL = [
     before(INDEX, 'smp_store_release(&leaf->at[slot], (void *)x);',
            'in an insert', '\t'),
 ]
+REMOVED = 'smp_store_release(&leaf->perm, perm_remove(perm, pos, slot));'
+IN_A_REMOVE = [
+    declared(INDEX, IN_INDEX),
+    before(INDEX, REMOVED, 'in a remove', '\t'),
+]
 BEFORE_A_SLEEP = [
     declared(SLOT, IN_SLOT),
     before(SLOT, 'ret = wait_word(&slot->phase, phase, left);',

@@ -6,7 +6,7 @@ from detectors import (INDEX, INDEX_H, INDEX_MEMORY, INTERNAL, LIST, NOTIFIER,
                        interleave, litmus, unit)
 from pauses import (AFTER_THE_LANES, BEFORE_A_LOOK, BEFORE_A_NODE,
                     BEFORE_THE_INTERVAL, BEFORE_THE_LANES, BEFORE_THE_VERDICT, IN_A_FILL,
-                    IN_AN_INSERT, IN_THE_CURSOR)
+                    IN_A_REMOVE, IN_AN_INSERT, IN_THE_CURSOR, REMOVED)
 
 SCHEME = Group('Interval notifiers', '', [
     Mutant('tag stamp', 'a tagged one that is hit gets no new number',
@@ -111,6 +111,17 @@ RESERVED = Group('Reservations', '', [
              'if (unlikely(!odd))')],
            [unit('reserve', 'a_nonblockable_invalidation_does_not_wait',
                  limit=10)]),
+    Mutant('reserve_wait of a batch', 'who is called with others is not waited '
+           'for',
+           [(NOTIFIER, '\twait_reserved(c, hits, n, odd);\n\tUHMM_PROBE3', '\tUHMM_PROBE3')],
+           [unit('batch', 'the_call_waits_for_who_has_reserved_any_of_them',
+                 limit=10)]),
+    Mutant('reservations of a batch', 'of those that are called at once the '
+           'last is looked at',
+           [(NOTIFIER, '*odd &= READ_ONCE(sub->verified);',
+             '*odd = READ_ONCE(sub->verified) & 1;')],
+           [unit('batch', 'the_call_waits_for_who_has_reserved_any_of_them',
+                 limit=10)]),
     Mutant('stall', 'a start does not say that it waits for reservations',
            [(RESERVE, '\tstall(slot);\n', ''),
             (RESERVE, '\tunstall(slot);\n', '')],
@@ -180,7 +191,7 @@ INDEXED = Group('The index', '', [
            [(INDEX, '0 : node_order(leaf->at[slot])', '0 : 0')],
            [unit('index')]),
     Mutant('bounds too low', 'a bound falls too far',
-           [(INDEX, 'lower_bounds(p, p->depth, leaf_max(leaf))',
+           [(INDEX, 'lower_bounds(p, p->depth, leaf_max(p->leaf))',
              'lower_bounds(p, p->depth, 0)')], [unit('index')]),
     Mutant('tag', 'a leaf that was added to looks as before',
            [(INDEX, 'leaf->tag + INDEX_FILLING', 'leaf->tag'),
@@ -198,12 +209,20 @@ INDEXED = Group('The index', '', [
              'smp_store_release(&leaf->tag, tag);')],
            [interleave('insert-in-two')], IN_AN_INSERT),
     Mutant('filled late', 'an entry is live before it is filled',
-           [(INDEX, '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo, hi);'
-             '\n', ''),
+           [(INDEX, '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, order, '
+             'lo,\n\t\t  hi);\n', ''),
             (INDEX, '\tsmp_store_release(&leaf->tag, tag + ',
-             '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, lo, hi);\n'
+             '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, order, lo, '
+             'hi);\n'
              '\tsmp_store_release(&leaf->tag, tag + ')],
            [interleave('insert-in-two')], IN_A_FILL),
+    Mutant('emptied late', 'a slot that is not live any more still looks like '
+           'what was there',
+           [(INDEX, '\tWRITE_ONCE(leaf->lo[slot], UINT_MAX);\n', ''),
+            (INDEX, 'pause_here("in a remove");\n\t' + REMOVED,
+             REMOVED + '\n\tpause_here("in a remove");\n'
+             '\tWRITE_ONCE(leaf->lo[slot], UINT_MAX);')],
+           [interleave('remove-in-two')], IN_A_REMOVE),
     Mutant('finger of a hit', 'a finger remembers a hit as nothing',
            [(SEARCH, 'if (!n) {', 'if (1) {')], [unit('index')]),
     Mutant('finger elsewhere', 'a finger is good for any range',
@@ -245,15 +264,34 @@ INDEXED = Group('The index', '', [
            'one that fills it',
            [(INDEX, 'tag |= INDEX_ROUGH;', ';')], [unit('index')]),
     Mutant('outside', 'what lies before the base of its leaf goes into it',
-           [(INDEX, '!(p->fits || scale_fits(p->leaf->scale, x->start))', '0')],
+           [(INDEX, '!scale_fits(leaf->scale, x->start)', '0')],
            [unit('index')]),
     Mutant('child of equals', 'keys of one unit all go to its last child',
-           [(SEARCH, 'i && unlikely(at == node->lo[i]); i--', '0; i--')],
+           [(SEARCH, 'unlikely(at == node->lo[i]) && i; i--', '0; i--')],
            [unit('index')]),
     Mutant('scale of before', 'a node is searched with the scale of another',
            [(SEARCH, 'unlikely(READ_ONCE(node->scale) != range->scale)',
              '0')], [unit('index')]),
     Mutant('path', 'a writer goes the way of before to a node that is gone',
-           [(INDEX, '\tbump(ix);\n\tp->leaf = NULL;', '\tbump(ix);')],
+           [(INDEX, '\tp->leaf = NULL;\n\tp->room = 0;\n', '')],
            [unit('index')]),
+    Mutant('path of a start', 'so does one whose start alone says that it may',
+           [(INDEX, '\tp->room = 0;\n', '')], [unit('index')]),
+    Mutant('path behind the top', 'a path from the last address on leads from '
+           'the first on',
+           [(SEARCH, 'p->lo < end && p->inside < end', 'p->inside < end')],
+           [unit('index')]),
+    Mutant('path out of scale', 'a path leads starts before the base of its leaf',
+           [(SEARCH, 'p->lo < base ? base : p->lo + 1', 'p->lo + 1')],
+           [unit('index')]),
+    Mutant('path past the scale', 'a path leads starts above what fits its leaf',
+           [(SEARCH, 'p->hi <= top ? p->hi : top', 'p->hi')],
+           [unit('index')]),
+    Mutant('place of before', 'where the last one went in the leaf is not '
+           'looked at again',
+           [(INDEX, '!leaf_pos_is(leaf, perm, pos, lo)', 'leaf_rough(leaf)')],
+           [unit('index')]),
+    Mutant('bound of the path', 'what ends above the bound of its leaf raises '
+           'none',
+           [(INDEX, 'x->last > p->bound->hi', '0')], [unit('index')]),
 ])

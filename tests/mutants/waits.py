@@ -118,8 +118,10 @@ WAKES = Group('Wakes', 'Who sleeps is not woken.', [
 
 HOLDS = Group('Holding', 'An address space is used without being kept.', [
     Mutant('slot_hold of remove', 'remove does not keep the address space',
-           [(SUB, '\thold = slot_hold(mm);\n', ''),
-            (SUB, '\tslot_unhold(mm, hold);\n', '')],
+           [(SUB, '\thold = slot_hold(mm);\n\tret = ', '\tret = '),
+            (SUB, '\tslot_unhold(mm, hold);\n', ''),
+            (SUB, '\tblock_hold(hold);\n', ''),
+            (SUB, '\tblock_unhold(hold);\n', '')],
            [unit('steps_end', 'a_remove_meets_the_last_one')], quick=True),
     Mutant('mmgrab of put', 'put does not keep the address space',
            [(GET, '\tmmgrab(mm);\n\tspin_lock', '\tspin_lock'),
@@ -136,7 +138,7 @@ HOLDS = Group('Holding', 'An address space is used without being kept.', [
            [unit('timed',
                  'what_timed_out_can_be_ended_after_the_address_space')]),
     Mutant('mmgrab of insert', 'subscriptions do not keep the address space',
-           [(SUB, 'if (mm->index.count == 1)\n\t\tmmgrab(mm);', ';')],
+           [(SUB, 'if (unlikely(mm->index.count == 1))\n\t\tmmgrab(mm);', 'if (0)\n\t\t;')],
            [unit('mm', 'a_subscription_keeps_the_struct_but_not_the_space')]),
     Mutant('mmgrab of register', 'list notifiers do not keep the address space',
            [(LIST, '\t\tmmgrab(mm);\n\t\tsubscription->mm', '\t\tsubscription->mm')],

@@ -182,6 +182,11 @@ static void while_it_is_kept_nobody_else_removes_it(void **state)
 	assert_int_equal(uhmm_interval_notifier_remove_timeout(&other.sub, 0),
 			 -EBUSY);
 	mmu_interval_notifier_remove(&o.sub);
+	/* Nor can it be inserted, be it the last of the list. */
+	assert_int_equal(mmu_interval_notifier_insert(&o.sub, mm, PG(20), 1,
+						      &object_ops), -EBUSY);
+	assert_int_equal(mmu_interval_notifier_insert(&other.sub, mm, PG(20), 1,
+						      &object_ops), -EBUSY);
 	assert_recorded("i1");
 	gate_open(&gate);
 	task_join(&starter);

@@ -181,6 +181,35 @@ static void all_reads_of_a_call_collide_and_wait(void **state)
 		drop(&m[i]);
 }
 
+static void the_call_waits_for_who_has_reserved_any_of_them(void **state)
+{
+	static const struct uhmm_mm_options patient = {
+		.size = sizeof(patient),
+		.reserve_limit_us = 3600U * 1000 * 1000,
+	};
+	struct mmu_notifier_range range;
+	struct task starter;
+	struct member m[3];
+
+	remake_mm(&patient);
+	for (int i = 0; i < 3; i++)
+		add(&m[i], i, PG(10) + (unsigned long)i, &a_ops);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(uhmm_interval_reserve(&m[i].sub), 0);
+		task_start(&starter, invalidate_task, NULL);
+		assert_true(task_waits(&starter));
+		assert_recorded("");
+		assert_int_equal(begin_nonblock(&range, PG(10), PG(11)), 0);
+		end_range(&range);
+		assert_recorded("a3 m0 m1 m2");
+		uhmm_interval_unreserve(&m[i].sub);
+		task_join(&starter);
+		assert_recorded("a3 m0 m1 m2");
+	}
+	for (int i = 0; i < 3; i++)
+		drop(&m[i]);
+}
+
 static void release_comes_in_one_call(void **state)
 {
 	struct member m[3];
@@ -202,6 +231,7 @@ int main(int argc, char **argv)
 		CASE(many_are_called_once_each_and_in_order),
 		CASE(a_refusal_is_one_for_all_and_ends_the_calls),
 		CASE(all_reads_of_a_call_collide_and_wait),
+		CASE(the_call_waits_for_who_has_reserved_any_of_them),
 		CASE(release_comes_in_one_call),
 	};
 

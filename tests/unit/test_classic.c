@@ -274,6 +274,29 @@ static void what_is_being_removed_is_called_until_the_window_closes(void **state
 	assert_null(mm->tree.root);
 }
 
+/* I27 */
+static void remove_waits_for_ranges_of_others(void **state)
+{
+	struct timespec ts = { .tv_nsec = 1000000 };
+	struct classic_range range, own;
+	pthread_t remover;
+	struct sub sub, other;
+
+	add(&sub, PG(10), 1);
+	add(&other, PG(20), 1);
+	start(&own, PG(10), PG(11));
+	start(&range, PG(20), PG(21));
+	end(&own);
+	pthread_create(&remover, NULL, drop_it, &sub);
+	while (!(READ_ONCE(mm->wake) & CLASSIC_ASLEEP))
+		nanosleep(&ts, NULL);
+	assert_true(rbnode_linked(&sub.ni.node));
+	end(&range);
+	pthread_join(remover, NULL);
+	assert_false(rbnode_linked(&sub.ni.node));
+	drop(&other);
+}
+
 /* ------------------------------------------------------------------ holes */
 
 static int refuse(struct classic_notifier *sub,
@@ -355,6 +378,7 @@ int main(void)
 		CASE(removing_what_is_deferred_does_not_wait),
 		CASE(what_was_deferred_is_done_before_anyone_wakes),
 		CASE(what_is_being_removed_is_called_until_the_window_closes),
+		CASE(remove_waits_for_ranges_of_others),
 		CASE(a_refusal_by_the_list_stays_active),
 		CASE(an_empty_range_hits_who_has_both_sides),
 		CASE(a_blockable_refusal_is_a_warning),

@@ -203,6 +203,31 @@ static void a_second_insert_is_refused(void **state)
 	assert_recorded("");
 }
 
+static void a_second_insert_elsewhere_is_refused(void **state)
+{
+	struct mm_struct *other;
+	struct mirror one;
+
+	assert_int_equal(uhmm_mm_create(&other), 0);
+	mirror_add(&one, 1, PG(1), 1);
+	assert_int_equal(mmu_interval_notifier_insert(&one.sub, other, PG(5), 1,
+						      &mirror_ops), -EBUSY);
+	assert_int_equal(uhmm_interval_notifier_insert_tagged(&one.sub, other,
+							      PG(5), 1),
+			 -EBUSY);
+	assert_false(mm_has_notifiers(other));
+	assert_ptr_equal(one.sub.mm, mm);
+	invalidate(PG(0), PG(10));
+	assert_recorded("i1");
+	mirror_drop(&one);
+	assert_int_equal(mmu_interval_notifier_insert(&one.sub, other, PG(5), 1,
+						      &mirror_ops), 0);
+	invalidate(PG(0), PG(10));
+	assert_recorded("");
+	mirror_drop(&one);
+	mmput(other);
+}
+
 /* ---------------------------------------------------------------- in and out */
 
 static void who_is_watched_has_notifiers(void **state)
@@ -484,6 +509,7 @@ int main(int argc, char **argv)
 		CASE(insert_refuses_ops_that_are_ambiguous),
 		CASE(a_refused_insert_changes_nothing),
 		CASE(a_second_insert_is_refused),
+		CASE(a_second_insert_elsewhere_is_refused),
 		CASE(who_is_watched_has_notifiers),
 		CASE(remove_ends_the_calls),
 		CASE(what_was_removed_may_be_inserted_again),

@@ -237,6 +237,8 @@ static void remove_times_out_and_then_succeeds(void **state)
 	assert_int_equal(stats().subscriptions, 0);
 	invalidate(PG(10), PG(11));
 	assert_recorded("");
+	assert_int_equal(mmu_interval_notifier_insert(&one.sub, mm, PG(10), 1,
+						      &mirror_ops), -EBUSY);
 	gate_open(&gate);
 	assert_int_equal(timed_remove(&one, ENDLESS), 0);
 	task_join(&starter);
