@@ -263,12 +263,6 @@ static void compare_cpu(struct bench *b, unsigned int depth)
 		q[i] = bench_quartiles(ns[i], CPU_SLICES);
 		put_cpu(b, who[i], depth, q[i]);
 	}
-	bench_target(b, &(struct target){
-		.id = depth == 1 ? "F3" : "F4", .wanted = 1, .unit = "x",
-		.what = depth == 1 ? "read(2), CPU time, one at a time" :
-				     "read(2), CPU time, 8 at a time",
-		.value = q[2].median / q[0].median,
-	});
 }
 
 int main(int argc, char **argv)

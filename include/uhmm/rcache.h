@@ -25,8 +25,9 @@
  *  - Upgrade: more access than an entry has is an overlap like any other.
  *  - No split: an invalidation that hits a part of an entry ends all of it.
  *  - Retired entries are never returned again. Who has one may use it until
- *    the put; then, or at once if nobody has it, it is deregistered. At most
- *    UHMM_RCACHE_BACKLOG wait for that beyond those in use.
+ *    the put; then, or at once if nobody has it, it is deregistered. What a
+ *    lazy cache leaves for later is at most what was live; a miss leaves no
+ *    more than UHMM_RCACHE_BACKLOG of that, beyond those in use.
  *  - An invalidation deregisters what nobody uses before it goes on, where the
  *    address space has a start (all but live ones at G0), unless the cache was
  *    made with UHMM_RCACHE_LAZY: for devices that pin, whose pins keep stale

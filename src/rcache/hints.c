@@ -15,8 +15,6 @@
 #include "internal.h"
 
 #define HINT_FIRST_BITS SYNC_SIZE(9, 3)
-/* So many places for each live region, and up to twice as many. */
-#define HINT_ROOM 2
 
 /* Which counts the strays of the line that the page's hint belongs into. */
 static struct hint *hint_home(struct hints *hints, unsigned long addr)
@@ -228,8 +226,6 @@ struct hints *hints_grow(struct uhmm_rcache *c)
 	struct hints *hints, *old = c->hints;
 	unsigned long i;
 
-	if (likely(c->hinted * HINT_ROOM <= 1UL << bits))
-		return NULL;
 	hints = hints_make(bits + 1);
 	if (!hints)
 		return NULL;

@@ -133,6 +133,8 @@ struct hint {
 };
 
 #define HINT_NONE 1UL
+/* So many places for each live region, and up to twice as many. */
+#define HINT_ROOM 2
 
 _Static_assert(HINT_LINE * sizeof(struct hint) == CACHE_LINE, "two are a line");
 
@@ -357,6 +359,11 @@ int hints_init(struct uhmm_rcache *c);
 void hints_destroy(struct uhmm_rcache *c);
 void hint_add(struct uhmm_rcache *c, unsigned long addr, struct region *r);
 void hint_drop(struct uhmm_rcache *c, struct region *r);
+/* Are there too few? Then hints_grow(). */
+static inline bool hints_few(const struct uhmm_rcache *c)
+{
+	return c->hinted * HINT_ROOM > 1UL << (64 - c->hints->shift);
+}
 struct hints *hints_grow(struct uhmm_rcache *c);
 /* What it has returned; the lock is not held. */
 void hints_outgrown(struct hints *hints);

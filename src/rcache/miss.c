@@ -98,6 +98,7 @@ static int begin(struct uhmm_rcache *c, struct request *w, bool merge,
 {
 	struct request wide = *w;
 	int err = -ENOSPC;
+	bool room;
 
 	spin_lock(&c->lock);
 	if (w->born != c->counters.registrations)
@@ -108,11 +109,14 @@ static int begin(struct uhmm_rcache *c, struct request *w, bool merge,
 		wide = widened(c, w);
 		w->overlaps = wide.overlaps;
 	}
-	if (!has_room(c, &wide))
+	room = has_room(c, &wide);
+	if (!room) {
 		wide = *w;
+		room = has_room(c, &wide);
+	}
 	*ret_merged = wide.start != w->start || wide.last != w->last ||
 		      wide.access != w->access;
-	if (has_room(c, &wide))
+	if (room)
 		err = region_make(c, &wide, ret_region);
 	spin_unlock(&c->lock);
 	return err;
@@ -164,7 +168,7 @@ static int watch(struct uhmm_rcache *c, struct region *r, bool alone)
 static struct hints *bring_to_life(struct uhmm_rcache *c, struct region *r,
 				   const struct request *w, unsigned long *hold)
 {
-	struct hints *outgrown;
+	struct hints *outgrown = NULL;
 
 	/*
 	 * Ordering: (RC-HOLD-BORN) pairs with (RC-HOLD-SEEN) in hold_settled():
@@ -178,7 +182,8 @@ static struct hints *bring_to_life(struct uhmm_rcache *c, struct region *r,
 	smp_store_release(&r->life,
 			  life_of(r, READ_ONCE(r->state) & UHMM_RCACHE_ACCESS));
 	c->hinted++;
-	outgrown = hints_grow(c);
+	if (unlikely(hints_few(c)))
+		outgrown = hints_grow(c);
 	hint_add(c, r->start, r);
 	if (w->start / HINT_PAGE != r->start / HINT_PAGE)
 		hint_add(c, w->start, r);

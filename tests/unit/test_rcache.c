@@ -147,6 +147,13 @@ static void arguments_are_looked_at(void **state)
 	assert_int_equal(uhmm_rcache_get(cache, 1, 1, 1U << 16, &reg), -EINVAL);
 	assert_int_equal(uhmm_rcache_fd(cache), -EINVAL);
 	assert_int_equal(device.regs, 0);
+	/* Nor do they find what is there. */
+	touch(PG(1), PAGES(2), RW);
+	assert_int_equal(uhmm_rcache_get(cache, PG(1), 0, RW, &reg), -EINVAL);
+	assert_int_equal(uhmm_rcache_get(cache, PG(1), 1, 0, &reg), -EINVAL);
+	assert_int_equal(uhmm_rcache_get(cache, PG(1) + 2, ~0UL, RW, &reg),
+			 -EINVAL);
+	assert_int_equal(cache_stats().hits, 0);
 	unmake();
 }
 
