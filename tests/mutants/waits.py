@@ -50,7 +50,7 @@ WAITS = Group('Waits', 'A wait is left out, or ends too early.', [
            [unit('reserve', 'a_reserved_read_holds_the_invalidation_up')]),
     Mutant('reservation of the only one',
            'an invalidation that hits one does not ask for its reservation',
-           [(NOTIFIER, 'READ_ONCE(sub->verified) & 1 && ', '')],
+           [(NOTIFIER, 'READ_ONCE(sub->verified) & 1 &&\n', '')],
            [unit('reserve', 'a_reserved_read_holds_the_invalidation_up')]),
     Mutant('slot_wait_holders', 'the last drop does not wait for who holds',
            [(MM, '\tslot_wait_holders(mm);\n', '')],
