@@ -149,6 +149,69 @@ static bool make_mm(unsigned int flags)
 	return !ret;
 }
 
+/* ---------------------------------------------------------- ended too early */
+
+/* Where the mirror ended before the program. */
+static struct until {
+	bool goes_on;
+	int32_t guarantee;	/* until then */
+	char reason[sizeof(process->reason)];
+} until;
+static bool restricted;
+
+static void say_until(const char *what)
+{
+	live_patch_recheck(0, ~0UL);
+	say_reasons();
+	until.guarantee = process->guarantee;
+	memcpy(until.reason, process->reason, sizeof(process->reason));
+	process->guarantee = UHMM_GUARANTEE_NONE;
+	snprintf(process->reason, sizeof(process->reason), "mirrored until it %s",
+		 what);
+}
+
+static void end_mirror(const char *what)
+{
+	struct mm_struct *ended = mm;
+
+	if (!ended || process->state == BOARD_REFUSED)
+		return;
+	if (process->state == BOARD_RUNS) {
+		say_until(what);
+		if (board->device == BOARD_CHECKER)
+			checker_look(true);
+	}
+	mm = NULL;
+	checker_end();
+	dmirror_end();
+	events_end();
+	mmput(ended);
+}
+
+static void goes_on(void)
+{
+	until.goes_on = !mm;
+}
+
+/*
+ * A sanitizer is about to stop all threads. What of the program comes after that
+ * is not mirrored, unless it comes in exit(), as it mostly does: what is registered
+ * with atexit() then runs behind our destructor.
+ */
+static void before_leaks(void)
+{
+	end_mirror("looked for leaks");
+	atexit(goes_on);
+}
+
+/* From now on a call of ours may be one for which the program is ended. */
+static void before_restriction(void)
+{
+	restricted = true;
+	until.goes_on = true;
+	end_mirror("restricted its system calls");
+}
+
 /* -------------------------------------------------------------- begin and end */
 
 /* No device: what changes is written down by who changes it. */
@@ -210,6 +273,7 @@ static bool begin_mirror(bool forked)
 		return false;
 	}
 	patch();
+	live_before_restriction = before_restriction;
 	begun = board->device == BOARD_DMIRROR ? begin_dmirror() :
 						 begin_checker(forked);
 	if (!begun)
@@ -234,60 +298,15 @@ static bool begin(bool forked)
 	return begun;
 }
 
-/*
- * Where a sanitizer looked for leaks the mirror ended. What of the program came
- * after that was not mirrored, unless it came in exit(), as it mostly does: what is
- * registered with atexit() then runs behind our destructor.
- */
-static struct until_leaks {
-	bool goes_on;
-	uint32_t guarantee;	/* until then */
-	char reason[sizeof(process->reason)];
-} until_leaks;
-
-static void goes_on(void)
-{
-	until_leaks.goes_on = !mm;
-}
-
-static void say_until_leaks(void)
-{
-	live_patch_recheck(0, ~0UL);
-	say_reasons();
-	until_leaks.guarantee = process->guarantee;
-	memcpy(until_leaks.reason, process->reason, sizeof(process->reason));
-	process->guarantee = UHMM_GUARANTEE_NONE;
-	snprintf(process->reason, sizeof(process->reason),
-		 "mirrored until it looked for leaks");
-	atexit(goes_on);
-}
-
-/* A sanitizer is about to stop all threads. */
-static void end_mirror(void)
-{
-	struct mm_struct *ended = mm;
-
-	if (!ended || process->state == BOARD_REFUSED)
-		return;
-	if (process->state == BOARD_RUNS) {
-		say_until_leaks();
-		if (board->device == BOARD_CHECKER)
-			checker_look(true);
-	}
-	mm = NULL;
-	checker_end();
-	dmirror_end();
-	events_end();
-	mmput(ended);
-}
-
 /* All other threads are gone, and the memory is another process's. */
 static void in_child(void)
 {
 	mm = NULL;
 	checker_forget();
 	dmirror_forget();
-	begin(true);
+	process = NULL;
+	if (!restricted)
+		begin(true);
 }
 
 static __attribute__((constructor)) void agent_begin(void)
@@ -297,7 +316,7 @@ static __attribute__((constructor)) void agent_begin(void)
 	board = path ? open_board(path) : NULL;
 	if (!board)
 		return;
-	sanitizer = sanitizer_find(end_mirror);
+	sanitizer = sanitizer_find(before_leaks);
 	begin(false);
 	/* Behind those that the library and malloc have asked for by now. */
 	pthread_atfork(NULL, NULL, in_child);
@@ -314,10 +333,9 @@ static __attribute__((destructor)) void agent_end(void)
 		watcher_end();
 	} else if (mm) {
 		say_reasons();
-	} else if (!until_leaks.goes_on) {
-		process->guarantee = until_leaks.guarantee;
-		memcpy(process->reason, until_leaks.reason,
-		       sizeof(process->reason));
+	} else if (!until.goes_on) {
+		process->guarantee = until.guarantee;
+		memcpy(process->reason, until.reason, sizeof(process->reason));
 	}
 	if (board->device == BOARD_CHECKER)
 		checker_look(true);

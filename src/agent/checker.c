@@ -74,6 +74,8 @@ static struct checker {
 	struct mm_struct *mm;
 	struct board_process *process;
 	struct board_counts *counts;
+	pthread_t thread;
+	bool runs;
 	unsigned int deaf;
 	unsigned long kills;
 	/*
@@ -609,16 +611,15 @@ int checker_run(void)
 {
 	sigset_t all, old;
 	pthread_attr_t attr;
-	pthread_t thread;
 	int ret;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* Signals are the program's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&thread, &attr, run, NULL);
+	ret = pthread_create(&checker.thread, &attr, run, NULL);
+	checker.runs = !ret;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return ret;
@@ -649,6 +650,10 @@ void checker_end(void)
 	checker.nsampled = 0;
 	__atomic_store_n(&checker.mm, NULL, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&checker.look_lock);
+	/* It rests for REST_MOST_NS at most. */
+	if (checker.runs)
+		pthread_join(checker.thread, NULL);
+	checker.runs = false;
 }
 
 void checker_forget(void)
@@ -659,6 +664,7 @@ void checker_forget(void)
 	checker.sampled = NULL;
 	checker.nsampled = 0;
 	checker.nwindows = 0;
+	checker.runs = false;
 	checker.ladder_end = 0;
 	checker.forks++;
 	memset(checker.windows, 0, sizeof(checker.windows));

@@ -10,9 +10,11 @@
 #include "calls.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <linux/falloc.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -269,6 +271,32 @@ void live_call_after(struct live_call *call, long nr, long ret)
 
 const struct live_observer *live_observer;
 bool (*live_guard)(long nr, const unsigned long *args, long *ret);
+void (*live_before_restriction)(void);
+static bool restricted;
+
+/* Not so the question whether it could: there is no filter in that. */
+static bool restricts(long nr, const unsigned long *args)
+{
+	if (nr == SYS_prctl)
+		return args[0] == PR_SET_SECCOMP &&
+		       (args[1] == SECCOMP_MODE_STRICT || args[2]);
+	return nr == SYS_seccomp &&
+	       (args[0] == SECCOMP_SET_MODE_STRICT ||
+		(args[0] == SECCOMP_SET_MODE_FILTER && args[2]));
+}
+
+/* It may be ended for a call that is not its own. */
+static bool is_restricted(long nr, const unsigned long *args)
+{
+	int saved = errno;
+
+	if (!restricted && live_before_restriction && restricts(nr, args)) {
+		live_before_restriction();
+		WRITE_ONCE(restricted, true);
+		errno = saved;
+	}
+	return READ_ONCE(restricted);
+}
 
 long live_patched_call(long nr, const unsigned long *args)
 {
@@ -280,6 +308,8 @@ long live_patched_call(long nr, const unsigned long *args)
 		return live_observer->call(nr, args);
 	if (live_guard && live_guard(nr, args, &ret))
 		return ret;
+	if (is_restricted(nr, args))
+		return live_raw_syscall(nr, args);
 	live_call_before(&call, nr, args);
 	ret = live_raw_syscall(nr, args);
 	/* What a reader has begun to watch in between may be half an area. */
@@ -300,7 +330,9 @@ void live_patched_fork(long nr, const unsigned long *args)
 {
 	if (live_observer)
 		live_observer->fork(nr, args);
-	live_call_before(&cloning, nr, args);
+	cloning.n = 0;
+	if (!READ_ONCE(restricted))
+		live_call_before(&cloning, nr, args);
 }
 
 void live_patched_forked(void)

@@ -69,6 +69,7 @@ static const struct function {
 	{ "fallocate", false },	   { "posix_madvise", false },
 	{ "pkey_mprotect", false }, { "remap_file_pages", false },
 	{ "process_madvise", false }, { "syscall", false },
+	{ "prctl", false },
 	{ NULL, false },
 };
 

@@ -97,6 +97,12 @@ void live_patched_forked(void);
 /* Who may make a call in another way, &ret then; NULL: nobody. */
 extern bool (*live_guard)(long nr, const unsigned long *args, long *ret);
 
+/*
+ * Called before the process restricts its own system calls, which from then on are
+ * made as they are, without a bracket. NULL: they are bracketed, restricted or not.
+ */
+extern void (*live_before_restriction)(void);
+
 /* Whose code made the system call. */
 enum live_from {
 	LIVE_FROM_LIBC,

@@ -167,6 +167,8 @@ static const short bracketed[] = {
 	SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk,
 	SYS_shmat, SYS_shmdt, SYS_ftruncate, SYS_truncate, SYS_fallocate,
 	SYS_remap_file_pages, SYS_pkey_mprotect, NR_PROCESS_MADVISE,
+	/* After these they may not be. */
+	SYS_prctl, SYS_seccomp,
 };
 
 /* And what patch_filter.c has to see. */

@@ -3,13 +3,19 @@
  * Programs of many kinds for `uhmm run`: kinds KIND. What each prints is the same
  * with and without the tool.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +70,40 @@ static int leaks(void)
 		return 1;
 	printf("leaks %d\n", __lsan_do_recoverable_leak_check());
 	return threads();
+}
+
+#define PERMIT(nr)                                       \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1), \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* It ends itself if it makes a call that it does not need. */
+static bool restrict_calls(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		PERMIT(SYS_mmap), PERMIT(SYS_munmap), PERMIT(SYS_brk),
+		PERMIT(SYS_mprotect), PERMIT(SYS_madvise), PERMIT(SYS_mremap),
+		PERMIT(SYS_write), PERMIT(SYS_exit_group),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			SECCOMP_FILTER_FLAG_TSYNC, &program);
+}
+
+static int restricted(void)
+{
+	char text[32];
+	int n;
+
+	n = snprintf(text, sizeof(text), "restricted %lu\n", churn(50));
+	usleep(30000);
+	if (!restrict_calls() || churn(50) != churn(50))
+		return 1;
+	return write(1, text, (size_t)n) == n ? 8 : 1;
 }
 
 static int reap(pid_t pid)
@@ -212,6 +252,8 @@ int main(int argc, char **argv)
 		return threads();
 	if (!strcmp(kind, "leaks"))
 		return leaks();
+	if (!strcmp(kind, "restricted"))
+		return restricted();
 	if (!strcmp(kind, "vforks"))
 		return vforks(argv[0]);
 	if (!strcmp(kind, "forks"))

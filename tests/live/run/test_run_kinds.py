@@ -89,6 +89,9 @@ KINDS = {
     'built with ASan, and looks for leaks before it ends': (
         'kinds_asan', 'leaks', 1, 'none', 'mirrored until it looked for leaks',
         [], True),
+    'a program that restricts its own system calls': (
+        'kinds', 'restricted', 1, 'none',
+        'mirrored until it restricted its system calls', [], True),
     'a sandbox without userfaultfd': (
         'kinds', 'threads', 1, 'none', 'userfaultfd is refused',
         [str(FOLDER / 'sandbox'), str(NUMBERS['userfaultfd'])]),
