@@ -88,7 +88,9 @@ static void fork_child(void) __no_context_analysis
 	struct mm_struct *mm;
 
 	sync_thread_renumber();
-	sync_register_membarrier();
+	/* Who has none is asked for none: it may be forbidden to ask. */
+	if (all)
+		sync_register_membarrier();
 	check_fork_child();
 	device_fork_child();
 	for (mm = all; mm; mm = mm->next_mm) {

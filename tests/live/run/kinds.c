@@ -85,6 +85,9 @@ static bool restrict_calls(void)
 		PERMIT(SYS_mmap), PERMIT(SYS_munmap), PERMIT(SYS_brk),
 		PERMIT(SYS_mprotect), PERMIT(SYS_madvise), PERMIT(SYS_mremap),
 		PERMIT(SYS_write), PERMIT(SYS_exit_group),
+		PERMIT(SYS_clone), PERMIT(SYS_set_robust_list),
+		PERMIT(SYS_wait4), PERMIT(SYS_gettid),
+		PERMIT(SYS_rt_sigprocmask),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
 	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
@@ -97,11 +100,15 @@ static bool restrict_calls(void)
 static int restricted(void)
 {
 	char text[32];
-	int n;
+	int n, status;
 
 	n = snprintf(text, sizeof(text), "restricted %lu\n", churn(50));
 	usleep(30000);
 	if (!restrict_calls() || churn(50) != churn(50))
+		return 1;
+	if (!fork())
+		_exit(churn(50) ? 6 : 1);
+	if (wait(&status) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 6)
 		return 1;
 	return write(1, text, (size_t)n) == n ? 8 : 1;
 }
