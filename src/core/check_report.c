@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Of each rule and address space, on standard error. */
 #define TOLD_MAX 8
@@ -93,15 +92,6 @@ void uhmm_check_set_handler(void (*fn)(const struct uhmm_check_report *report,
 	spin_unlock(&check_lock);
 }
 
-/* One call, so that texts do not mix. */
-static void write_error(const char *text)
-{
-	ssize_t ret = write(STDERR_FILENO, text, strlen(text));
-
-	/* There is nowhere to complain to. */
-	(void)ret;
-}
-
 bool check_wanted(void)
 {
 	const char *value = getenv("UHMM_CHECK");
@@ -120,7 +110,7 @@ bool check_wanted(void)
 		snprintf(text, sizeof(text),
 			 "uhmm-check: UHMM_CHECK=%.64s is unknown: nothing, 0, "
 			 "1 or abort\n", value);
-		write_error(text);
+		sync_complain("", "", text);
 	}
 	return false;
 }
@@ -130,8 +120,8 @@ void check_say_quiet(void)
 	static bool told;
 
 	if (!xchg(&told, true))
-		write_error("uhmm-check: out of memory: nothing is checked from "
-			    "here on\n");
+		sync_complain("", "", "uhmm-check: out of memory: nothing is "
+			      "checked from here on\n");
 }
 
 /* -------------------------------------------------------------------- text */
@@ -245,7 +235,7 @@ static void deliver(struct uhmm_check_report *report)
 	if (fn)
 		fn(report, arg);
 	else
-		write_error(text.buf);
+		sync_complain(report->name, report->what, text.buf);
 	check_thread.reporting = false;
 	if (READ_ONCE(abort_after))
 		abort();

@@ -115,6 +115,12 @@ void uhmm_defect(enum uhmm_defect defect, const char *format, ...)
 	execution_bad(defect, PC, "%s", text);
 }
 
+void explore_broken_rule(const char *rule, const char *what)
+{
+	if (x.inside)
+		execution_bad(UHMM_DEFECT_CONTRACT, PC, "%s: %s", rule, what);
+}
+
 void uhmm_measure(const char *what, unsigned long value)
 {
 	struct explore_report *r = x.report;

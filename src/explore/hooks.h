@@ -55,6 +55,9 @@ unsigned long explore_sleeps(void);
 void *explore_alloc(size_t size, size_t align);
 void explore_free(void *memory);
 
+/* The contract checker's report: what the execution ends with, if there is one. */
+void explore_broken_rule(const char *rule, const char *what);
+
 /* One that can be weakened. @last: last line of its statement. */
 struct explore_label {
 	const char *label;

@@ -10,6 +10,7 @@
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -248,6 +249,15 @@ int64_t ktime_get_ns(void)
 void sync_yield(void)
 {
 	sched_yield();
+}
+
+/* One call, so that texts do not mix. */
+void sync_complain(const char *rule, const char *what, const char *text)
+{
+	ssize_t ret = write(STDERR_FILENO, text, strlen(text));
+
+	/* There is nowhere to complain to. */
+	(void)ret;
 }
 
 /* Thread ids of Linux have 22 bits at most. */

@@ -200,6 +200,11 @@ void sync_thread_forget(struct sync_thread *thread);
 void sync_at_thread_exit(void (*fn)(void));
 void sync_at_fork(void (*prepare)(void), void (*parent)(void),
 		  void (*child)(void));
+/*
+ * A rule of the contract was broken, and nobody asked to be told. @text: all of
+ * it, for stderr; to the explorer it is what an execution ends with.
+ */
+void sync_complain(const char *rule, const char *what, const char *text);
 /* Voluntary context switches of this thread so far: did a call sleep? */
 long sync_thread_sleeps(void);
 

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "explore/explore.h"
+#include <uhmm/check.h>
 
 static struct explore_report explore(const char *name,
 				     struct explore_options options)
@@ -123,6 +124,34 @@ static void bugs_are_named(void **state)
 				 report.trace ? report.trace->text : "");
 		explore_report_free(&report);
 	}
+}
+
+/* Of who asks for no report, too: "rule_set_seq_missing: set-seq-missing: ...". */
+static void each_rule_is_found(void **state)
+{
+	struct explore_options options = { 0 };
+	unsigned int n = 0;
+
+	for (struct uhmm_scenario *s = explore_scenarios(); s; s = s->next) {
+		struct explore_report report;
+		const char *rule, *text;
+
+		if (strncmp(s->name, "rule_", 5))
+			continue;
+		report = explore(s->name, options);
+		if (!report.trace)
+			fail_msg("%s: nothing is found", s->name);
+		assert_string_equal(trace_defect_name(report.trace->defect),
+				    s->bad);
+		text = report.trace->text;
+		for (rule = s->name + 5; *rule; rule++, text++)
+			if (*text != (*rule == '_' ? '-' : *rule))
+				fail_msg("%s: %s", s->name, report.trace->text);
+		assert_int_equal(*text, ':');
+		explore_report_free(&report);
+		n++;
+	}
+	assert_int_equal(n, UHMM_RULES);
 }
 
 /* All go on, and come back to where they were. */
@@ -463,6 +492,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(litmus_tso),
 		cmocka_unit_test(litmus_c11),
 		cmocka_unit_test(bugs_are_named),
+		cmocka_unit_test(each_rule_is_found),
 		cmocka_unit_test(a_livelock_is_shown),
 		cmocka_unit_test(what_is_no_bug),
 		cmocka_unit_test(engines_agree),

@@ -142,6 +142,12 @@ void sync_yield(void)
 	explore_yield(PC);
 }
 
+void sync_complain(const char *rule, const char *what, const char *text)
+{
+	if (*rule)
+		explore_broken_rule(rule, what);
+}
+
 /* There is no fork in an execution, so a number is a thread. */
 unsigned long sync_thread_number(void)
 {
