@@ -83,13 +83,27 @@ Dwfl_Module *dwarf_module_at(Dwarf_Addr addr)
 	return module;
 }
 
+/* clang writes down for no unit which addresses it has: they are asked. */
+static Dwarf_Die *unit_at(Dwfl_Module *module, Dwarf_Addr addr,
+			  Dwarf_Addr *ret_bias)
+{
+	Dwarf_Die *unit = dwfl_module_addrdie(module, addr, ret_bias), *next;
+
+	if (unit)
+		return unit;
+	for (next = NULL; (next = dwfl_module_nextcu(module, next, ret_bias));)
+		if (dwarf_haspc(next, addr - *ret_bias) > 0)
+			return next;
+	return NULL;
+}
+
 /* The innermost function, inlined ones count. */
 static const char *function_at(Dwfl_Module *module, Dwarf_Addr addr)
 {
 	const char *name = NULL;
 	Dwarf_Die *scopes = NULL;
 	Dwarf_Addr bias;
-	Dwarf_Die *unit = dwfl_module_addrdie(module, addr, &bias);
+	Dwarf_Die *unit = unit_at(module, addr, &bias);
 	int n, i;
 
 	n = unit ? dwarf_getscopes(unit, addr - bias, &scopes) : 0;
@@ -101,16 +115,26 @@ static const char *function_at(Dwfl_Module *module, Dwarf_Addr addr)
 	return name ? name : dwfl_module_addrname(module, addr);
 }
 
+static const char *line_at(Dwfl_Module *module, Dwarf_Addr addr,
+			   int *ret_number)
+{
+	Dwarf_Addr bias;
+	Dwarf_Die *unit = unit_at(module, addr, &bias);
+	Dwarf_Line *line = unit ? dwarf_getsrc_die(unit, addr - bias) : NULL;
+
+	if (!line || dwarf_lineno(line, ret_number))
+		return NULL;
+	return dwarf_linesrc(line, NULL, NULL);
+}
+
 static bool look_up(const void *pc, struct names_place *ret_place)
 {
 	Dwarf_Addr addr = (uintptr_t)pc - 1;
 	Dwfl_Module *module = dwarf_module_at(addr);
-	Dwfl_Line *line = module ? dwfl_module_getsrc(module, addr) : NULL;
 	const char *path, *slash;
 	int number;
 
-	path = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) :
-		      NULL;
+	path = module ? line_at(module, addr, &number) : NULL;
 	if (!path)
 		return false;
 	slash = strrchr(path, '/');
@@ -276,16 +300,18 @@ out:
 
 bool dwarf_address_of(Dwarf_Die *variable, Dwarf_Addr *ret_addr)
 {
-	Dwarf_Attribute attr;
+	Dwarf_Attribute attr, address;
 	Dwarf_Op *ops;
 	size_t n;
 
 	if (!dwarf_attr(variable, DW_AT_location, &attr) ||
-	    dwarf_getlocation(&attr, &ops, &n) || n != 1 ||
-	    ops[0].atom != DW_OP_addr)
+	    dwarf_getlocation(&attr, &ops, &n) || n != 1)
 		return false;
+	if (ops[0].atom == DW_OP_addrx)
+		return !dwarf_getlocation_attr(&attr, ops, &address) &&
+		       !dwarf_formaddr(&address, ret_addr);
 	*ret_addr = ops[0].number;
-	return true;
+	return ops[0].atom == DW_OP_addr;
 }
 
 /* Is @addr, without bias, in it? */
