@@ -381,7 +381,8 @@ int uhmm_model_uffd_unregister(struct mm_struct *mm, unsigned long addr,
  * @on: protect, or allow writes again
  *
  * Context: may sleep; mmap_lock not held.
- * Return: 0; -EINVAL; -ENOENT: not all of it is one area registered for that.
+ * Return: 0; -EINVAL; -ENOENT: not all of it is registered for that; at
+ * UHMM_KERNEL_6_1: as one area.
  */
 int uhmm_model_uffd_write_protect(struct mm_struct *mm, unsigned long addr,
 				  unsigned long len, bool on);

@@ -85,7 +85,7 @@ static void fault_around(struct space *space, struct vma *vma,
 			      << PAGE_SHIFT;
 	unsigned long from, to, at;
 
-	if (bytes <= PAGE_SIZE || vma->flags & VM_UFFD)
+	if (bytes <= PAGE_SIZE || vma->flags & VM_UFFD_WP)
 		return;
 	from = max_ul(max_ul(addr & ~(bytes - 1), vma->start),
 		      addr & LEAF_MASK);

@@ -334,20 +334,32 @@ int uhmm_model_file_sync(struct mm_struct *mm, int handle)
 static long file_io(struct space *space, struct file *file, void *buf,
 		    size_t len, unsigned long offset, bool write)
 {
+	unsigned long size = file->size;
 	size_t done = 0;
 
-	if (write && offset + len > file->size)
+	if (write && offset + len > size)
 		file->size = offset + len;
 	while (done < len && offset + done < file->size) {
 		unsigned long at = (offset + done) % PAGE_SIZE, pfn;
+		unsigned long index = (offset + done) >> PAGE_SHIFT;
 		size_t n = min_ul(PAGE_SIZE - at, len - done);
 		bool oom = false;
 
 		n = min_ul(n, file->size - offset - done);
-		pfn = file_page(space, file, (offset + done) >> PAGE_SHIFT,
-				&oom);
-		if (!pfn)
+		/* What is in memory alone is not made in order to be read. */
+		if (!write && file->kind == FILE_SHMEM &&
+		    !file_has(space, file, index)) {
+			memset((char *)buf + done, 0, n);
+			done += n;
+			continue;
+		}
+		pfn = file_page(space, file, index, &oom);
+		if (!pfn) {
+			if (write)
+				file->size = max_ul(size, done ? offset + done :
+								 0);
 			return done ? (long)done : -ENOSPC;
+		}
 		if (write) {
 			frame_write(space, frame_get(space, pfn), at,
 				    (char *)buf + done, n);

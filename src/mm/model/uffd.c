@@ -117,16 +117,24 @@ int uhmm_model_uffd_unregister(struct mm_struct *mm, unsigned long addr,
 	return ret;
 }
 
+/* In 6.1 all of it is one area; newer kernels go up to one that is not watched. */
 static int protect(struct space *space, unsigned long addr, unsigned long end,
 		   bool on)
 {
-	struct vma *vma = vma_at(space, addr);
+	struct vma *vma = newest(space) ? vma_find(space, addr) :
+					  vma_at(space, addr);
+	int ret = -ENOENT;
 
-	if (!vma || vma->end < end || !(vma->flags & VM_UFFD_WP))
+	if (!newest(space) && vma && vma->end < end)
 		return -ENOENT;
-	change_protection(space, vma, addr, end,
-			  on ? CHANGE_UFFD_WP : CHANGE_UFFD_RESOLVE);
-	return 0;
+	for (; vma && vma->start < end; vma = vma->next, ret = 0) {
+		if (!(vma->flags & VM_UFFD_WP))
+			return -ENOENT;
+		change_protection(space, vma, max_ul(addr, vma->start),
+				  min_ul(end, vma->end),
+				  on ? CHANGE_UFFD_WP : CHANGE_UFFD_RESOLVE);
+	}
+	return ret;
 }
 
 int uhmm_model_uffd_write_protect(struct mm_struct *mm, unsigned long addr,
@@ -204,8 +212,9 @@ static int fill_one(struct space *space, struct vma *vma, unsigned long addr,
 	    vma_index(vma, addr) << PAGE_SHIFT >= vma->file->size)
 		return -EFAULT;
 	type = pte_type(pte_at(space, addr));
-	/* Zeroes of one's own do not replace a marker. */
-	if (type != PTE_NONE && (type != PTE_MARKER || (private && !bytes)))
+	/* Zeroes of one's own do not replace a marker, or a guard. */
+	if (type != PTE_NONE && ((type != PTE_MARKER && type != PTE_GUARD) ||
+				 (private && !bytes)))
 		return -EEXIST;
 	return vma->flags & VM_SHARED ?
 		       fill_shared(space, vma, addr, bytes) :
