@@ -26,6 +26,13 @@ static void pool_give(struct index_pool *pool, struct index_node *node)
 	pool->avail++;
 }
 
+/* The next one is written soon, and it is long since it was. */
+static void fetch(const void *node, size_t size)
+{
+	for (size_t i = 0; node && i < size; i += CACHE_LINE)
+		__builtin_prefetch((const char *)node + i, 1);
+}
+
 struct index_node *index_take(struct index_pool *pool)
 {
 	struct index_node *node = pool->free;
@@ -33,10 +40,12 @@ struct index_node *index_take(struct index_pool *pool)
 	pool->avail--;
 	if (node) {
 		pool->free = node->next;
+		fetch(node->next, pool->size);
 		return node;
 	}
 	node = (void *)pool->fresh;
 	pool->fresh += pool->size;
+	fetch(pool->fresh, pool->size);
 	return node;
 }
 
