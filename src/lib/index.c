@@ -198,10 +198,11 @@ static void replace(struct interval_index *ix, struct index_path *p,
 
 /* ----------------------------------------------------------------- the path */
 
-/* Does it lead to where @key belongs? */
+/* Does it lead to where @key belongs? The first comparison is finger_covers()'s. */
 static inline bool path_leads(const struct index_path *p, struct key key)
 {
-	return p->leaf && !key_less(key.start, key.order, p->lo, p->lo_order) &&
+	return p->leaf && key.start - p->lo <= p->hi - p->lo &&
+	       !key_less(key.start, key.order, p->lo, p->lo_order) &&
 	       key_less(key.start, key.order, p->hi, p->hi_order);
 }
 
