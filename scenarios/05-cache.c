@@ -2,9 +2,7 @@
 /*
  * Mail: "Jerome" to Jason Gunthorpe, in answer to Thu, Aug 15, 2019 at 12:10:28PM
  * -0300, on dri-devel; neither subject nor message-id are known.
- *
  * A registration cache that pins may go by invalidate_start alone.
- *
  * Bad: the device reads a page that is freed
  * Result: Never cache_pinned_*
  * Result: Sometimes cache_unpinned_*
@@ -77,4 +75,6 @@ static void pinned(const struct uhmm_design *of)
 
 #define FROM "mail, 15 August 2019 (models)", "the device reads a freed page"
 SCENARIO_OF(uhmm, NEVER, cache_pinned, pinned, FROM);
+SCENARIO_OF(classic, NEVER, cache_pinned, pinned, FROM);
 SCENARIO_OF(uhmm, SOMETIMES, cache_unpinned, unpinned, FROM);
+SCENARIO_OF(classic, SOMETIMES, cache_unpinned, unpinned, FROM);

@@ -64,6 +64,7 @@ AGAINST(migrate_fork, begin, migrate, fork_it, agree_on(1))
 AGAINST(migrate_exit, begin, migrate, exit_it, (void)0)
 AGAINST(home_fault, begin_there, go_home, write_it, agree_on(2))
 AGAINST(home_fork, begin_there, go_home, fork_it, agree_on(1))
+AGAINST(home_exit, begin_there, go_home, exit_it, (void)0)
 AGAINST(fork_exit, begin, fork_it, exit_it, (void)0)
 
 #define FROM .source = "mail, 15 August 2019 (teardown)", \
@@ -73,4 +74,5 @@ UHMM_SCENARIO(dmirror_migrate_fork, FROM, .run = migrate_fork);
 UHMM_SCENARIO(dmirror_migrate_exit, FROM, .run = migrate_exit);
 UHMM_SCENARIO(dmirror_home_fault, FROM, .run = home_fault);
 UHMM_SCENARIO(dmirror_home_fork, FROM, .run = home_fork);
+UHMM_SCENARIO(dmirror_home_exit, FROM, .run = home_exit);
 UHMM_SCENARIO(dmirror_fork_exit, FROM, .run = fork_exit);

@@ -24,7 +24,7 @@
 #define NEVER_KEPT 1000
 
 static struct program *program;
-static unsigned long first, programs = 100;
+static unsigned long first, programs = 200;
 
 static uint64_t dice;
 
