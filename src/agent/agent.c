@@ -136,6 +136,8 @@ static bool make_mm(unsigned int flags)
 		.size = sizeof(options),
 		.flags = flags,
 		.guarantee = (enum uhmm_guarantee)board->guarantee,
+		/* Where two descriptors meet, parts of an area stay parts. */
+		.descriptors = 1,
 	};
 	int ret = uhmm_mm_create_live(&options, &mm);
 
