@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """docs/scenarios.md: what came out of each scenario, and who fails what.
 
-gen_scenarios.py UHMM [--write] runs them all and prints the page, or writes it.
+gen_scenarios.py UHMM [--write] runs them all and prints the page, or writes it,
+and what of it is in README.md.
 """
 
 import json
@@ -13,11 +14,14 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / 'docs/scenarios.md'
+README = ROOT / 'README.md'
 DESIGNS = ('uhmm', 'classic', 'active_list', 'valid_flag', 'valid_bool')
 NAMES = re.compile(r'\bUHMM_SCENARIO\((?!NAME)(\w+),|'
                    r'\bSCENARIO_OF\((\w+), \w+, (\w+),|'
                    r'\bSCENARIOS\(\w+, \w+, \w+, \w+, \w+,\s+(\w+),|'
                    r'\bORDERED(?:_RUN)?\((?!NAME)(\w+),')
+
+SUMMARY = '| the bad outcome of `uhmm explore NAME_SCHEME` |'
 
 HEAD = '''<!-- SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause -->
 <!-- Made by scripts/gen_scenarios.py from runs; do not edit. -->
@@ -75,6 +79,29 @@ def page(outcomes):
         *others, ''])
 
 
+def differences(page_text):
+    """Lines of a table: where schemes differ, once for each way to do so."""
+    ways = {}
+    part = page_text.split('<!-- who fails what -->\n')[1]
+    for row in part.split('<!-- end')[0].splitlines()[2:]:
+        _, name, *cells = (cell.strip() for cell in row[1:-1].split('|'))
+        if len(set(cells) - {'-'}) > 1:
+            ways.setdefault(' | '.join(cells), []).append(f'`{name}`')
+    return [SUMMARY + ' ' + ' | '.join(f'`{d}`' for d in DESIGNS) + ' |',
+            '|---|' + '---|' * len(DESIGNS),
+            *(f'| {", ".join(names)} | {way} |' for way, names in ways.items())]
+
+
+def inserted(readme, lines):
+    """The README with another table."""
+    old = readme.split('\n')
+    first = next(i for i, line in enumerate(old) if line.startswith(SUMMARY))
+    last = first
+    while old[last].startswith('|'):
+        last += 1
+    return '\n'.join(old[:first] + lines + old[last:])
+
+
 def run(uhmm, name):
     return json.loads(subprocess.run(
         [uhmm, 'explore', name, '--json', '--seconds', '-1', '--output',
@@ -89,6 +116,7 @@ def main():
                  (line.split('\t')[0] for line in names.splitlines())})
     if '--write' in sys.argv:
         PAGE.write_text(text)
+        README.write_text(inserted(README.read_text(), differences(text)))
     else:
         print(text, end='')
 

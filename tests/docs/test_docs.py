@@ -20,6 +20,7 @@ from tap import run_cases
 sys.path.insert(0, str(ROOT / 'scripts'))
 import gen_figures
 import gen_ordering
+import gen_scenarios
 import gen_symbols
 from public_functions import public_functions
 
@@ -125,6 +126,22 @@ def test_table_has_the_rows_of_its_script():
     have = re.findall(r'^\| ([^|`]+) \|.*`make bench BENCH=(\w+)` \|$',
                       text_of('README.md'), re.M)
     equal(have, [(what, bench) for what, bench, _ in gen_figures.ROWS])
+
+
+def check_differences(readme):
+    lines = gen_scenarios.differences(gen_scenarios.PAGE.read_text())
+    if len(lines) < 4 or '\n'.join(['', *lines, '']) not in readme:
+        raise AssertionError('run scripts/gen_scenarios.py UHMM --write')
+
+
+def test_readme_has_where_schemes_differ():
+    check_differences(text_of('README.md'))
+
+
+def test_a_wrong_outcome_is_noticed():
+    wrong = replaced(text_of('README.md'), '| `refused` | Never |',
+                     '| `refused` | Sometimes |')
+    fails(AssertionError, check_differences, wrong)
 
 
 def check_tests_of_rows(page, sources):
