@@ -398,7 +398,7 @@ static void the_end_says_release(void **state)
 {
 	static const struct mmu_interval_notifier_ops end_ops = {
 		.invalidate = hear_end };
-	struct mmu_interval_notifier sub;
+	struct mmu_interval_notifier sub = {};
 
 	area_anon(0, 4, RW);
 	poke(0, 1);
