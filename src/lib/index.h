@@ -226,7 +226,9 @@ struct index_chunk {
  * @leaves: memory for leaves
  * @inners: memory for inner nodes
  * @chunks: what both pools were cut from
- * @bytes: in @chunks
+ * @room: as well, at first
+ * @room_taken: so much of it
+ * @bytes: in @chunks and taken of @room
  * @retired: replaced, since @waiting was taken
  * @nretired: how many @retired
  * @waiting: replaced before @waiting_version, until no search is that old
@@ -245,7 +247,9 @@ struct interval_index {
 	struct index_pool leaves __guarded_by(&lock);
 	struct index_pool inners __guarded_by(&lock);
 	struct index_chunk *chunks __guarded_by(&lock);
-	size_t bytes __guarded_by(&lock);	/* in chunks */
+	char *room __guarded_by(&lock);
+	size_t room_taken __guarded_by(&lock);
+	size_t bytes __guarded_by(&lock);
 	struct index_node *retired __guarded_by(&lock);
 	unsigned int nretired __guarded_by(&lock);
 	struct index_node *waiting __guarded_by(&lock);

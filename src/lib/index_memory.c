@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * Memory for the nodes of the interval index: cut from chunks, never given back
- * before the index goes, used again once no search can look at it.
+ * before the index goes, used again once no search can look at it. Chunks are
+ * pages of its own, so that an insert may come from inside of malloc().
  */
 #include "index_memory.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define CHUNK_MIN 4096UL
 #define CHUNK_MAX (1UL << 21)
 #define CHUNK_POPULATED 16384UL
+/*
+ * The first two of leaves and of inner nodes lie in one room. Pages that are not
+ * touched cost nothing; and nothing new is mapped where a program has just
+ * unmapped a page, for a few subscriptions.
+ */
+#define ROOM SYNC_SIZE(6 * CHUNK_MIN, CHUNK_MIN)
 #define RETIRE_BATCH SYNC_SIZE(32, 2)
 
 void index_pool_init(struct index_pool *pool, size_t size)
@@ -77,28 +83,52 @@ struct index_pool *index_short_of(struct interval_index *ix)
 	return ix->leaves.avail < 2 ? &ix->leaves : &ix->inners;
 }
 
+/* Where the first ones are; NULL: they are all taken, or those that follow. */
+static char *room_take(struct interval_index *ix, size_t size)
+	__must_hold(&ix->lock)
+{
+	char *chunk = ix->room;
+
+	if (!chunk || size > ROOM - ix->room_taken)
+		return NULL;
+	chunk += ix->room_taken;
+	ix->room_taken += size;
+	return chunk;
+}
+
+static struct index_chunk *chunk_make(size_t size)
+{
+	struct index_chunk *chunk = sync_alloc_pages(size);
+
+	if (!chunk)
+		return NULL;
+	chunk->size = size;
+	if (size == CHUNK_MAX)
+		sync_want_huge_pages(chunk, size);
+	if (size >= CHUNK_POPULATED)
+		sync_populate_pages(chunk, size);
+	return chunk;
+}
+
 int index_add_chunk(struct interval_index *ix, struct index_pool *pool)
 	__no_context_analysis
 {
 	size_t size = pool->chunk;
+	char *at = room_take(ix, size);
 	struct index_chunk *chunk;
 
-	spin_unlock(&ix->lock);
-	chunk = aligned_alloc(size, size);
-	if (chunk && size == CHUNK_MAX)
-		sync_want_huge_pages(chunk, size);
-	if (chunk && size >= CHUNK_POPULATED)
-		sync_populate_pages(chunk, size);
-	if (chunk)
-		sync_keep(chunk, size);
-	spin_lock(&ix->lock);
-	if (!chunk)
-		return -ENOMEM;
-	chunk->next = ix->chunks;
-	chunk->size = size;
-	ix->chunks = chunk;
+	if (!at) {
+		spin_unlock(&ix->lock);
+		chunk = chunk_make(size);
+		spin_lock(&ix->lock);
+		if (!chunk)
+			return -ENOMEM;
+		chunk->next = ix->chunks;
+		ix->chunks = chunk;
+		at = (char *)chunk;
+	}
 	ix->bytes += size;
-	pool_add(pool, (char *)chunk, size);
+	pool_add(pool, at, size);
 	return 0;
 }
 
@@ -172,6 +202,9 @@ int index_init(struct interval_index *ix,
 	if (!ix->search)
 		ix->search = &index_search_portable;
 	ix->version = 1;
+	ix->room = sync_alloc_pages(ROOM);
+	if (!ix->room)
+		return -ENOMEM;
 	spin_lock(&ix->lock);
 	ret = index_add_chunk(ix, &ix->leaves);
 	if (!ret)
@@ -185,10 +218,12 @@ void index_destroy(struct interval_index *ix) __no_context_analysis
 	while (ix->chunks) {
 		struct index_chunk *next = ix->chunks->next;
 
-		sync_unkeep(ix->chunks, ix->chunks->size);
-		free(ix->chunks);
+		sync_free_pages(ix->chunks, ix->chunks->size);
 		ix->chunks = next;
 	}
+	if (ix->room)
+		sync_free_pages(ix->room, ROOM);
+	ix->room = NULL;
 }
 
 size_t index_bytes(struct interval_index *ix)

@@ -21,6 +21,7 @@
 
 #define NSEC_PER_SEC 1000000000LL
 #define PAGE 4096UL
+#define HUGE_PAGE (1UL << 21)
 
 bool sync_asymmetric;
 /* It was true; who read that then may still act on it. */
@@ -367,14 +368,47 @@ long sync_thread_sleeps(void)
 	return usage.ru_nvcsw;
 }
 
-void *sync_alloc_pages(size_t size)
+static void *map(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (p == MAP_FAILED)
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* What nobody has used: as a system call, not by libc, so that nobody is told. */
+static void unmap(void *p, size_t size)
+{
+	if (size)
+		syscall(SYS_munmap, p, size);
+}
+
+/* Of more than is asked for; what is too much at either end goes again. */
+static void *map_huge(size_t size)
+{
+	char *all = map(size + HUGE_PAGE), *p;
+
+	if (!all)
 		return NULL;
-	sync_keep(p, size);
+	p = all + (-(uintptr_t)all & (HUGE_PAGE - 1));
+	unmap(all, (size_t)(p - all));
+	unmap(p + size, HUGE_PAGE - (size_t)(p - all));
+	return p;
+}
+
+/* Linux 6.7 finds places for huge pages by itself. */
+void *sync_alloc_pages(size_t size)
+{
+	void *p = map(size), *huge = NULL;
+
+	if (p && size >= HUGE_PAGE && (uintptr_t)p & (HUGE_PAGE - 1))
+		huge = map_huge(size);
+	if (huge) {
+		unmap(p, size);
+		p = huge;
+	}
+	if (p)
+		sync_keep(p, size);
 	return p;
 }
 

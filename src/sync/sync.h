@@ -224,7 +224,10 @@ unsigned long sync_next_kept(unsigned long start, unsigned long end,
 
 /* A word that is 1, on a page of its own, and 0 in a child; NULL: no memory. */
 unsigned int *sync_alloc_alive(void);
-/* Pages straight from the kernel, zeroed: no lock of the process is taken. */
+/*
+ * Pages straight from the kernel, zeroed: no lock of the process is taken. Where a
+ * huge page fits its place is such that it may be one.
+ */
 void *sync_alloc_pages(size_t size);
 void sync_free_pages(void *pages, size_t size);
 /* Memory that is used all over: the kernel may back it with huge pages. */

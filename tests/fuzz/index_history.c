@@ -12,16 +12,16 @@
 
 long history_allocations_left = -1;
 
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__real_sync_alloc_pages(size_t size);
+void *__wrap_sync_alloc_pages(size_t size);
 
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
+void *__wrap_sync_alloc_pages(size_t size)
 {
 	if (!history_allocations_left)
 		return NULL;
 	if (history_allocations_left > 0)
 		history_allocations_left--;
-	return __real_aligned_alloc(alignment, size);
+	return __real_sync_alloc_pages(size);
 }
 
 static __attribute__((format(printf, 2, 3))) void

@@ -5,7 +5,7 @@
  * readers that stay while the tree changes under them, memory that runs out.
  * Whatever the bytes are, both have to say the same.
  *
- * What links this wraps aligned_alloc (-Wl,--wrap=aligned_alloc).
+ * What links this wraps sync_alloc_pages (-Wl,--wrap=sync_alloc_pages).
  */
 #ifndef TESTS_FUZZ_INDEX_HISTORY_H
 #define TESTS_FUZZ_INDEX_HISTORY_H

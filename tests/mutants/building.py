@@ -47,7 +47,7 @@ PROGRAMS = {
                           'src/designs/*.c'], []),
     'interleave': (['tests/mutants/interleave*.c'], []),
     'test_index': (['tests/unit/test_index.c', 'tests/fuzz/index_history.c'],
-                   ['-Wl,--wrap=aligned_alloc', '-lcmocka']),
+                   ['-Wl,--wrap=sync_alloc_pages', '-lcmocka']),
 }
 
 UTIL = 'tests/unit/util.c'

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * Each allocation of the library fails once: the call says so, has changed
- * nothing, leaks nothing (AddressSanitizer looks at that), and works when it is
- * made again.
+ * nothing, leaks nothing (AddressSanitizer looks at that, but for pages, which are
+ * counted), and works when it is made again.
  *
- * Linked with malloc, calloc, realloc, aligned_alloc and sync_alloc_pages
- * wrapped.
+ * Linked with malloc, calloc, realloc, aligned_alloc, sync_alloc_pages and
+ * sync_free_pages wrapped.
  */
 #include "util.h"
 
@@ -58,6 +58,8 @@ void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 void *__real_sync_alloc_pages(size_t size);
 void *__wrap_sync_alloc_pages(size_t size);
+void __real_sync_free_pages(void *pages, size_t size);
+void __wrap_sync_free_pages(void *pages, size_t size);
 
 void *__wrap_malloc(size_t size)
 {
@@ -83,9 +85,22 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
 	return fails() ? NULL : __real_aligned_alloc(alignment, size);
 }
 
+/* In pages that were not given back. */
+static long in_pages;
+
 void *__wrap_sync_alloc_pages(size_t size)
 {
-	return fails() ? NULL : __real_sync_alloc_pages(size);
+	void *pages = fails() ? NULL : __real_sync_alloc_pages(size);
+
+	if (pages)
+		__atomic_fetch_add(&in_pages, (long)size, __ATOMIC_RELAXED);
+	return pages;
+}
+
+void __wrap_sync_free_pages(void *pages, size_t size)
+{
+	__atomic_fetch_sub(&in_pages, (long)size, __ATOMIC_RELAXED);
+	__real_sync_free_pages(pages, size);
 }
 
 /* --------------------------------------------------------------- address spaces */
@@ -96,6 +111,7 @@ static unsigned int create_fails(const struct uhmm_mm_options *options)
 	struct mm_struct *const untouched = (void *)&good;
 	struct mm_struct *made;
 	unsigned int n;
+	long before = in_pages;
 	int ret;
 
 	for (n = 0;; n++) {
@@ -107,9 +123,11 @@ static unsigned int create_fails(const struct uhmm_mm_options *options)
 			break;
 		assert_int_equal(ret, -ENOMEM);
 		assert_ptr_equal(made, untouched);
+		assert_int_equal(in_pages, before);
 	}
 	assert_int_equal(ret, 0);
 	mmput(made);
+	assert_int_equal(in_pages, before);
 	return n;
 }
 
@@ -179,7 +197,7 @@ static unsigned int calls_of(unsigned int first, unsigned int n)
 /* Insert them all; whenever one allocates, let that fail first, and again. */
 static unsigned int insert_fails(int (*insert)(unsigned int i))
 {
-	unsigned int refused = 0, i, n;
+	unsigned int refused = 0, had = from_malloc, i, n;
 	int ret;
 
 	for (i = 0; i < MANY; i++) {
@@ -198,6 +216,8 @@ static unsigned int insert_fails(int (*insert)(unsigned int i))
 		}
 		assert_int_equal(ret, 0);
 	}
+	/* It may be inside of malloc() that somebody inserts. */
+	assert_int_equal(from_malloc, had);
 	return refused;
 }
 
@@ -210,10 +230,17 @@ static void remove_all(void)
 
 static void an_insert(void **state)
 {
+	long before;
+
+	end_mm();
+	before = in_pages;
+	remake_mm(NULL);
 	/* Two pools, and their chunks double. */
 	assert_in_range(insert_fails(insert_plain), 5, 40);
 	assert_int_equal(calls_of(0, MANY), MANY);
 	remove_all();
+	end_mm();
+	assert_int_equal(in_pages, before);
 }
 
 static void an_insert_under_the_lock(void **state)
