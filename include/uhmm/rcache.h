@@ -34,9 +34,11 @@
  *    pages from being used by others.
  *  - After fork(2) a child has none of it: get answers -ESRCH, put does
  *    nothing, destroy frees memory and leaves the device alone. The parent's
- *    go on.
- *  - A miss allocates memory. Hits, puts and invalidations do not, so they may
- *    happen inside of malloc() and free().
+ *    go on. All may be used by handlers of pthread_atfork(3) that were registered
+ *    after the library was loaded.
+ *  - All but create and destroy may happen inside of malloc() and free(): a miss
+ *    takes memory from the kernel, the others take none. What the device's own
+ *    functions do is up to them.
  */
 #ifndef UHMM_RCACHE_H
 #define UHMM_RCACHE_H

@@ -103,15 +103,14 @@ static void fork_child(void) __no_context_analysis
 	mutex_init(&all_lock);
 }
 
+static __at_load(AT_FORK_CORE) void see_to_forks(void)
+{
+	sync_at_fork(fork_prepare, fork_parent, fork_child);
+}
+
 static void join_all(struct mm_struct *mm)
 {
-	static bool forks_seen_to;
-
 	mutex_lock(&all_lock);
-	if (!forks_seen_to) {
-		sync_at_fork(fork_prepare, fork_parent, fork_child);
-		forks_seen_to = true;
-	}
 	mm->id = ++last_id;
 	mm->next_mm = all;
 	if (all)

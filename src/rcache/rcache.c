@@ -391,22 +391,33 @@ void uhmm_rcache_put(struct uhmm_registration *reg)
 
 /* --------------------------------------------------------------------- fork */
 
-/* Nothing is half done in a child. Lock order: as here. */
-static void fork_prepare(void) __no_context_analysis
+/*
+ * Nothing is half done in a child. Lock order: as here; in a live process an
+ * invalidation of everything starts between the two.
+ */
+static void fork_prepare_reaping(void) __no_context_analysis
 {
 	mutex_lock(&caches_lock);
-	for (struct uhmm_rcache *c = caches; c; c = c->next_cache) {
+	for (struct uhmm_rcache *c = caches; c; c = c->next_cache)
 		mutex_lock(&c->reaping);
+}
+
+static void fork_prepare(void) __no_context_analysis
+{
+	for (struct uhmm_rcache *c = caches; c; c = c->next_cache)
 		spin_lock(&c->lock);
-	}
 }
 
 static void fork_parent(void) __no_context_analysis
 {
-	for (struct uhmm_rcache *c = caches; c; c = c->next_cache) {
+	for (struct uhmm_rcache *c = caches; c; c = c->next_cache)
 		spin_unlock(&c->lock);
+}
+
+static void fork_parent_reaping(void) __no_context_analysis
+{
+	for (struct uhmm_rcache *c = caches; c; c = c->next_cache)
 		mutex_unlock(&c->reaping);
-	}
 	mutex_unlock(&caches_lock);
 }
 
@@ -422,16 +433,21 @@ static void fork_child(void) __no_context_analysis
 	mutex_init(&caches_lock);
 }
 
+static __at_load(AT_FORK_IN_CALLBACKS) void see_to_forks(void)
+{
+	sync_at_fork(fork_prepare, fork_parent, fork_child);
+}
+
+static __at_load(AT_FORK_AROUND) void see_to_forks_around(void)
+{
+	sync_at_fork(fork_prepare_reaping, fork_parent_reaping, NULL);
+}
+
 /* --------------------------------------------------------------------- life */
 
 static void caches_add(struct uhmm_rcache *c)
 {
-	static bool at_fork;
-
 	mutex_lock(&caches_lock);
-	if (!at_fork)
-		sync_at_fork(fork_prepare, fork_parent, fork_child);
-	at_fork = true;
 	c->id = next_id++;
 	c->next_cache = caches;
 	if (caches)

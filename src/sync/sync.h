@@ -201,6 +201,18 @@ void sync_at_thread_exit(void (*fn)(void));
 void sync_at_fork(void (*prepare)(void), void (*parent)(void),
 		  void (*child)(void));
 /*
+ * Who calls sync_at_fork() does so as the library is loaded, the core first: what a
+ * program registers later runs outside of all that, and may use the library. Of
+ * the live address space's handlers the first starts an invalidation and the
+ * last ends it: what callbacks take is locked behind it, and what is held while
+ * an invalidation is waited for, before.
+ */
+#define __at_load(order) __attribute__((constructor(order)))
+#define AT_FORK_CORE 101
+#define AT_FORK_IN_CALLBACKS 102
+#define AT_FORK_LIVE 103
+#define AT_FORK_AROUND 104
+/*
  * A rule of the contract was broken, and nobody asked to be told. @text: all of
  * it, for stderr; to the explorer it is what an execution ends with.
  */

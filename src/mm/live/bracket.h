@@ -10,5 +10,7 @@ void brackets_open(struct live *live);
 /* They find none, and nobody is inside any more. */
 void brackets_close(void);
 void brackets_fork_child(void);
+/* This thread is in fork() of libc, behind what is locked there: all is covered. */
+extern __thread bool live_forking __attribute__((tls_model("initial-exec")));
 
 #endif

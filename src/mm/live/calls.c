@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "bracket.h"
 #include "maps.h"
 #include "patch.h"
 
@@ -211,7 +212,7 @@ static void at_fallocate(struct live_call *call, const unsigned long *args)
 /* A copy: what was writable is so no more, in the parent. */
 static void at_clone(struct live_call *call, const unsigned long *args)
 {
-	if (!(args[0] & CLONE_VM))
+	if (!(args[0] & CLONE_VM) && !live_forking)
 		cover(call, 0, ~0UL, MMU_NOTIFY_PROTECTION_PAGE);
 }
 

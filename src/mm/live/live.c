@@ -157,10 +157,12 @@ struct live *live_of(struct mm_struct *mm)
  * asked for that. Between parent and child, pages are to be copied on write.
  */
 static struct live_bracket fork_bracket;
+__thread bool live_forking __attribute__((tls_model("initial-exec")));
 
 /* The memory of a child is another one. */
 static void fork_child(void) __no_context_analysis
 {
+	live_forking = false;
 	mutex_init(&live_lock);
 	brackets_fork_child();
 	if (!the_live)
@@ -193,14 +195,21 @@ static void fork_prepare(void) __no_context_analysis
 		home_fork(the_live);
 	live_bracket_start(&fork_bracket, 0, ~0UL, MMU_NOTIFY_PROTECTION_PAGE,
 			   0);
+	live_forking = true;
 }
 
 static void fork_parent(void) __no_context_analysis
 {
+	live_forking = false;
 	live_bracket_end(&fork_bracket);
 	if (the_live && the_live->out)
 		home_fork_end(the_live);
 	mutex_unlock(&live_lock);
+}
+
+static __at_load(AT_FORK_LIVE) void see_to_forks(void)
+{
+	sync_at_fork(fork_prepare, fork_parent, fork_child);
 }
 
 static unsigned int without_of_env(void)
@@ -326,7 +335,7 @@ static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 		.reserve_after = o->reserve_after,
 		.reserve_limit_us = o->reserve_limit_us,
 	};
-	static bool forks_seen_to, modules_kept;
+	static bool modules_kept;
 	struct live *live = calloc(1, sizeof(*live));
 	int ret;
 
@@ -353,11 +362,6 @@ static int live_make(const struct uhmm_live_options *o, struct live **ret_live)
 	monitor_start(live, live->out ? 1 : o->descriptors ? o->descriptors :
 							     DESCRIPTORS);
 	device_start(live);
-	if (!forks_seen_to) {
-		/* Behind those of the core, so that ours lock first. */
-		sync_at_fork(fork_prepare, fork_parent, fork_child);
-		forks_seen_to = true;
-	}
 	brackets_open(live);
 	*ret_live = live;
 	return 0;
