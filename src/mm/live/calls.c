@@ -317,6 +317,8 @@ long live_patched_call(long nr, const unsigned long *args)
 	while (ret == -EFAULT && nr == SYS_mremap && tries++ < REJOIN_TRIES &&
 	       live_bracket_rejoin(args[0], args[1]))
 		ret = live_raw_syscall(nr, args);
+	if (ret == -EFAULT && nr == SYS_mremap)
+		ret = live_move_parts(args);
 	live_call_after(&call, nr, ret);
 	if (nr == SYS_mprotect)
 		live_patch_recheck(args[0], args[0] + args[1]);

@@ -21,6 +21,9 @@ void live_call_before(struct live_call *call, long nr,
 		      const unsigned long *args);
 void live_call_after(struct live_call *call, long nr, long ret);
 
+/* parts.c: mremap() of what is an area in parts. What that returns, or -errno. */
+long live_move_parts(const unsigned long *args);
+
 /* Advice under which pages go, or are exchanged for others. */
 bool live_advice_clears(unsigned long advice);
 

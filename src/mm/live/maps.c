@@ -6,6 +6,7 @@
 #include "maps.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct reader {
 struct line {
 	unsigned long start, end, ino;
 	unsigned int major, minor;
+	char perms[4];
 };
 
 static int next(struct reader *r)
@@ -65,7 +67,9 @@ static bool read_line(struct reader *r, struct line *line)
 {
 	line->start = number(r, 16);
 	line->end = number(r, 16);
-	skip_to(r, ' ');		/* what may be done */
+	for (int i = 0; i < 4; i++)
+		line->perms[i] = (char)next(r);
+	skip_to(r, ' ');
 	skip_to(r, ' ');		/* offset */
 	line->major = (unsigned int)number(r, 16);
 	line->minor = (unsigned int)number(r, 16);
@@ -106,6 +110,26 @@ bool maps_find_file(dev_t dev, ino_t ino, struct live_extent *ret)
 			     .ino = ino };
 
 	return find(&want, ret);
+}
+
+bool maps_find_area(unsigned long addr, struct maps_area *ret)
+{
+	struct reader r;
+	struct line line;
+	bool found = false;
+
+	if (!reader_open(&r))
+		return false;
+	while (!found && read_line(&r, &line))
+		found = line.start <= addr && addr < line.end;
+	close(r.fd);
+	if (!found)
+		return false;
+	ret->start = line.start;
+	ret->end = line.end;
+	ret->anonymous = !line.ino;
+	memcpy(ret->perms, line.perms, sizeof(ret->perms));
+	return true;
 }
 
 bool maps_find_same(unsigned long addr, struct live_extent *ret)

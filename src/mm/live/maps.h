@@ -21,6 +21,16 @@ static inline void extent_add(struct live_extent *e, unsigned long start,
 		e->end = end;
 }
 
+/* As a line has it. */
+struct maps_area {
+	unsigned long start;
+	unsigned long end;
+	bool anonymous;
+	char perms[4];
+};
+
+/* The area that holds @addr. False: none does. */
+bool maps_find_area(unsigned long addr, struct maps_area *ret);
 /* All areas of a file. True if there is one. */
 bool maps_find_file(dev_t dev, ino_t ino, struct live_extent *ret);
 /* All areas of the file that is mapped at @addr. False: there is none. */

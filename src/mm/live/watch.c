@@ -41,6 +41,7 @@
 #define CLAIMED 0x5555555555555555UL
 #define WATCHED (CLAIMED << 1)
 #define SETTLE_NS 100000000		/* for what others hold to be let go */
+#define WHOLE_BYTES (4UL << 30)		/* an area that one descriptor has whole */
 #define ASK_BYTES (64UL << 20)		/* at once, see is_registered() */
 #define ASK_TRIES 1000
 
@@ -268,6 +269,15 @@ bool watch_is_registered(struct live *live, struct shard *shard,
 	return true;
 }
 
+/* Up to where one descriptor has it. */
+static unsigned long piece_end(const struct live *live, unsigned long start,
+			       unsigned long end)
+{
+	unsigned long next = (start | (SHARD_BYTES - 1)) + 1;
+
+	return live->nshards == 1 || next > end || !next ? end : next;
+}
+
 void watch_unregister(struct live *live, unsigned long start,
 		      unsigned long end)
 {
@@ -276,10 +286,10 @@ void watch_unregister(struct live *live, unsigned long start,
 	unsigned long next;
 
 	/* Where nothing is registered this does nothing, or fails. */
-	for (; start < end && !(start >> TOP_BITS); start = next) {
-		next = (start | (SHARD_BYTES - 1)) + 1;
-		if (next > end)
-			next = end;
+	if (end > 1UL << TOP_BITS)
+		end = 1UL << TOP_BITS;
+	for (; start < end; start = next) {
+		next = piece_end(live, start, end);
 		shard = shard_of(live, start);
 		range.start = start;
 		range.len = next - start;
@@ -330,9 +340,7 @@ static int register_pieces(struct live *live, unsigned long start,
 	int ret = 0;
 
 	for (; start < end && !ret; start = next) {
-		next = (start | (SHARD_BYTES - 1)) + 1;
-		if (next > end || !next)
-			next = end;
+		next = piece_end(live, start, end);
 		if (!all_watched(live, start, next))
 			ret = register_piece(live, start, next);
 	}
@@ -381,11 +389,37 @@ static bool goes_unseen(const struct live *live, const struct live_area *area)
 	       !strncmp(area->name, "/SYSV", 5);
 }
 
+/*
+ * All of the area that one descriptor can have: the kernel splits it where a
+ * registered piece ends. Parts that are written before they are joined again never
+ * are, and then mremap() of both fails.
+ */
+static void widen(const struct live *live, const struct live_area *area,
+		  unsigned long *start, unsigned long *end)
+{
+	unsigned long unit = live->nshards == 1 ? WHOLE_BYTES : SHARD_BYTES;
+
+	if (live->nshards == 1 &&
+	    area->vma.end - area->vma.start <= WHOLE_BYTES) {
+		*start = area->vma.start;
+		*end = area->vma.end;
+		return;
+	}
+	if (area->page_size > unit)
+		unit = area->page_size;
+	*start &= ~(unit - 1);
+	if (*start < area->vma.start)
+		*start = area->vma.start;
+	if (__builtin_add_overflow(*end, unit - 1, end))
+		*end = area->vma.end;
+	*end &= ~(unit - 1);
+	if (*end > area->vma.end)
+		*end = area->vma.end;
+}
+
 int watch(struct live *live, const struct live_area *area, unsigned long start,
 	  unsigned long end)
 {
-	unsigned long unit = area->page_size > SHARD_BYTES ? area->page_size :
-							     SHARD_BYTES;
 	int ret;
 
 	if (area->vma.flags & UHMM_VM_SPECIAL || !live->nshards ||
@@ -394,19 +428,7 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 	if (BROKEN(live_broken, BROKEN_REGISTER) ||
 	    all_watched(live, start, end))
 		return 0;
-	/*
-	 * All of the area that one descriptor can have: the kernel splits it
-	 * where a registered piece ends. Parts that are written before they are
-	 * joined again never are, and then mremap() of both fails.
-	 */
-	start &= ~(unit - 1);
-	if (start < area->vma.start)
-		start = area->vma.start;
-	if (__builtin_add_overflow(end, unit - 1, &end))
-		end = area->vma.end;
-	end &= ~(unit - 1);
-	if (end > area->vma.end)
-		end = area->vma.end;
+	widen(live, area, &start, &end);
 	mutex_lock(&live->watch_lock);
 	ret = register_pieces(live, start, end);
 	mutex_unlock(&live->watch_lock);

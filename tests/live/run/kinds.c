@@ -224,6 +224,56 @@ static int shares(void)
 	return 8;
 }
 
+#define BOUNDARY (256UL << 20)
+
+/* @pages pages, half of them below a boundary of what the library watches at once. */
+static char *across(size_t pages)
+{
+	char *where, *p;
+
+	for (unsigned long at = 1UL << 44; at < 1UL << 45; at += BOUNDARY) {
+		where = (char *)at - pages / 2 * PAGE;
+		p = mmap(where, pages * PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			 0);
+		if (p == where)
+			return p;
+	}
+	exit(1);
+}
+
+/* Mirrored by halves, and in two processes; then it moves as one. */
+static int crosses(void)
+{
+	const size_t pages = 16, half = pages / 2 * PAGE;
+	unsigned long sum = 0;
+	int status = 0;
+	pid_t pid;
+	char *p;
+
+	for (int i = 0; i < 20; i++) {
+		p = across(pages);
+		memset(p + (i & 1) * half, i, half);
+		usleep(5000);
+		memset(p + !(i & 1) * half, i + 1, half);
+		usleep(5000);
+		fflush(stdout);
+		pid = fork();
+		usleep(5000);
+		p = mremap(p, pages * PAGE, 4 * pages * PAGE, MREMAP_MAYMOVE);
+		if (p == MAP_FAILED)
+			_exit(1);
+		sum += (unsigned long)p[0] + (unsigned long)p[2 * half - 1];
+		if (!pid)
+			_exit(0);
+		munmap(p, 4 * pages * PAGE);
+		if (waitpid(pid, &status, 0) != pid || status)
+			return 1;
+	}
+	printf("crosses %lu\n", sum);
+	return 9;
+}
+
 /* Memory that goes without a word where libc is not patched. */
 static int segments(void)
 {
@@ -267,6 +317,8 @@ int main(int argc, char **argv)
 		return forks();
 	if (!strcmp(kind, "segments"))
 		return segments();
+	if (!strcmp(kind, "crosses"))
+		return crosses();
 	if (!strcmp(kind, "shares"))
 		return shares();
 	if (!strcmp(kind, "replaces"))

@@ -84,6 +84,9 @@ KINDS = {
     'segments of System V': ('kinds', 'segments', 1),
     'the same at G0': ('kinds_early', 'segments', 1, 'G0',
                        'more than one thread'),
+    'areas across a boundary, and forks': ('kinds', 'crosses', 21),
+    'the same areas at G0': ('kinds_early', 'crosses', 21, 'G0',
+                             'more than one thread'),
     'built with ASan': ('kinds_asan', 'threads', 1),
     'built with ASan, and forks': ('kinds_asan', 'forks', 21),
     'built with ASan, and looks for leaks before it ends': (
