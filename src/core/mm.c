@@ -100,7 +100,7 @@ static void fork_child(void) __no_context_analysis
 		spin_lock_init(&mm->index.lock);
 		mm->reaping = 0;
 	}
-	mutex_init(&all_lock);
+	mutex_unlock(&all_lock);
 }
 
 static __at_load(AT_FORK_CORE) void see_to_forks(void)

@@ -428,9 +428,9 @@ static void fork_child(void) __no_context_analysis
 		c->ended = true;
 		hints_end(c);
 		spin_lock_init(&c->lock);
-		mutex_init(&c->reaping);
+		mutex_unlock(&c->reaping);
 	}
-	mutex_init(&caches_lock);
+	mutex_unlock(&caches_lock);
 }
 
 static __at_load(AT_FORK_IN_CALLBACKS) void see_to_forks(void)

@@ -163,7 +163,7 @@ __thread bool live_forking __attribute__((tls_model("initial-exec")));
 static void fork_child(void) __no_context_analysis
 {
 	live_forking = false;
-	mutex_init(&live_lock);
+	mutex_unlock(&live_lock);
 	brackets_fork_child();
 	if (!the_live)
 		return;
