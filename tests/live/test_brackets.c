@@ -96,7 +96,11 @@ static void a_refused_bracket_leaves_nothing_open(void **state)
 	munmap(p, PAGE);
 }
 
-/* The last thing that a thread does, when its own data are gone. */
+/*
+ * The last thing that a thread does, when its own data are gone. Each has a page
+ * of its own: what was unmapped may be somebody else's by then.
+ */
+#define LAST_THREADS 100
 static pthread_key_t last_key;
 static char *last_page;
 
@@ -128,15 +132,15 @@ static void a_threads_last_munmap_is_bracketed(void **state)
 	struct view view;
 	pthread_t thread;
 
-	last_page = some_pages(1);
-	view_add(&view, last_page, PAGE);
+	last_page = some_pages(LAST_THREADS);
+	view_add(&view, last_page, LAST_THREADS * PAGE);
 	pthread_key_create(&last_key, last_munmap);
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < LAST_THREADS; i++, last_page += PAGE) {
 		assert_int_equal(pthread_create(&thread, NULL, last_thread,
 						NULL), 0);
 		pthread_join(thread, NULL);
 	}
-	assert_int_equal(view_called(&view), 100);
+	assert_int_equal(view_called(&view), LAST_THREADS);
 	pthread_key_delete(last_key);
 	view_drop(&view);
 }
