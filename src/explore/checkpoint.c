@@ -14,6 +14,7 @@
 
 #include "internal.h"
 #include "race.h"
+#include "snapshot.h"
 
 /* Steps from one to the next, if not said; one more for each so many bytes. */
 #define DISTANCE 10
@@ -75,7 +76,7 @@ void checkpoints_begin(void)
 		x.keep_at = next_at();
 }
 
-void undo_object(struct object *object)
+static inline void undo_object(struct object *object)
 {
 	if (undo.nobjects == MAX_UNDONE) {
 		checkpoints_drop();
@@ -84,6 +85,18 @@ void undo_object(struct object *object)
 	undo.objects[undo.nobjects].at = object;
 	words_copy(undo.objects[undo.nobjects++].was, object,
 		   offsetof(struct object, addr));
+}
+
+struct object *object_fresh(uint16_t number)
+{
+	struct object *object = &x.objects[number];
+
+	if (x.kept)
+		undo_object(object);
+	object->epoch = x.epoch;
+	if (unlikely(object->execution != x.execution))
+		object_begin(object);
+	return object;
 }
 
 void undo_cell(struct cell *cell)
@@ -123,10 +136,12 @@ void checkpoint_take(void)
 bool checkpoint_put(void)
 {
 	const struct checkpoint *c;
+	unsigned int moved;
 	const char *extra;
 
+	moved = n ? moved_since(checkpoints[n - 1].snapshot.depth) : 0;
 	while (n && checkpoints[n - 1].snapshot.depth > x.replay_to)
-		n--;
+		moved |= checkpoints[--n].snapshot.moved;
 	if (!n)
 		return false;
 	c = &checkpoints[n - 1];
@@ -142,8 +157,7 @@ bool checkpoint_put(void)
 	}
 	/* The step that is another one now was that of any in done. */
 	extra = snapshot_put(&c->snapshot,
-			     moved_since(c->snapshot.depth) |
-			     actors_of(x.nodes[x.replay_to].done));
+			     moved | actors_of(x.nodes[x.replay_to].done));
 	if (x.model == UHMM_MODEL_TSO)
 		memcpy(x.flush_clock, extra, sizeof(x.flush_clock));
 	x.defect_thread = -1;

@@ -282,6 +282,8 @@ struct explorer {
 	int loop_at;		/* depth from which on all repeats, -1: none */
 	unsigned int forced;	/* decisions that are given, see @force */
 	const struct trace_step *force;
+	bool searches;		/* decisions are those of the search */
+	unsigned int limit;	/* of @depth: @split, @max_steps */
 	void *main_sp;
 	struct thread setup_thread;
 	bool setup_ended;
@@ -383,6 +385,7 @@ static inline struct region *region_of(const void *addr, size_t *ret_offset)
 
 void world_written(struct region *region, size_t line);
 bool world_verify(void);
+void tls_touched(const void *addr);
 
 /* Somebody writes here. */
 static inline void world_touched(struct region *region, size_t offset,
@@ -409,6 +412,8 @@ static inline void world_touched_at(const void *addr, size_t size)
 
 	if (region)
 		world_touched(region, offset, size);
+	else
+		tls_touched(addr);
 }
 
 int world_open(struct uhmm_scenario *scenario);
@@ -433,27 +438,6 @@ size_t world_save(char *to);
 const char *world_load(const char *from);
 size_t world_save_bytes(void);
 
-/* ---------------------------------------------------------------- snapshot.c */
-
-struct snapshot {
-	char *copy;
-	size_t room;
-	unsigned int depth, nthreads;
-	const char *thread[MAX_THREADS];	/* in the copy, or an earlier one */
-};
-
-char *snapshot_take(struct snapshot *s, const struct snapshot *earlier,
-		    size_t extra);
-const char *snapshot_put(const struct snapshot *s, unsigned int moved);
-void snapshot_free(struct snapshot *s);
-unsigned int moved_since(unsigned int depth);
-
-/* Threads, of actors. */
-static inline unsigned int actors_of(unsigned int actors)
-{
-	return (actors | actors >> MAX_THREADS) & ((1U << MAX_THREADS) - 1);
-}
-
 /* -------------------------------------------------------------- checkpoint.c */
 
 struct cell;
@@ -462,7 +446,6 @@ void checkpoints_begin(void);
 void checkpoints_drop(void);
 void checkpoint_take(void);
 bool checkpoint_put(void);
-void undo_object(struct object *object);
 void undo_cell(struct cell *cell);
 
 /* -------------------------------------------------------------------- heap.c */
@@ -510,7 +493,8 @@ const char *heap_describe(const void *addr, char *buf, size_t size);
 uint16_t object_of_new(const void *addr, unsigned int size);
 bool object_is_wide(const void *addr);
 uint16_t object_of_queue(const void *addr);
-struct object *object_fresh(uint16_t number);
+struct object *object_fresh(uint16_t number);	/* checkpoint.c */
+void object_begin(struct object *object);
 bool op_enabled(unsigned int actor);
 bool touches_depend(const struct touch *a, unsigned int na,
 		    const struct touch *b, unsigned int nb);

@@ -35,17 +35,12 @@ static uint16_t object_new(const void *addr)
 	return (uint16_t)x.nobjects++;
 }
 
-struct object *object_fresh(uint16_t number)
+/* Nobody has touched it yet in this execution. */
+void object_begin(struct object *object)
 {
-	struct object *object = &x.objects[number];
 	void *addr = object->addr;
 	bool tried = object->tried;
 
-	if (x.kept)
-		undo_object(object);
-	object->epoch = x.epoch;
-	if (object->execution == x.execution)
-		return object;
 	memset(object, 0, offsetof(struct object, view));
 	view_clear(&object->view);
 	object->addr = addr;
@@ -54,7 +49,6 @@ struct object *object_fresh(uint16_t number)
 	object->execution = x.execution;
 	object->last_write = -1;
 	object->location = -1;
-	return object;
 }
 
 /* As object_of(), for a word that has no number yet, and one that gets none. */
@@ -179,8 +173,7 @@ bool thread_enabled(const struct thread *t)
 
 	if (t->ended)
 		return false;
-	if (t->twin && t->nsteps == 1 && x.threads[t->twin - 1].nsteps < 2 &&
-	    !x.threads[t->twin - 1].ended)
+	if (waits_for_twin(t))
 		return false;
 	if (t->nbuffered && op_drains(op))
 		return false;

@@ -17,6 +17,13 @@ unsigned int ops_enabled_with_buffers(void);
 const union clock *op_clock_of(unsigned int actor, union clock *room);
 void flush_commit(unsigned int thread);
 
+/* Of threads that are alike, the earlier one is the first to make a step. */
+static inline bool waits_for_twin(const struct thread *t)
+{
+	return t->twin && t->nsteps == 1 && x.threads[t->twin - 1].nsteps < 2 &&
+	       !x.threads[t->twin - 1].ended;
+}
+
 static inline unsigned int ops_enabled(void)
 {
 	unsigned int mask = x.live & ~x.waits;
@@ -28,13 +35,42 @@ static inline unsigned int ops_enabled(void)
 		unsigned int i = (unsigned int)__builtin_ctz(left);
 		const struct op *op = &x.threads[i].op;
 
-		/* What most of them wait for. */
-		if (op->kind == OP_LOCK &&
-		    *(const volatile unsigned int *)op->addr)
-			continue;
+		/* What most of them wait for; nothing is buffered here. */
+		if (op->kind == OP_LOCK) {
+			if (*(const volatile unsigned int *)op->addr)
+				continue;
+			if (likely(!waits_for_twin(&x.threads[i]))) {
+				mask |= 1U << i;
+				continue;
+			}
+		}
 		mask |= (unsigned int)thread_enabled(&x.threads[i]) << i;
 	}
 	return mask;
+}
+
+static inline void comes_after(union clock *clock, const struct object *object,
+			       bool write)
+{
+	clock_join(clock, &object->write_clock);
+	if (write)
+		clock_join(clock, &object->read_clock);
+}
+
+static inline void comes_before(const union clock *clock, struct object *object,
+				bool write, unsigned int actor, bool counts)
+{
+	if (write) {
+		object->write_clock = *clock;
+		object->last_write = (int32_t)x.nevents;
+		object->readers = 0;
+		object->read_clock = (union clock){ 0 };
+		object->version += counts;
+	} else {
+		clock_join(&object->read_clock, clock);
+		object->last_read[actor] = (int16_t)x.nevents;
+		object->readers |= (uint16_t)(1U << actor);
+	}
 }
 
 /*
@@ -46,27 +82,20 @@ static inline void take_place(unsigned int actor, union clock *clock,
 {
 	struct object *object;
 
-	for (unsigned int i = 0; i < n; i++) {
-		object = object_now(touch[i].object);
-		clock_join(clock, &object->write_clock);
-		if (touch[i].write)
-			clock_join(clock, &object->read_clock);
+	/* Most steps touch one object. */
+	if (likely(n == 1)) {
+		object = object_now(touch->object);
+		comes_after(clock, object, touch->write);
+		clock_tick(clock, actor);
+		comes_before(clock, object, touch->write, actor, counts);
+		return;
 	}
+	for (unsigned int i = 0; i < n; i++)
+		comes_after(clock, object_now(touch[i].object), touch[i].write);
 	clock_tick(clock, actor);
-	for (unsigned int i = 0; i < n; i++) {
-		object = &x.objects[touch[i].object];
-		if (touch[i].write) {
-			object->write_clock = *clock;
-			object->last_write = (int32_t)x.nevents;
-			object->readers = 0;
-			object->read_clock = (union clock){ 0 };
-			object->version += counts;
-		} else {
-			clock_join(&object->read_clock, clock);
-			object->last_read[actor] = (int16_t)x.nevents;
-			object->readers |= (uint16_t)(1U << actor);
-		}
-	}
+	for (unsigned int i = 0; i < n; i++)
+		comes_before(clock, &x.objects[touch[i].object], touch[i].write,
+			     actor, counts);
 }
 
 static inline void event_add(unsigned int actor, uint8_t kind,
@@ -102,19 +131,21 @@ static inline void op_commit(unsigned int actor, const union clock *before)
 {
 	struct thread *t = &x.threads[actor % MAX_THREADS];
 	struct op *op = &t->op;
+	union clock clock;
 
-	if (actor >= MAX_THREADS) {
+	if (unlikely(actor >= MAX_THREADS)) {
 		flush_commit(actor - MAX_THREADS);
 		return;
 	}
-	if (before != &t->clock)
-		t->clock = *before;
-	take_place(actor, &t->clock, op->touch, op->ntouch,
+	/* A copy that nobody else can change: it stays in registers. */
+	clock = *before;
+	take_place(actor, &clock, op->touch, op->ntouch,
 		   op->kind != OP_STORE && op->kind != OP_RMW);
+	t->clock = clock;
 	event_add(actor, op->kind, op->touch, op->ntouch, (int)x.depth - 1,
-		  &t->clock);
+		  &clock);
 	if (t->nsteps < 2 && ++t->nsteps == 2)
-		t->first_clock = t->clock;
+		t->first_clock = clock;
 	clock_tick(&t->hb, actor);
 }
 

@@ -216,6 +216,8 @@ void race_plain(void *addr, size_t size, bool write, const void *pc)
 	struct cell *cell;
 
 	if (unlikely(!region)) {
+		if (write)
+			tls_touched(addr);
 		if (write && !world_is_tls(addr) && !world_is_errno(addr))
 			execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
 				      "%p is written, which is not memory of "

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "snapshot.h"
 
 #define MOST_PREEMPTIONS 3
 

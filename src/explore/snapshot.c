@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "snapshot.h"
 
 struct header {
 	unsigned int nthreads, live, waits, parked, self, depth, nevents;
@@ -147,6 +148,7 @@ char *snapshot_take(struct snapshot *s, const struct snapshot *earlier,
 	memcpy(s->copy, &header, sizeof(header));
 	s->depth = x.depth;
 	s->nthreads = x.nthreads;
+	s->moved = moved;
 	return at;
 }
 

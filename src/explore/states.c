@@ -15,6 +15,7 @@
 #include "internal.h"
 #include "order.h"
 #include "set.h"
+#include "snapshot.h"
 
 /* Memory for states that are kept. */
 #define MAX_KEPT_BYTES (512UL << 20)

@@ -45,6 +45,8 @@ static struct {
 	char *tls_image;
 	char *tls_kept;
 	char *tls_of[MAX_THREADS];
+	bool tls_used;		/* somebody writes there */
+	size_t tls_copied;	/* of each thread: all of it, or nothing */
 	int64_t now;
 	struct heap heap_state;
 	char keys[4096];
@@ -298,12 +300,31 @@ static void lines_forget(struct region *region, size_t size)
 	w.nlines = 0;
 }
 
+#define MANY_LINES 16
+
+/* Nobody has written to any of these lines, as far as is known and in fact. */
+static bool many_same(const struct region *region, size_t at)
+{
+	static const uint8_t none[MANY_LINES];
+
+	return !memcmp(&region->written[at / LINE_BYTES], none, MANY_LINES) &&
+	       !memcmp(region->base + at, region->kept + at,
+		       MANY_LINES * LINE_BYTES);
+}
+
 static bool lines_verify(struct region *region, size_t size)
 {
 	bool same = true;
 
 	for (size_t at = 0; at < size; at += LINE_BYTES) {
 		size_t left = size - at;
+
+		while (left >= MANY_LINES * LINE_BYTES && many_same(region, at)) {
+			at += MANY_LINES * LINE_BYTES;
+			left -= MANY_LINES * LINE_BYTES;
+		}
+		if (!left)
+			break;
 
 		if (region->written[at / LINE_BYTES] ||
 		    !memcmp(region->base + at, region->kept + at,
@@ -315,13 +336,23 @@ static bool lines_verify(struct region *region, size_t size)
 	return same;
 }
 
+static bool tls_verify(void)
+{
+	if (w.tls_used || !memcmp(w.tls, w.tls_image, w.tls_size))
+		return true;
+	w.tls_used = true;
+	return false;
+}
+
 /* False: something was written that no hook saw, and is known from now on. */
 bool world_verify(void)
 {
+	bool tls = tls_verify();
 	bool data = lines_verify(&regions[REGION_DATA],
 				 regions[REGION_DATA].size);
 
-	return lines_verify(&regions[REGION_HEAP], heap_state()->used) && data;
+	return lines_verify(&regions[REGION_HEAP], heap_state()->used) && data &&
+	       tls;
 }
 
 /* ------------------------------------------------- keep it, and put it back */
@@ -339,6 +370,7 @@ void world_keep(void)
 	lines_forget(&regions[REGION_DATA], regions[REGION_DATA].size);
 	lines_forget(&regions[REGION_HEAP], w.heap_state.used);
 	memcpy(w.tls_kept, w.tls, w.tls_size);
+	w.tls_used = memcmp(w.tls_kept, w.tls_image, w.tls_size) != 0;
 	w.now = x.now;
 	keys = keys_state(&size);
 	memcpy(w.keys, keys, size);
@@ -354,16 +386,32 @@ void world_restore(void)
 	heap_put_back(&w.heap_state);
 	memcpy(w.sp, w.stack, w.stack_size);
 	memcpy(w.tls, w.tls_kept, w.tls_size);
+	memcpy(w.tls_of[0], w.tls_kept, w.tls_size);
+	/* What is run once has nobody who looks whether hooks missed something. */
+	w.tls_copied = w.tls_used || x.stateful || x.force ? w.tls_size : 0;
 	x.threads[0].sp = w.sp;
 	x.now = w.now;
 	keys = keys_state(&size);
 	memcpy(keys, w.keys, keys_bytes(w.keys));
 }
 
+/*
+ * Somebody writes there, perhaps to thread-local storage. As long as nobody does,
+ * that of all threads is the same, and is not copied.
+ */
+void tls_touched(const void *addr)
+{
+	if (w.tls_used || !world_is_tls(addr))
+		return;
+	w.tls_used = true;
+	w.tls_copied = w.tls_size;
+	checkpoints_drop();
+}
+
 /* Thread-local storage belongs to @from, and then to @to. */
 void tls_switch(unsigned int from, unsigned int to)
 {
-	if (!w.tls_size || from == to)
+	if (!w.tls_copied || from == to)
 		return;
 	memcpy(w.tls_of[from], w.tls, w.tls_size);
 	memcpy(w.tls, w.tls_of[to], w.tls_size);
@@ -376,20 +424,20 @@ void tls_fresh(unsigned int thread)
 
 char *tls_of(unsigned int thread, size_t *ret_size)
 {
-	*ret_size = w.tls_size;
+	*ret_size = w.tls_copied;
 	return w.tls_of[thread];
 }
 
 /* What runs has its own where the system has it; bring it up to date. */
 void tls_keep(void)
 {
-	if (w.tls_size)
+	if (w.tls_copied)
 		memcpy(w.tls_of[x.self], w.tls, w.tls_size);
 }
 
 void tls_put_back(void)
 {
-	if (w.tls_size)
+	if (w.tls_copied)
 		memcpy(w.tls, w.tls_of[x.self], w.tls_size);
 }
 
