@@ -180,11 +180,11 @@ static int where_taken(int event, uint16_t lock)
 	return event;
 }
 
-static void race_with(int event, unsigned int actor, uint16_t object,
-		      const union clock *clock)
+static __attribute__((noinline)) void
+race_with_later(int event, unsigned int actor, uint16_t object,
+		const union clock *clock)
 {
-	if (event < 0 || x.events[event].actor == actor ||
-	    before(&x.events[event], clock))
+	if (x.events[event].actor == actor)
 		return;
 	if (actor < MAX_THREADS &&
 	    (x.events[event].kind == OP_UNLOCK ||
@@ -196,7 +196,14 @@ static void race_with(int event, unsigned int actor, uint16_t object,
 		add_backtrack(event, actor, clock);
 }
 
-static void races_on(const struct touch *touch, unsigned int actor,
+static inline void race_with(int event, unsigned int actor, uint16_t object,
+			     const union clock *clock)
+{
+	if (event >= 0 && !before(&x.events[event], clock))
+		race_with_later(event, actor, object, clock);
+}
+
+static inline void races_on(const struct touch *touch, unsigned int actor,
 		     const union clock *clock)
 {
 	const struct object *object = object_now(touch->object);
@@ -210,7 +217,7 @@ static void races_on(const struct touch *touch, unsigned int actor,
 	for (unsigned int left = readers; left; left &= left - 1) {
 		int r = object->last_read[__builtin_ctz(left)];
 		unsigned int others = readers & ~(left & -left);
-		bool hidden = false;
+		bool hidden = before(&x.events[r], clock);
 
 		for (; others && !hidden; others &= others - 1)
 			hidden = before(&x.events[r],

@@ -160,51 +160,55 @@ static int forced_decide(struct node *node, unsigned int enabled)
 	return t;
 }
 
-static void prepare_next(const struct node *node, unsigned int actor)
+static bool preempts(const struct node *node, unsigned int actor)
+{
+	return actor < MAX_THREADS && x.last >= 0 && (int)actor != x.last &&
+	       node->enabled >> x.last & 1;
+}
+
+static inline void prepare_next(const struct node *node, unsigned int actor)
 {
 	struct node *next = &x.nodes[x.depth + 1];
-	bool preempted = actor < MAX_THREADS && x.last >= 0 &&
-			 (int)actor != x.last && node->enabled >> x.last & 1;
 
-	next->preemptions = (uint8_t)(node->preemptions + preempted);
+	if (x.engine == EXPLORE_PREEMPTIONS)
+		next->preemptions = (uint8_t)(node->preemptions +
+					      preempts(node, actor));
 	next->sleep = node->sleep | node->done ?
 			      (uint16_t)node_sleepers(node, actor) : 0;
 }
 
-static bool by_dice(void)
+/* Nobody searches: it is said, or left to chance. */
+static int decide_otherwise(struct node *node, unsigned int enabled)
 {
-	return x.engine == EXPLORE_RANDOM || x.engine == EXPLORE_PCT;
+	int t;
+
+	if (x.force)
+		return forced_decide(node, enabled);
+	t = x.engine == EXPLORE_PCT ? by_priority(enabled) : by_chance(enabled);
+	node->chosen = (uint8_t)t;
+	node->enabled = (uint16_t)enabled;
+	return t;
 }
 
 /* -1: this execution need not go on. */
-static int decide(unsigned int enabled)
+static inline int decide(struct node *node, unsigned int enabled)
 {
-	struct node *node = &x.nodes[x.depth];
 	int t;
 
-	if (x.force) {
-		t = forced_decide(node, enabled);
-	} else if (by_dice()) {
-		t = x.engine == EXPLORE_PCT ? by_priority(enabled) :
-					      by_chance(enabled);
-		node->chosen = (uint8_t)t;
-		node->enabled = (uint16_t)enabled;
-	} else {
-		t = node->chosen;
-		if (x.depth >= x.replay_to + 1)
-			t = decide_anew(node, enabled);
-		if (t < 0) {
-			x.end = END_BLOCKED;
-			return -1;
-		}
-	}
+	if (unlikely(!x.searches))
+		return decide_otherwise(node, enabled);
+	t = node->chosen;
+	if (x.depth >= x.replay_to + 1)
+		t = decide_anew(node, enabled);
+	if (unlikely(t < 0))
+		x.end = END_BLOCKED;
 	return t;
 }
 
 /* Is the decision a new one, or the first that is another one now? */
-static bool is_fresh(void)
+static inline bool is_fresh(void)
 {
-	return x.depth + 1 >= x.replay_to + 1 && !x.force && !by_dice();
+	return x.depth + 1 >= x.replay_to + 1 && likely(x.searches);
 }
 
 static bool all_ended(void)
@@ -262,57 +266,64 @@ static void too_long(void)
 	x.defect_pc = x.threads[most].op.pc;
 }
 
+/* Is the execution over? If not, a thread that could not go on may be able to. */
+static __attribute__((noinline)) bool is_over(unsigned int enabled)
+{
+	if (x.depth == x.split) {
+		x.end = END_BOUND;
+	} else if (x.depth >= x.max_steps ||
+		   x.nevents >= MAX_STEPS - MAX_SILENT) {
+		execution_note_bad(UHMM_DEFECT_TOO_LONG,
+				   "not over after %u steps", x.depth);
+		too_long();
+	} else if (enabled) {
+		return false;
+	} else if (all_ended()) {
+		x.end = END_DONE;
+	} else if (execution_idle()) {
+		return false;
+	} else if (x.force && x.depth < x.forced) {
+		x.end = END_DIVERGED;
+	} else {
+		classify_stuck();
+	}
+	return true;
+}
+
 /* The next actor; -1: the execution is over, and x.end says how. */
 int execution_pick(void)
 {
 	const union clock *before;
-	union clock room;
 	unsigned int enabled;
+	struct node *node;
+	union clock room;
 	int t;
 
 again:
 	enabled = ops_enabled();
-	if (unlikely(x.depth == x.split)) {
-		x.end = END_BOUND;
-		return -1;
-	}
-	if (unlikely(x.depth >= x.max_steps ||
+	if (unlikely(!enabled || x.depth >= x.limit ||
 		     x.nevents >= MAX_STEPS - MAX_SILENT)) {
-		execution_note_bad(UHMM_DEFECT_TOO_LONG,
-				   "not over after %u steps", x.depth);
-		too_long();
-		return -1;
-	}
-	if (unlikely(!enabled)) {
-		if (all_ended()) {
-			x.end = END_DONE;
+		if (is_over(enabled))
 			return -1;
-		}
-		if (execution_idle())
-			goto again;
-		if (x.force && x.depth < x.forced) {
-			x.end = END_DIVERGED;
-			return -1;
-		}
-		classify_stuck();
-		return -1;
+		goto again;
 	}
-	t = decide(enabled);
-	if (t < 0)
+	node = &x.nodes[x.depth];
+	t = decide(node, enabled);
+	if (unlikely(t < 0))
 		return -1;
 	before = op_clock((unsigned int)t, &room);
 	if (is_fresh()) {
 		if (x.engine == EXPLORE_DPOR &&
 		    (t >= MAX_THREADS || x.threads[t].op.ntouch))
 			dpor_races((unsigned int)t, before);
-		prepare_next(&x.nodes[x.depth], (unsigned int)t);
+		prepare_next(node, (unsigned int)t);
 	}
-	x.nodes[x.depth].event = (int32_t)x.nevents;
+	node->event = (int32_t)x.nevents;
 	x.depth++;
-	if (t < MAX_THREADS)
+	if (likely(t < MAX_THREADS))
 		x.last = t;
 	op_commit((unsigned int)t, before);
-	if (t >= MAX_THREADS) {
+	if (unlikely(t >= MAX_THREADS)) {
 		record_flush((unsigned int)t - MAX_THREADS);
 		memory_flush((unsigned int)t - MAX_THREADS);
 		if (x.stateful)
@@ -589,6 +600,9 @@ enum end execution_run(void)
 {
 	int t = 0;
 
+	x.searches = !x.force && x.engine != EXPLORE_RANDOM &&
+		     x.engine != EXPLORE_PCT;
+	x.limit = x.split < x.max_steps ? x.split : x.max_steps;
 	if (checkpoint_put())
 		t = execution_pick();
 	else

@@ -35,7 +35,7 @@ int explore_lock_holders(const unsigned int *lock)
 	return *lock & LOCK_WRITER ? -1 : __builtin_popcount(*lock);
 }
 
-static struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
+static inline struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
 			const void *pc)
 {
 	uint16_t object = object_of(lock, 4);

@@ -126,7 +126,7 @@ static inline bool alone_at(volatile void *addr, size_t size)
 }
 
 /* As --weaken says. */
-static unsigned int order_at(unsigned int order, const void *pc)
+static inline unsigned int order_at(unsigned int order, const void *pc)
 {
 	return unlikely(x.weaken) && weaken_at(pc) ? __ATOMIC_RELAXED : order;
 }
@@ -146,8 +146,9 @@ static inline void check_order(unsigned int orders, unsigned int order,
 			      "an access of memory order %u", order);
 }
 
-static struct op *begin(enum op_kind kind, void *addr, unsigned int size,
-			unsigned int order, const void *pc)
+static inline __attribute__((always_inline)) struct op *
+begin(enum op_kind kind, void *addr, unsigned int size, unsigned int order,
+      const void *pc)
 {
 	struct op *op = op_begin(kind, addr, pc);
 
@@ -159,7 +160,7 @@ static struct op *begin(enum op_kind kind, void *addr, unsigned int size,
 	return op;
 }
 
-static struct trace_event *row_of(const struct op *op, enum trace_kind kind,
+static inline struct trace_event *row_of(const struct op *op, enum trace_kind kind,
 				  unsigned int order)
 {
 	struct trace_event *row = record_row(kind, op->addr, op->pc);
