@@ -261,7 +261,7 @@ static double question(void)
 /* It asks the kernel, once. */
 static void retries(struct bench *b)
 {
-	struct mmu_interval_notifier sub;
+	struct mmu_interval_notifier sub = { 0 };
 	double median[2];
 	char *p;
 	unsigned long seq;
@@ -314,7 +314,7 @@ static int64_t scan(const char *p)
 static void range_faults(struct bench *b)
 {
 	static unsigned long pfns[MANY];
-	struct mmu_interval_notifier sub;
+	struct mmu_interval_notifier sub = { 0 };
 	struct hmm_range range = { .notifier = &sub, .hmm_pfns = pfns,
 				   .default_flags = HMM_PFN_REQ_FAULT };
 	double median[2];
