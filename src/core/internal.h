@@ -484,6 +484,7 @@ static inline unsigned long slot_covers(const struct slot *slot,
 }
 
 /* memremap.c */
+struct migrate_vma;
 void device_fork_prepare(void);
 void device_fork_parent(void);
 void device_fork_child(void);
@@ -491,8 +492,22 @@ bool device_page_is(unsigned long pfn, enum memory_type type);
 /* uhmm_device_page_unlock() and uhmm_device_page_put() in one step. */
 void device_page_unlock_put(unsigned long pfn);
 void *device_page_ptr(unsigned long pfn);
-/* It is in @mm now, or in what is forked from it. */
-void device_page_went(unsigned long pfn, struct mm_struct *mm);
+/* The same, but NULL if its bytes are not in the device's memory. */
+void *device_page_bytes(unsigned long pfn);
+/*
+ * For many at once, in the form of migrate_vma: the lock is taken once for some.
+ * All that migrate and are a device's are in @mm now, or in what is forked from it.
+ */
+void device_pages_went(struct mm_struct *mm, const struct migrate_vma *args);
+/*
+ * As long as they are a device's, device_page_unlock_put(); how many that was.
+ * Of those in private memory, and in use: a reference for the entry, which is
+ * at @addr for the first, and a page further for each; how many, up to any other.
+ */
+unsigned long device_pages_unlock_put(const unsigned long *mpfns,
+				      unsigned long n);
+unsigned long device_pages_enter(const unsigned long *mpfns, unsigned long n,
+				 unsigned long addr);
 /* Its device's bytes, where there are any. */
 bool device_page_memory(unsigned long pfn, unsigned long *ret_start,
 			unsigned long *ret_end);

@@ -16,118 +16,65 @@
 #include <uhmm/memremap.h>
 
 #include "check.h"
+#include "memremap.h"
 
 /* Frame numbers end here: an entry of hmm_pfns has flags above. */
 #define DEVICE_PFN_END (1UL << 53)
 #define PLACE_PAGES (1UL << UHMM_PMD_ORDER)
 
-/**
- * struct uhmm_device_frame - a frame of device memory
- * @count: references; of a larger page in its first frame, as all but @order
- * @mm: where it went last, grabbed
- * @where: address that its entry is at, for address spaces that ask; or 0
- * @there: so are its bytes, and not in the device's memory
- * @order: of the page that it is of
- * @locked: a migration has it
- */
-struct uhmm_device_frame {
-	unsigned long count;
-	struct mm_struct *mm;
-	unsigned long where;
-	unsigned char order;
-	bool locked;
-	bool there;
-};
-
-static spinlock_t lock;
-static struct dev_pagemap *maps __guarded_by(&lock);
-static unsigned long next_place __guarded_by(&lock) = UHMM_DEVICE_PFN_BASE;
+spinlock_t device_lock;
+struct dev_pagemap *device_maps __guarded_by(&device_lock);
+static unsigned long next_place __guarded_by(&device_lock) =
+	UHMM_DEVICE_PFN_BASE;
 
 /* Slept on until something is unlocked or given back. */
 static unsigned int changes;
-static unsigned int sleepers __guarded_by(&lock);
+static unsigned int sleepers __guarded_by(&device_lock);
 
 void device_fork_prepare(void) __no_context_analysis
 {
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 }
 
 void device_fork_parent(void) __no_context_analysis
 {
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 }
 
 void device_fork_child(void) __no_context_analysis
 {
-	spin_lock_init(&lock);
+	spin_lock_init(&device_lock);
 	sleepers = 0;
 }
 
 /* --------------------------------------------------------------- who waits */
 
 /* Gives the lock back, sleeps until there is a change, and takes it again. */
-static int wait_for_change(int64_t timeout_ns) __must_hold(&lock)
+static int wait_for_change(int64_t timeout_ns) __must_hold(&device_lock)
 {
 	unsigned int seen = READ_ONCE(changes);
 	int ret;
 
 	sleepers++;
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	ret = wait_word(&changes, seen, timeout_ns);
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	sleepers--;
 	return ret;
 }
 
-static void unlock_changed(void) __releases(&lock)
+void device_unlock_changed(void)
 {
 	bool wake = sleepers > 0;
 
 	if (wake)
 		WRITE_ONCE(changes, changes + 1);
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	if (wake)
 		wake_word(&changes);
 }
 
 /* -------------------------------------------------------------- what exists */
-
-static unsigned long first_of(const struct dev_pagemap *map)
-{
-	return map->range.start >> UHMM_PAGE_SHIFT;
-}
-
-static unsigned long frames_of(const struct dev_pagemap *map)
-{
-	return (map->range.end + 1 - map->range.start) >> UHMM_PAGE_SHIFT;
-}
-
-static struct dev_pagemap *map_of(unsigned long pfn) __must_hold(&lock)
-{
-	struct dev_pagemap *map;
-
-	for (map = maps; map; map = map->next)
-		if (pfn - first_of(map) < frames_of(map))
-			return map;
-	return NULL;
-}
-
-/* The frame that counts for @pfn, which becomes its number; NULL: none. */
-static struct uhmm_device_frame *head_of(unsigned long *pfn,
-					 struct dev_pagemap **ret_map)
-	__must_hold(&lock)
-{
-	struct dev_pagemap *map = map_of(*pfn);
-	struct uhmm_device_frame *frame;
-
-	if (!map)
-		return NULL;
-	frame = map->frames + (*pfn - first_of(map));
-	*pfn &= ~0UL << frame->order;
-	if (ret_map)
-		*ret_map = map;
-	return map->frames + (*pfn - first_of(map));
-}
 
 static bool complete(const struct dev_pagemap *map)
 {
@@ -140,7 +87,7 @@ static bool complete(const struct dev_pagemap *map)
 }
 
 /* In @range: a place for it, if it has none. */
-static int place(struct range *range) __must_hold(&lock)
+static int place(struct range *range) __must_hold(&device_lock)
 {
 	const struct dev_pagemap *map;
 	unsigned long start = next_place, pages;
@@ -155,7 +102,7 @@ static int place(struct range *range) __must_hold(&lock)
 	if (range->start >> UHMM_PAGE_SHIFT < UHMM_DEVICE_PFN_BASE ||
 	    range->end >> UHMM_PAGE_SHIFT >= DEVICE_PFN_END)
 		return -ENXIO;
-	for (map = maps; map; map = map->next)
+	for (map = device_maps; map; map = map->next)
 		if (map->range.start <= range->end &&
 		    range->start <= map->range.end)
 			return -ENOMEM;
@@ -194,17 +141,17 @@ void *memremap_pages(struct dev_pagemap *pgmap, int nid)
 			sizeof(*frames));
 	if (!frames)
 		return uhmm_err_ptr(-ENOMEM);
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	ret = place(&range);
 	if (!ret) {
 		pgmap->range = range;
 		pgmap->frames = frames;
 		pgmap->refs = 0;
 		pgmap->dying = 0;
-		pgmap->next = maps;
-		maps = pgmap;
+		pgmap->next = device_maps;
+		device_maps = pgmap;
 	}
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	if (!ret) {
 		keep(pgmap, sync_keep);
 		return pgmap->memory;
@@ -213,9 +160,9 @@ void *memremap_pages(struct dev_pagemap *pgmap, int nid)
 	return uhmm_err_ptr(ret);
 }
 
-static bool known(const struct dev_pagemap *pgmap) __must_hold(&lock)
+static bool known(const struct dev_pagemap *pgmap) __must_hold(&device_lock)
 {
-	const struct dev_pagemap *map = maps;
+	const struct dev_pagemap *map = device_maps;
 
 	while (map && map != pgmap)
 		map = map->next;
@@ -223,7 +170,7 @@ static bool known(const struct dev_pagemap *pgmap) __must_hold(&lock)
 }
 
 static int drain(struct dev_pagemap *pgmap, int64_t timeout_ns)
-	__must_hold(&lock)
+	__must_hold(&device_lock)
 {
 	int64_t deadline = timeout_ns < 0 ? -1 : ktime_get_ns() + timeout_ns;
 	int64_t left = -1;
@@ -245,12 +192,12 @@ static int drain(struct dev_pagemap *pgmap, int64_t timeout_ns)
 static int unmap_pages(struct dev_pagemap *pgmap, int64_t timeout_ns,
 		       bool interruptible)
 {
-	struct dev_pagemap **link = &maps;
+	struct dev_pagemap **link = &device_maps;
 	int ret;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	if (!known(pgmap)) {
-		spin_unlock(&lock);
+		spin_unlock(&device_lock);
 		return -EINVAL;
 	}
 	pgmap->dying = 1;
@@ -262,7 +209,7 @@ static int unmap_pages(struct dev_pagemap *pgmap, int64_t timeout_ns,
 			link = &(*link)->next;
 		*link = pgmap->next;
 	}
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	if (ret)
 		return ret;
 	keep(pgmap, sync_unkeep);
@@ -287,21 +234,21 @@ struct dev_pagemap *get_dev_pagemap(unsigned long pfn)
 {
 	struct dev_pagemap *map;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	map = map_of(pfn);
 	if (map && map->dying)
 		map = NULL;
 	if (map)
 		map->refs++;
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	return map;
 }
 
 static void put_map(struct dev_pagemap *map)
 {
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	map->refs--;
-	unlock_changed();
+	device_unlock_changed();
 }
 
 void put_dev_pagemap(struct dev_pagemap *pgmap)
@@ -313,7 +260,7 @@ void put_dev_pagemap(struct dev_pagemap *pgmap)
 /* ------------------------------------------------------------------- frames */
 
 static int init_page(struct dev_pagemap *map, unsigned long pfn,
-		     unsigned int order) __must_hold(&lock)
+		     unsigned int order) __must_hold(&device_lock)
 {
 	struct uhmm_device_frame *frames;
 	unsigned long i, n = 1UL << order;
@@ -338,9 +285,9 @@ int zone_device_page_init(unsigned long pfn, unsigned int order)
 
 	if (order > UHMM_PMD_ORDER || pfn & ((1UL << order) - 1))
 		return -EINVAL;
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	ret = init_page(map_of(pfn), pfn, order);
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	return ret;
 }
 
@@ -349,12 +296,12 @@ bool uhmm_device_page_get(unsigned long pfn)
 	struct uhmm_device_frame *frame;
 	bool in_use;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, NULL);
 	in_use = frame && frame->count;
 	if (in_use)
 		frame->count++;
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	return in_use;
 }
 
@@ -367,7 +314,7 @@ static void put_page(unsigned long pfn, bool unlock)
 	unsigned long i;
 	bool last;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, &map);
 	last = frame && frame->count && --frame->count == 0;
 	if (frame && unlock)
@@ -379,9 +326,9 @@ static void put_page(unsigned long pfn, bool unlock)
 			frame[i] = (struct uhmm_device_frame){ 0 };
 	}
 	if (unlock)
-		unlock_changed();
+		device_unlock_changed();
 	else
-		spin_unlock(&lock);
+		spin_unlock(&device_lock);
 	if (!last)
 		return;
 	map->ops->folio_free(map, pfn, order);
@@ -407,13 +354,13 @@ static struct uhmm_device_frame look(unsigned long pfn, void **ret_owner)
 	struct uhmm_device_frame copy = { 0 }, *frame;
 	struct dev_pagemap *map;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, &map);
 	if (frame)
 		copy = *frame;
 	if (ret_owner)
 		*ret_owner = frame ? map->owner : NULL;
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	return copy;
 }
 
@@ -445,42 +392,45 @@ bool device_page_is(unsigned long pfn, enum memory_type type)
 	const struct dev_pagemap *map;
 	bool is;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	map = map_of(pfn);
 	is = map && map->type == type;
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	return is;
+}
+
+/* In the device's memory. NULL: @map is, or has none. */
+static void *bytes_in(const struct dev_pagemap *map, unsigned long pfn)
+{
+	return map && map->memory ?
+		       (char *)map->memory +
+			       ((pfn - first_of(map)) << UHMM_PAGE_SHIFT) :
+		       NULL;
 }
 
 void *device_page_ptr(unsigned long pfn)
 {
-	struct dev_pagemap *map;
-	char *ptr = NULL;
+	void *ptr;
 
-	spin_lock(&lock);
-	map = map_of(pfn);
-	if (map && map->memory)
-		ptr = (char *)map->memory +
-		      ((pfn - first_of(map)) << UHMM_PAGE_SHIFT);
-	spin_unlock(&lock);
+	spin_lock(&device_lock);
+	ptr = bytes_in(map_of(pfn), pfn);
+	spin_unlock(&device_lock);
 	return ptr;
 }
 
-void device_page_went(unsigned long pfn, struct mm_struct *mm)
+void *device_page_bytes(unsigned long pfn)
 {
-	struct uhmm_device_frame *frame;
-	struct mm_struct *old = mm;
+	const struct uhmm_device_frame *frame;
+	unsigned long head = pfn;
+	struct dev_pagemap *map;
+	void *ptr = NULL;
 
-	mmgrab(mm);
-	spin_lock(&lock);
-	frame = head_of(&pfn, NULL);
-	if (frame) {
-		old = frame->mm;
-		frame->mm = mm;
-	}
-	spin_unlock(&lock);
-	if (old)
-		mmdrop(old);
+	spin_lock(&device_lock);
+	frame = head_of(&head, &map);
+	if (frame && !(frame->there && frame->where))
+		ptr = bytes_in(map, pfn);
+	spin_unlock(&device_lock);
+	return ptr;
 }
 
 bool device_page_memory(unsigned long pfn, unsigned long *ret_start,
@@ -488,13 +438,13 @@ bool device_page_memory(unsigned long pfn, unsigned long *ret_start,
 {
 	struct dev_pagemap *map;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	map = map_of(pfn);
 	if (map && map->memory) {
 		*ret_start = (unsigned long)map->memory;
 		*ret_end = *ret_start + (frames_of(map) << UHMM_PAGE_SHIFT);
 	}
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	return map && map->memory;
 }
 
@@ -502,22 +452,22 @@ void device_page_set_where(unsigned long pfn, unsigned long addr)
 {
 	struct uhmm_device_frame *frame;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, NULL);
 	if (frame)
 		frame->where = addr;
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 }
 
 void device_page_set_there(unsigned long pfn, bool there)
 {
 	struct uhmm_device_frame *frame;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, NULL);
 	if (frame)
 		frame->there = there;
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 }
 
 unsigned long device_page_there(unsigned long pfn)
@@ -537,12 +487,12 @@ bool uhmm_device_page_trylock(unsigned long pfn)
 	struct uhmm_device_frame *frame;
 	bool got;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, NULL);
 	got = frame && !frame->locked;
 	if (got)
 		frame->locked = true;
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	return got;
 }
 
@@ -550,11 +500,11 @@ void uhmm_device_page_unlock(unsigned long pfn)
 {
 	struct uhmm_device_frame *frame;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, NULL);
 	if (frame)
 		frame->locked = false;
-	unlock_changed();
+	device_unlock_changed();
 }
 
 void uhmm_device_page_split(unsigned long pfn, unsigned long refs)
@@ -563,7 +513,7 @@ void uhmm_device_page_split(unsigned long pfn, unsigned long refs)
 	unsigned long i, n = 1;
 	struct dev_pagemap *map;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, &map);
 	if (frame)
 		n = 1UL << frame->order;
@@ -578,7 +528,7 @@ void uhmm_device_page_split(unsigned long pfn, unsigned long refs)
 		frame->order = 0;
 		map->refs += n - 1;
 	}
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	for (i = 1; i < n && map->ops->folio_split; i++)
 		map->ops->folio_split(map, pfn, pfn + i);
 }
@@ -591,7 +541,7 @@ static int lock_touched(unsigned long pfn, bool may_wait)
 	struct uhmm_device_frame *frame;
 	int ret;
 
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	frame = head_of(&pfn, NULL);
 	if (!frame || !frame->count) {
 		ret = 1;
@@ -605,7 +555,7 @@ static int lock_touched(unsigned long pfn, bool may_wait)
 	} else {
 		ret = -EAGAIN;
 	}
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	return ret;
 }
 
@@ -625,9 +575,9 @@ int uhmm_migrate_to_ram(const struct uhmm_vma *vma, unsigned long addr,
 	ret = lock_touched(pfn, !(flags & UHMM_FAULT_NOWAIT));
 	if (ret)
 		return ret < 0 ? ret : 0;
-	spin_lock(&lock);
+	spin_lock(&device_lock);
 	head_of(&pfn, &map);
-	spin_unlock(&lock);
+	spin_unlock(&device_lock);
 	fault = map->ops->migrate_to_ram ? map->ops->migrate_to_ram(&vmf) :
 					   VM_FAULT_SIGBUS;
 	device_page_unlock_put(vmf.page);

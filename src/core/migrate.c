@@ -114,19 +114,6 @@ static unsigned long first_inserted(const struct migrate_vma *args)
 	return i;
 }
 
-static void note_where_it_went(struct mm_struct *mm,
-			       const struct migrate_vma *args)
-{
-	unsigned long i, pfn;
-
-	for (i = 0; i < args->npages; i++) {
-		pfn = uhmm_migrate_pfn_of(args->dst[i]);
-		if (args->src[i] & MIGRATE_PFN_MIGRATE &&
-		    uhmm_is_device_pfn(pfn))
-			device_page_went(pfn, mm);
-	}
-}
-
 void migrate_vma_pages(struct migrate_vma *args)
 {
 	struct mm_struct *mm = args->vma->mm;
@@ -141,20 +128,19 @@ void migrate_vma_pages(struct migrate_vma *args)
 	mm->ops->migrate_commit(mm, args);
 	if (first < args->npages)
 		mmu_notifier_invalidate_range_end(&range);
-	note_where_it_went(mm, args);
+	device_pages_went(mm, args);
 }
 
 static void put_dst(struct mm_struct *mm, const struct migrate_vma *args)
 {
-	unsigned long i, pfn;
+	unsigned long i = 0, pfn;
 
-	for (i = 0; i < args->npages; i++) {
-		pfn = uhmm_migrate_pfn_of(args->dst[i]);
-		if (!pfn)
-			continue;
-		if (uhmm_is_device_pfn(pfn))
-			device_page_unlock_put(pfn);
-		else
+	while (i < args->npages) {
+		i += device_pages_unlock_put(args->dst + i, args->npages - i);
+		if (i == args->npages)
+			break;
+		pfn = uhmm_migrate_pfn_of(args->dst[i++]);
+		if (pfn)
 			uhmm_page_put(mm, pfn, 0);
 	}
 }
@@ -263,7 +249,7 @@ void migrate_device_pages(unsigned long *src_pfns, unsigned long *dst_pfns,
 			continue;
 		mm = uhmm_device_page_mm(uhmm_migrate_pfn_of(src_pfns[i]));
 		mm->ops->migrate_commit(mm, &args);
-		note_where_it_went(mm, &args);
+		device_pages_went(mm, &args);
 	}
 }
 

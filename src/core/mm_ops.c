@@ -66,7 +66,7 @@ void *uhmm_page_ptr(struct mm_struct *mm, unsigned long pfn)
 	if (pfn == UHMM_ZERO_PFN)
 		return page_of_zeroes;
 	if (uhmm_is_device_pfn(pfn))
-		return device_page_there(pfn) ? NULL : device_page_ptr(pfn);
+		return device_page_bytes(pfn);
 	return mm->ops->page_ptr ? mm->ops->page_ptr(mm, pfn) : NULL;
 }
 

@@ -19,10 +19,12 @@
 #define COUNT_BITS 28		/* of pages; above it where they begin */
 #define COUNT_MASK ((1UL << COUNT_BITS) - 1)
 #define START_BITS (64 - COUNT_BITS)
-#define RANGES (PAGE / sizeof(unsigned long) - 1)
+#define RANGES (PAGE / sizeof(unsigned long) - 2)
 
+/* Of @ranges only the first @used were ever more than 0. */
 struct block {
 	unsigned long ranges[RANGES];
+	unsigned long used;
 	struct block *next;
 };
 
@@ -47,17 +49,30 @@ static unsigned long range_of(const void *p, size_t size)
 						       start << COUNT_BITS | n;
 }
 
+/* At least @n are looked at from now on. */
+static void use(struct block *block, unsigned long n)
+{
+	unsigned long used = READ_ONCE(block->used);
+
+	while (used < n && !try_cmpxchg(&block->used, &used, n))
+		;
+}
+
 static bool replace(unsigned long range, unsigned long by)
 {
-	unsigned long old;
+	unsigned long old, n;
 
-	for (struct block *b = &first; b; b = next_of(b))
-		for (unsigned long i = 0; i < RANGES; i++) {
+	for (struct block *b = &first; b; b = next_of(b)) {
+		n = range ? READ_ONCE(b->used) : RANGES;
+		for (unsigned long i = 0; i < n; i++) {
 			old = range;
-			if (READ_ONCE(b->ranges[i]) == range &&
-			    try_cmpxchg(&b->ranges[i], &old, by))
+			if (READ_ONCE(b->ranges[i]) != range)
+				continue;
+			use(b, i + 1);
+			if (try_cmpxchg(&b->ranges[i], &old, by))
 				return true;
 		}
+	}
 	return false;
 }
 
@@ -70,6 +85,7 @@ static bool more(void)
 	if (new == MAP_FAILED)
 		return false;
 	new->ranges[0] = range_of(new, sizeof(*new));
+	new->used = 1;
 	/*
 	 * Ordering: (KEPT-MORE) pairs with (KEPT-NEXT) in next_of(): see there.
 	 */
@@ -99,11 +115,12 @@ void sync_unkeep(const void *p, size_t size)
 unsigned long sync_next_kept(unsigned long start, unsigned long end,
 			     unsigned long *ret_end)
 {
-	unsigned long range, from, to, found = end;
+	unsigned long range, from, to, found = end, n;
 
 	*ret_end = end;
-	for (struct block *b = &first; b; b = next_of(b))
-		for (unsigned long i = 0; i < RANGES; i++) {
+	for (struct block *b = &first; b; b = next_of(b)) {
+		n = READ_ONCE(b->used);
+		for (unsigned long i = 0; i < n; i++) {
 			range = READ_ONCE(b->ranges[i]);
 			from = range >> COUNT_BITS << PAGE_SHIFT;
 			to = from + ((range & COUNT_MASK) << PAGE_SHIFT);
@@ -112,6 +129,7 @@ unsigned long sync_next_kept(unsigned long start, unsigned long end,
 			found = from > start ? from : start;
 			*ret_end = to;
 		}
+	}
 	return found;
 }
 
@@ -119,6 +137,8 @@ unsigned long sync_next_kept(unsigned long start, unsigned long end,
 
 /* Of the stack, towards those who called, and as deep as it goes from there. */
 #define DEEP (64UL << 10)
+/* What is no further from another is told of with it. */
+#define NEAR (4 * PAGE)
 /* Where the library's variables of a thread are. */
 static __thread char here;
 
@@ -126,11 +146,33 @@ void sync_keep_caller(const void *frame, bool keep)
 {
 	void (*const fn)(const void *p, size_t size) =
 		keep ? sync_keep : sync_unkeep;
+	const uintptr_t at[] = { (uintptr_t)&here, (uintptr_t)&errno };
+	uintptr_t start = (uintptr_t)pthread_self(), end = start + PAGE;
 
 	fn((const char *)frame - DEEP, 2 * DEEP);
-	fn((const void *)pthread_self(), PAGE);
-	fn(&errno, sizeof(errno));
-	fn((const void *)((uintptr_t)&here - PAGE), 2 * PAGE);
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+		if (at[i] + NEAR < start || at[i] > end + NEAR) {
+			fn((const void *)(at[i] - PAGE), 2 * PAGE);
+			continue;
+		}
+		start = at[i] - PAGE < start ? at[i] - PAGE : start;
+		end = at[i] + PAGE > end ? at[i] + PAGE : end;
+	}
+	fn((const void *)start, end - start);
+}
+
+void sync_keep_of_caller(const void *frame, const void *p, size_t size,
+			 bool keep)
+{
+	uintptr_t at = (uintptr_t)p - ((uintptr_t)frame - DEEP);
+
+	/* Mostly it is on the stack. */
+	if (size <= 2 * DEEP && at <= 2 * DEEP - size)
+		return;
+	if (keep)
+		sync_keep(p, size);
+	else
+		sync_unkeep(p, size);
 }
 
 static bool has(const struct dl_phdr_info *info, const void *p)

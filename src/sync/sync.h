@@ -230,6 +230,9 @@ void sync_unkeep(const void *p, size_t size);
 void sync_keep_modules(void);
 /* What this thread needs at any time, with its stack around @frame. */
 void sync_keep_caller(const void *frame, bool keep);
+/* What else it needs meanwhile, if that is not there. */
+void sync_keep_of_caller(const void *frame, const void *p, size_t size,
+			 bool keep);
 /* The first address from @start on that is kept, and up to where; @end: none. */
 unsigned long sync_next_kept(unsigned long start, unsigned long end,
 			     unsigned long *ret_end);

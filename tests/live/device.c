@@ -17,23 +17,27 @@ static unsigned long first_pfn(const struct device *device)
 	return device->pgmap.range.start >> UHMM_PAGE_SHIFT;
 }
 
-/* The lowest is taken first, so that those of a batch follow each other. */
-static unsigned long page_take(struct device *device)
+/*
+ * So many as entries for @dst; 0: there are no more. The lowest are taken first,
+ * so that those of a batch follow each other.
+ */
+static void pages_take(struct device *device, unsigned long *dst,
+		       unsigned long n)
 {
-	unsigned long pfn = 0, i = 0;
+	unsigned long i, at = 0;
 
+	memset(dst, 0, n * sizeof(*dst));
 	pthread_mutex_lock(&device->lock);
-	if (device->nfree) {
-		while (device->taken[i])
-			i++;
-		device->taken[i] = true;
-		device->nfree--;
-		pfn = first_pfn(device) + i;
+	for (i = 0; i < n && device->nfree; i++, device->nfree--) {
+		while (device->taken[at])
+			at++;
+		device->taken[at] = true;
+		dst[i] = migrate_pfn(first_pfn(device) + at);
 	}
 	pthread_mutex_unlock(&device->lock);
-	if (pfn && zone_device_page_init(pfn, 0))
-		abort();
-	return pfn;
+	while (i--)
+		if (zone_device_page_init(uhmm_migrate_pfn_of(dst[i]), 0))
+			abort();
 }
 
 static void page_free(struct dev_pagemap *pgmap, unsigned long pfn,
@@ -209,11 +213,12 @@ static void fill_one(struct device *device, struct batch *batch,
 	if (!(batch->src[i] & MIGRATE_PFN_MIGRATE))
 		return;
 	to = uhmm_migrate_pfn_of(batch->dst[i]);
-	if (!to)
-		to = page_take(device);
+	if (!to) {
+		pages_take(device, &batch->dst[i], 1);
+		to = uhmm_migrate_pfn_of(batch->dst[i]);
+	}
 	if (!to)
 		return;
-	batch->dst[i] = migrate_pfn(to);
 	if (from)
 		uhmm_page_copy(mm, to, from);
 	else
@@ -223,16 +228,14 @@ static void fill_one(struct device *device, struct batch *batch,
 static long take(struct device *device, struct batch *batch)
 {
 	struct migrate_vma *args = &batch->args;
-	unsigned long i, n;
+	unsigned long i;
 	long went = 0;
 	int ret;
 
 	args->flags = MIGRATE_VMA_SELECT_SYSTEM;
-	n = (args->end - args->start) / PAGE;
 	if (device->no_copy) {
 		args->flags |= UHMM_MIGRATE_DST_GIVEN;
-		for (i = 0; i < n; i++)
-			args->dst[i] = migrate_pfn(page_take(device));
+		pages_take(device, args->dst, (args->end - args->start) / PAGE);
 	}
 	ret = migrate_vma_setup(args);
 	if (ret)

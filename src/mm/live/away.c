@@ -74,7 +74,7 @@ void *live_page_ptr(struct mm_struct *mm, unsigned long pfn)
 	struct live *live = live_of(mm);
 	void *ptr = NULL;
 
-	mutex_lock(&live->out->lock);
+	/* Without the lock: the caller has the page, and so has its entry. */
 	entry = out_get(live->out, addr);
 	if (out_state(entry) == OUT_HOLDS || pool_has(live->out, addr))
 		ptr = (void *)addr;
@@ -82,7 +82,6 @@ void *live_page_ptr(struct mm_struct *mm, unsigned long pfn)
 		  out_state(entry) == OUT_EXCLUSIVE) &&
 		 !uhmm_is_device_pfn(out_what(entry)))
 		ptr = (void *)(out_what(entry) << LIVE_PAGE_SHIFT);
-	mutex_unlock(&live->out->lock);
 	return ptr;
 }
 

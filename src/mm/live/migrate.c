@@ -64,7 +64,7 @@ static void went(struct collect *c, unsigned long addr, unsigned long to)
 
 /* ---------------------------------------------------------- where they go to */
 
-/* Bytes of the device frame that the caller wants the page at @addr to have. */
+/* The device frame that the caller wants the page at @addr to have; or 0. */
 static unsigned long given(const struct collect *c, unsigned long addr)
 {
 	const struct migrate_vma *args = c->args;
@@ -74,20 +74,21 @@ static unsigned long given(const struct collect *c, unsigned long addr)
 	    !live_has(c->live, UHMM_LIVE_MOVE))
 		return 0;
 	pfn = uhmm_migrate_pfn_of(args->dst[index_of(args, addr)]);
-	return uhmm_is_device_pfn(pfn) ? (unsigned long)device_page_ptr(pfn) :
-					 0;
+	return uhmm_is_device_pfn(pfn) ? pfn : 0;
 }
 
 /* For pages from @addr on, of which *@n becomes how many. 0: nowhere. */
 static unsigned long target(struct collect *c, unsigned long addr,
 			    unsigned long *n)
 {
-	unsigned long to = given(c, addr), i;
+	unsigned long pfn = given(c, addr), start, end, to = 0, i;
 
+	if (pfn && device_page_memory(pfn, &start, &end))
+		to = (unsigned long)device_page_ptr(pfn);
 	if (!to)
 		return pool_get(c->live, n);
-	for (i = 1; i < *n; i++)
-		if (given(c, addr + i * LIVE_PAGE) != to + i * LIVE_PAGE)
+	for (i = 1; i < *n && to + i * LIVE_PAGE < end; i++)
+		if (given(c, addr + i * LIVE_PAGE) != pfn + i)
 			break;
 	*n = i;
 	return out_prepare(c->out, to, to + i * LIVE_PAGE) ? to : 0;
@@ -359,27 +360,28 @@ static void collect_device(struct collect *c)
 }
 
 /* What is needed under the lock stays: this thread's, and what the caller gave. */
-static void keep_callers(const struct migrate_vma *args, bool keep)
+static void keep_callers(const struct migrate_vma *args, const void *frame,
+			 bool keep)
 {
-	void (*const fn)(const void *p, size_t size) =
-		keep ? sync_keep : sync_unkeep;
+	size_t size = args->npages * sizeof(*args->src);
 
-	sync_keep_caller(__builtin_frame_address(0), keep);
-	fn(args, sizeof(*args));
-	fn(args->vma, sizeof(*args->vma));
-	fn(args->src, args->npages * sizeof(*args->src));
-	fn(args->dst, args->npages * sizeof(*args->dst));
+	sync_keep_caller(frame, keep);
+	sync_keep_of_caller(frame, args, sizeof(*args), keep);
+	sync_keep_of_caller(frame, args->vma, sizeof(*args->vma), keep);
+	sync_keep_of_caller(frame, args->src, size, keep);
+	sync_keep_of_caller(frame, args->dst, size, keep);
 }
 
 void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct live *live = live_of(mm);
 	struct collect c = { .live = live, .out = live->out, .args = args };
+	const void *frame = __builtin_frame_address(0);
 
 	if (live_ended(live) || !(args->vma->flags & UHMM_VM_ANON) ||
 	    args->vma->flags & UHMM_VM_SHARED)
 		return;
-	keep_callers(args, true);
+	keep_callers(args, frame, true);
 	mutex_lock(&c.out->lock);
 	/* What was here before is not to be in the way. */
 	while (c.out->gone && !c.out->forking) {
@@ -394,7 +396,7 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	    !c.out->off)
 		collect_system(&c);
 	mutex_unlock(&c.out->lock);
-	keep_callers(args, false);
+	keep_callers(args, frame, false);
 }
 
 /* ------------------------------------------------------- by frame, not address */
@@ -590,6 +592,55 @@ static unsigned long finish_home(struct live *live, struct migrate_vma *args,
 	return n;
 }
 
+/* How many from the @i-th on are not a device's yet, and in a row. */
+static unsigned long away_run(struct live *live, const struct migrate_vma *args,
+			      unsigned long i, unsigned long *ret_addr)
+{
+	const unsigned long goes = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
+	unsigned long n, pfn, addr;
+
+	*ret_addr = 0;
+	for (n = 0; i + n < args->npages; n++) {
+		pfn = uhmm_migrate_pfn_of(args->src[i + n]);
+		if ((args->src[i + n] & goes) != goes ||
+		    uhmm_is_device_pfn(pfn) ||
+		    !uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->dst[i + n])))
+			break;
+		addr = away_place(live->out, pfn);
+		if (!n)
+			*ret_addr = addr;
+		if (!addr || addr != *ret_addr + n * LIVE_PAGE)
+			break;
+	}
+	return n;
+}
+
+/* From the @i-th on, to private memory. How many; 0: one by one. */
+static unsigned long finish_away(struct live *live, struct migrate_vma *args,
+				 unsigned long i)
+	__must_hold(&live->out->lock)
+{
+	unsigned long addr, at, write, n, k, waited = 0;
+
+	n = away_run(live, args, i, &addr);
+	n = n ? device_pages_enter(args->dst + i, n, addr) : 0;
+	if (!n)
+		return 0;
+	for (k = 0, at = addr; k < n; k++, at += LIVE_PAGE) {
+		write = args->src[i + k] & MIGRATE_PFN_WRITE ? OUT_WRITE : 0;
+		waited |= out_get(live->out, at) & OUT_WAITED;
+		out_set(live->out, at,
+			out_entry(OUT_DEVICE,
+				  uhmm_migrate_pfn_of(args->dst[i + k]), write));
+	}
+	fetch_add(&live->stats.to_device, n);
+	if (waited)
+		move_wake(live, addr, addr + n * LIVE_PAGE);
+	for (k = 0; k < n; k++)
+		finish_source(live, args->src[i + k], args->fault_page, true);
+	return n;
+}
+
 void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct live *live = live_of(mm);
@@ -597,7 +648,9 @@ void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
 
 	mutex_lock(&live->out->lock);
 	for (i = 0; i < args->npages; i += n) {
-		n = finish_home(live, args, i);
+		n = finish_away(live, args, i);
+		if (!n)
+			n = finish_home(live, args, i);
 		if (n)
 			continue;
 		n = 1;

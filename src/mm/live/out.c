@@ -62,29 +62,49 @@ void out_free(struct out *out)
 
 static struct out_leaf *leaf_of(struct out *out, unsigned long addr)
 {
-	struct out_leaf **mids = addr >> TOP_BITS ? NULL :
-						    out->tops[addr >> TOP_SHIFT];
+	struct out_leaf **mids;
 
-	return mids ? mids[addr >> LEAF_SHIFT & (NMIDS - 1)] : NULL;
+	if (addr >> TOP_BITS)
+		return NULL;
+	/*
+	 * Ordering: (OUT-MIDS) pairs with (OUT-MIDS-MADE) in out_prepare(): who
+	 * looks without the lock sees them as the kernel has made them.
+	 */
+	mids = smp_load_acquire(&out->tops[addr >> TOP_SHIFT]);
+	if (!mids)
+		return NULL;
+	/*
+	 * Ordering: (OUT-LEAF) pairs with (OUT-LEAF-MADE) in out_prepare(): as
+	 * above.
+	 */
+	return smp_load_acquire(&mids[addr >> LEAF_SHIFT & (NMIDS - 1)]);
 }
 
 bool out_prepare(struct out *out, unsigned long start, unsigned long end)
 {
-	struct out_leaf ***top, **mid;
+	struct out_leaf ***top, **mids, **mid, *leaf;
 
 	if (end > 1UL << TOP_BITS)
 		return false;
 	for (; start < end; start = (start | (LEAF_BYTES - 1)) + 1) {
 		top = &out->tops[start >> TOP_SHIFT];
-		if (!*top)
-			*top = sync_alloc_pages(NMIDS * sizeof(**top));
-		if (!*top)
+		mids = *top ? *top : sync_alloc_pages(NMIDS * sizeof(**top));
+		if (!mids)
 			return false;
-		mid = &(*top)[start >> LEAF_SHIFT & (NMIDS - 1)];
-		if (!*mid)
-			*mid = sync_alloc_pages(sizeof(**mid));
-		if (!*mid)
+		/*
+		 * Ordering: (OUT-MIDS-MADE) pairs with (OUT-MIDS) in leaf_of():
+		 * see there.
+		 */
+		smp_store_release(top, mids);
+		mid = &mids[start >> LEAF_SHIFT & (NMIDS - 1)];
+		leaf = *mid ? *mid : sync_alloc_pages(sizeof(*leaf));
+		if (!leaf)
 			return false;
+		/*
+		 * Ordering: (OUT-LEAF-MADE) pairs with (OUT-LEAF) in leaf_of():
+		 * see there.
+		 */
+		smp_store_release(mid, leaf);
 	}
 	return true;
 }
@@ -98,7 +118,7 @@ unsigned long out_get(struct out *out, unsigned long addr)
 {
 	struct out_leaf *leaf = leaf_of(out, addr);
 
-	return leaf ? leaf->entries[page_in_leaf(addr)] : 0;
+	return leaf ? READ_ONCE(leaf->entries[page_in_leaf(addr)]) : 0;
 }
 
 void out_set(struct out *out, unsigned long addr, unsigned long entry)
@@ -110,7 +130,7 @@ void out_set(struct out *out, unsigned long addr, unsigned long entry)
 		return;
 	at = &leaf->entries[page_in_leaf(addr)];
 	leaf->n += (unsigned long)!!entry - (unsigned long)!!*at;
-	*at = entry;
+	WRITE_ONCE(*at, entry);
 }
 
 /* Where the leaf of @addr ends, or all that a missing level covers. */
@@ -153,9 +173,16 @@ static bool is_missing(const struct out_leaf *leaf, unsigned long addr)
 
 bool out_all_missing(struct out *out, unsigned long start, unsigned long end)
 {
-	for (; start < end; start += LIVE_PAGE)
-		if (!is_missing(leaf_of(out, start), start))
-			return false;
+	struct out_leaf *leaf;
+	unsigned long next;
+
+	for (; start < end; start = next) {
+		leaf = leaf_of(out, start);
+		next = leaf_end(out, start);
+		for (; start < next && start < end; start += LIVE_PAGE)
+			if (!is_missing(leaf, start))
+				return false;
+	}
 	return true;
 }
 

@@ -126,6 +126,7 @@ struct out *out_make(void);
 void out_free(struct out *out);
 /* Have room for entries of [start, end). False: no memory. */
 bool out_prepare(struct out *out, unsigned long start, unsigned long end);
+/* Also without the lock, by who knows that it stays what it is. */
 unsigned long out_get(struct out *out, unsigned long addr);
 /* After out_prepare(), or where there was an entry. */
 void out_set(struct out *out, unsigned long addr, unsigned long entry);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* Frames of devices, for who has the lock: memremap.c, memremap_batch.c. */
+#ifndef CORE_MEMREMAP_H
+#define CORE_MEMREMAP_H
+
+#include "internal.h"
+
+#include <uhmm/memremap.h>
+
+/**
+ * struct uhmm_device_frame - a frame of device memory
+ * @count: references; of a larger page in its first frame, as all but @order
+ * @mm: where it went last, grabbed
+ * @where: address that its entry is at, for address spaces that ask; or 0
+ * @there: so are its bytes, and not in the device's memory
+ * @order: of the page that it is of
+ * @locked: a migration has it
+ */
+struct uhmm_device_frame {
+	unsigned long count;
+	struct mm_struct *mm;
+	unsigned long where;
+	unsigned char order;
+	bool locked;
+	bool there;
+};
+
+extern spinlock_t device_lock;
+extern struct dev_pagemap *device_maps __guarded_by(&device_lock);
+
+/* Whoever waits for a frame looks again. */
+void device_unlock_changed(void) __releases(&device_lock);
+
+static inline unsigned long first_of(const struct dev_pagemap *map)
+{
+	return map->range.start >> UHMM_PAGE_SHIFT;
+}
+
+static inline unsigned long frames_of(const struct dev_pagemap *map)
+{
+	return (map->range.end + 1 - map->range.start) >> UHMM_PAGE_SHIFT;
+}
+
+static inline struct dev_pagemap *map_of(unsigned long pfn)
+	__must_hold(&device_lock)
+{
+	struct dev_pagemap *map;
+
+	for (map = device_maps; map; map = map->next)
+		if (pfn - first_of(map) < frames_of(map))
+			return map;
+	return NULL;
+}
+
+/* The frame that counts for @pfn, which becomes its number; NULL: none. */
+static inline struct uhmm_device_frame *
+head_of(unsigned long *pfn, struct dev_pagemap **ret_map)
+	__must_hold(&device_lock)
+{
+	struct dev_pagemap *map = map_of(*pfn);
+	struct uhmm_device_frame *frame;
+
+	if (!map)
+		return NULL;
+	frame = map->frames + (*pfn - first_of(map));
+	*pfn &= ~0UL << frame->order;
+	if (ret_map)
+		*ret_map = map;
+	return map->frames + (*pfn - first_of(map));
+}
+
+#endif
