@@ -286,8 +286,7 @@ static bool restricts(long nr, const unsigned long *args)
 		(args[0] == SECCOMP_SET_MODE_FILTER && args[2]));
 }
 
-/* It may be ended for a call that is not its own. */
-static bool is_restricted(long nr, const unsigned long *args)
+bool live_is_restricted(long nr, const unsigned long *args)
 {
 	int saved = errno;
 
@@ -309,7 +308,7 @@ long live_patched_call(long nr, const unsigned long *args)
 		return live_observer->call(nr, args);
 	if (live_guard && live_guard(nr, args, &ret))
 		return ret;
-	if (is_restricted(nr, args))
+	if (live_is_restricted(nr, args))
 		return live_raw_syscall(nr, args);
 	live_call_before(&call, nr, args);
 	ret = live_raw_syscall(nr, args);

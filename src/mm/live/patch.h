@@ -102,6 +102,8 @@ extern bool (*live_guard)(long nr, const unsigned long *args, long *ret);
  * made as they are, without a bracket. NULL: they are bracketed, restricted or not.
  */
 extern void (*live_before_restriction)(void);
+/* With this call, or before: it may be ended for a call that is not its own. */
+bool live_is_restricted(long nr, const unsigned long *args);
 
 /* Whose code made the system call. */
 enum live_from {

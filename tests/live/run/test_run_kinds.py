@@ -95,6 +95,9 @@ KINDS = {
     'a program that restricts its own system calls': (
         'kinds', 'restricted', 1, 'none',
         'mirrored until it restricted its system calls', [], True),
+    'the same at G0, where nothing is patched': (
+        'kinds_early', 'restricted', 1, 'none',
+        'mirrored until it restricted its system calls', [], True),
     'a sandbox without userfaultfd': (
         'kinds', 'threads', 1, 'none', 'userfaultfd is refused',
         [str(FOLDER / 'sandbox'), str(NUMBERS['userfaultfd'])]),
