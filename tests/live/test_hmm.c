@@ -6,6 +6,10 @@
 #include "device.h"
 #include "live_util.h"
 
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
 #include <uhmm/hmm.h>
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -94,6 +98,45 @@ static void what_may_not_be_read(void **state)
 		check_never(p, HMM_PFN_ERROR, -EFAULT);
 		munmap(p, 2 * PAGE);
 	}
+}
+
+/* The processor could, and Linux does not. */
+static void what_may_only_be_written(void **state)
+{
+	for_each_way(i) {
+		char *p = some_pages(2);
+
+		mprotect(p, 2 * PAGE, PROT_WRITE);
+		check_never(p, HMM_PFN_ERROR, -EFAULT);
+		munmap(p, 2 * PAGE);
+	}
+}
+
+/* Of frames that are no memory: the clock's. NULL: there is none. */
+static char *clock_pages(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512], *found = NULL;
+	unsigned long start;
+
+	while (maps && !found && fgets(line, sizeof(line), maps))
+		if (strstr(line, "[vvar]") && sscanf(line, "%lx", &start) == 1)
+			found = (char *)start;
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+static void what_is_no_memory(void **state)
+{
+	char *p = clock_pages();
+
+	if (!p) {
+		print_message("the kernel shows no such area\n");
+		skip();
+	}
+	for_each_way(i)
+		check_never(p, HMM_PFN_ERROR, -EFAULT);
 }
 
 static void what_was_never_touched(void **state)
@@ -294,6 +337,48 @@ static void a_guard(void **state)
 	munmap(p, 3 * PAGE);
 }
 
+/* As what has failed in hardware is noted. False: this kernel does not. */
+static bool poison(char *p)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register area = {
+		.range = { (unsigned long)p, PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	/* struct uffdio_poison, newer than the headers may be */
+	struct { struct uffdio_range range; uint64_t mode; int64_t done; } how = {
+		.range = { (unsigned long)p, PAGE },
+	};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | 1);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = !ioctl(fd, UFFDIO_API, &api) &&
+	       !ioctl(fd, UFFDIO_REGISTER, &area) &&
+	       !ioctl(fd, _IOWR(0xaa, 8, how), &how);
+	close(fd);
+	return done;
+}
+
+static void a_poisoned_page(void **state)
+{
+	char *p = map_at(NULL, 3, RW, 0);
+
+	if (!poison(p + PAGE)) {
+		munmap(p, 3 * PAGE);
+		print_message("the kernel poisons no pages\n");
+		skip();
+	}
+	for_each_way(i) {
+		check_never(p + PAGE, 0, -EFAULT);
+		/* It does not spread. */
+		assert_int_equal(read_page(p, ASK_WRITE), 0);
+		assert_int_equal(read_page(p + 2 * PAGE, ASK_WRITE), 0);
+	}
+	munmap(p, 3 * PAGE);
+}
+
 static void behind_the_end_of_a_file(void **state)
 {
 	int fd = memfd_create("short", 0);
@@ -457,6 +542,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		CASE(where_nothing_is_mapped),
 		CASE(what_may_not_be_read),
+		CASE(what_may_only_be_written),
+		CASE(what_is_no_memory),
 		CASE(what_was_never_touched),
 		CASE(a_write_to_a_read_only_area),
 		CASE(a_write_breaks_what_is_shared),
@@ -466,6 +553,7 @@ int main(int argc, char **argv)
 		CASE(exclusive_pages_are_revoked),
 		CASE(a_page_on_its_way_is_waited_for),
 		CASE(a_guard),
+		CASE(a_poisoned_page),
 		CASE(behind_the_end_of_a_file),
 		CASE(a_huge_page_has_its_order),
 		CASE(each_page_asks_for_itself),
