@@ -93,6 +93,25 @@ def test_unknown_option_is_named():
     refuses("unknown option '-x'", 'version', '-x')
 
 
+def test_what_run_and_watch_do_not_take_is_named():
+    for command, option, value in (
+            ('run', 'device', 'gpu'), ('run', 'device', 'dmirror,deaf'),
+            ('run', 'guarantee', 'G3'), ('run', 'guarantee', '1'),
+            ('run', 'kernel-level', '5.4'), ('run', 'error-exitcode', '0'),
+            ('run', 'error-exitcode', '256'), ('run', 'error-exitcode', 'x'),
+            ('watch', 'pid', '0'), ('watch', 'pid', 'x'),
+            ('watch', 'interval', '-1'), ('watch', 'interval', '5ms')):
+        refuses(f"option '{option}' does not take '{value}'", command,
+                f'--{option}={value}', '--', 'echo', 'it ran')
+    for command in 'run', 'watch':
+        refuses('which program?', command)
+        refuses('which program?', command, '--json', '--')
+        refuses("option '--output' needs a value", command, '--output')
+        refuses("unknown option '--frobnicate'", command, '--frobnicate')
+    refuses('a program or --pid, not both', 'watch', '--pid', '1', 'echo')
+    refuses('--pid has no --html', 'watch', '--pid', '1', '--html', 'x')
+
+
 def test_unexpected_argument_is_named():
     refuses("unexpected argument 'more'", 'features', 'more')
     refuses("unexpected argument 'more'", 'help', 'features', 'more')
