@@ -510,20 +510,43 @@ static int do_truncate_fd(char *page)
 	return result(ftruncate(file, 0));
 }
 
-static int do_truncate_path(char *page)
+/* Of @file, in @path. False: it is not written that short. */
+static bool name_file(char path[32])
 {
-	char path[32] = "/proc/self/fd/";
+	const char proc[32] = "/proc/self/fd/";
 	int n = file;
 
+	memcpy(path, proc, sizeof(proc));
 	if (n >= 100)
-		return -ENOTSUP;
+		return false;
 	path[14] = (char)('0' + n / 10);
 	path[15] = (char)('0' + n % 10);
 	if (n < 10) {
 		path[14] = path[15];
 		path[15] = 0;
 	}
-	return result(truncate(path, 0));
+	return true;
+}
+
+static int do_truncate_path(char *page)
+{
+	char path[32];
+
+	return name_file(path) ? result(truncate(path, 0)) : -ENOTSUP;
+}
+
+static int do_truncate_open(char *page)
+{
+	char path[32];
+	int fd;
+
+	if (!name_file(path))
+		return -ENOTSUP;
+	fd = open(path, O_RDWR | O_TRUNC | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
 }
 
 static int do_punch(char *page)
@@ -620,6 +643,8 @@ const struct operation operations[] = {
 	{ "ftruncate", shared, do_truncate_fd, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
 	{ "truncate, by a path", shared, do_truncate_path, { NOT, BEFORE, BEFORE },
+	  .peers = ALL("") },
+	{ "open O_TRUNC", shared, do_truncate_open, { NOT, NOT, NOT },
 	  .peers = ALL("") },
 	{ "ftruncate, by another process", shared, do_truncate_fd, { NOT, NOT, NOT },
 	  .helped = true, .peers = ALL("") },

@@ -6,8 +6,11 @@
  */
 #include "live_util.h"
 
+#include <linux/falloc.h>
 #include <linux/seccomp.h>
 #include <spawn.h>
+#include <sys/shm.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "mm/live/patch.h"
@@ -49,6 +52,145 @@ ALONE(raw_calls_are_announced)
 	OK(info().guarantee == UHMM_G2);
 	OK(raw_munmap_calls() == 1);
 	OK(raw_munmap_calls() == 1);
+}
+
+/* Each other call that changes what is there, as it is made around libc. */
+struct raw {
+	const char *what;
+	bool shared;			/* of a file, @fd */
+	long (*call)(char *p, int fd);
+	enum mmu_notifier_event event;
+};
+
+static long raw_map(char *p, int fd)
+{
+	return raw_call(SYS_mmap, (long)p, PAGE, PROT_READ,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) -
+	       (long)p;
+}
+
+static long raw_remap(char *p, int fd)
+{
+	char *to = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			0);
+
+	return RAW5(SYS_mremap, p, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    to) - (long)to;
+}
+
+static long raw_protect(char *p, int fd)
+{
+	return RAW3(SYS_mprotect, p, PAGE, PROT_NONE);
+}
+
+static long raw_protect_key(char *p, int fd)
+{
+	return RAW5(SYS_pkey_mprotect, p, PAGE, PROT_NONE, -1, 0);
+}
+
+static long raw_drop(char *p, int fd)
+{
+	return RAW3(SYS_madvise, p, PAGE, MADV_DONTNEED);
+}
+
+static long raw_drop_own(char *p, int fd)
+{
+	struct iovec iov = { p, PAGE };
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	long ret = RAW5(440 /* process_madvise */, self, &iov, 1, MADV_DONTNEED,
+			0);
+
+	close(self);
+	/* Newer kernels have it of oneself; it is announced before they say so. */
+	return ret == PAGE || ret == -EINVAL ? 0 : ret;
+}
+
+static long raw_truncate_fd(char *p, int fd)
+{
+	return RAW2(SYS_ftruncate, fd, 0);
+}
+
+static long raw_truncate(char *p, int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return RAW2(SYS_truncate, path, 0);
+}
+
+static long raw_punch(char *p, int fd)
+{
+	return RAW5(SYS_fallocate, fd,
+		    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE, 0);
+}
+
+static long raw_remap_pages(char *p, int fd)
+{
+	return RAW5(SYS_remap_file_pages, p, PAGE, 0, 1, 0);
+}
+
+static long raw_attach(char *p, int fd)
+{
+	int id = shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
+	long ret = RAW3(SYS_shmat, id, p, SHM_REMAP) - (long)p;
+
+	shmctl(id, IPC_RMID, NULL);
+	return ret ? ret : RAW2(SYS_shmdt, p, 0);
+}
+
+static const struct raw raws[] = {
+	{ "mmap", false, raw_map, MMU_NOTIFY_UNMAP },
+	{ "mremap", false, raw_remap, MMU_NOTIFY_UNMAP },
+	{ "mprotect", false, raw_protect, MMU_NOTIFY_PROTECTION_VMA },
+	{ "pkey_mprotect", false, raw_protect_key, MMU_NOTIFY_PROTECTION_VMA },
+	{ "madvise", false, raw_drop, MMU_NOTIFY_CLEAR },
+	{ "process_madvise", false, raw_drop_own, MMU_NOTIFY_CLEAR },
+	{ "ftruncate", true, raw_truncate_fd, MMU_NOTIFY_CLEAR },
+	{ "truncate", true, raw_truncate, MMU_NOTIFY_CLEAR },
+	{ "fallocate", true, raw_punch, MMU_NOTIFY_CLEAR },
+	{ "remap_file_pages", true, raw_remap_pages, MMU_NOTIFY_UNMAP },
+	{ "shmat, shmdt", false, raw_attach, MMU_NOTIFY_UNMAP },
+};
+
+/* How often it is announced. */
+static unsigned long raw_calls(const struct raw *raw)
+{
+	int fd = memfd_create("raw", 0);
+	struct view view;
+	unsigned long n;
+	char *p;
+
+	OK(!ftruncate(fd, 2 * PAGE));
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		 raw->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS,
+		 raw->shared ? fd : -1, 0);
+	p[0] = 1;
+	view_add(&view, p, PAGE);
+	if (raw->call(p, fd))
+		fail_here(__FILE__, __LINE__, raw->what);
+	n = view_called(&view);
+	if (n && view.event != raw->event)
+		fail_here(__FILE__, __LINE__, raw->what);
+	view_drop(&view);
+	close(fd);
+	return n;
+}
+
+ALONE(each_raw_call_is_announced)
+{
+	reach(UHMM_G2);
+	for (size_t i = 0; i < ARRAY_SIZE(raws); i++)
+		if (!raw_calls(&raws[i]))
+			fail_here(__FILE__, __LINE__, raws[i].what);
+}
+
+/* Known to be bad, as the next. */
+ALONE(at_g1_none_is)
+{
+	reach(UHMM_G1);
+	for (size_t i = 0; i < ARRAY_SIZE(raws); i++)
+		if (raw_calls(&raws[i]))
+			fail_here(__FILE__, __LINE__, raws[i].what);
 }
 
 /* Known to be bad: without the filter nobody sees it. */
@@ -425,6 +567,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		CASE_BARE(raw_calls_are_announced),
 		CASE_BARE(at_g1_they_are_not),
+		CASE_BARE(each_raw_call_is_announced),
+		CASE_BARE(at_g1_none_is),
 		CASE_BARE(raw_calls_return_what_they_did),
 		CASE_BARE(threads_are_trapped_too),
 		CASE_BARE(the_alternate_stack_is_used),
