@@ -5,6 +5,7 @@
  */
 #include "switch.h"
 
+#include <alloca.h>
 #include <stdint.h>
 #include <string.h>
 #include <ucontext.h>
@@ -25,11 +26,15 @@ typedef int (*swap_fn)(ucontext_t *from, const ucontext_t *to, long a, long b,
 void stack_switch(void **from, void *to)
 {
 	swap_fn swap = (swap_fn)(void (*)(void))swapcontext;
-	ucontext_t here;
+	size_t size = sizeof(ucontext_t);
+	ucontext_t *here;
 
-	memset(&here, 0, sizeof(here));
-	*from = &here;
-	swap(&here, to, 0, 0, 0, 0);
+	/* Below all else of this frame: a variable may be above what it keeps. */
+	__asm__("" : "+r"(size));
+	here = alloca(size);
+	memset(here, 0, sizeof(*here));
+	*from = here;
+	swap(here, to, 0, 0, 0, 0);
 }
 
 static void enter(unsigned int high, unsigned int low)
