@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """TAP for the tests that are written in Python."""
 
+import os
 import re
+import shlex
+import unittest
+
+# Where the build is for another machine: what runs its programs on this one.
+EMULATOR = shlex.split(os.environ.get('MESON_EXE_WRAPPER', ''))
 
 
 class Tap:
@@ -27,7 +33,8 @@ class Tap:
 
 
 def run_cases(module):
-    """Run each function test_* of a module; an exception is a failure."""
+    """Run each function test_* of a module; an exception is a failure, but for
+    unittest.SkipTest with its reason."""
     cases = [(name, case) for name, case in sorted(vars(module).items())
              if name.startswith('test_')]
     tap = Tap(len(cases))
@@ -35,6 +42,8 @@ def run_cases(module):
         try:
             case()
             tap.say(name.removeprefix('test_'))
+        except unittest.SkipTest as reason:
+            tap.say(name.removeprefix('test_'), skip=reason)
         except Exception as problem:  # a broken case must not hide the rest
             tap.say(name.removeprefix('test_'),
                     f'{type(problem).__name__}: {problem}')
