@@ -284,8 +284,9 @@ struct mmu_interval_notifier_ops {
  * @mm: whose addresses
  *
  * A driver embeds it; 64 bytes, and one line of cache if it is placed on a
- * multiple of 64, which is worth doing but not needed. All zero before the
- * first insert; not to be touched from insert to remove.
+ * multiple of 64, which is worth doing but not needed. It may hold anything
+ * before the first insert, which is quicker if @removing is NULL; not to be
+ * touched from insert to remove.
  */
 struct mmu_interval_notifier {
 	/* private: */

@@ -200,6 +200,8 @@ sub_of(struct uhmm_interval_node *node)
 int mm_create(const struct uhmm_mm_options *options,
 	      const struct uhmm_mm_ops *ops, struct mm_struct **ret_mm);
 void mm_for_each(void (*fn)(struct mm_struct *mm, void *arg), void *arg);
+/* Is it inserted somewhere, or its removal not over? */
+bool mm_has_sub(const struct mmu_interval_notifier *sub);
 /* The address space with the least id above @id, grabbed; NULL: none. */
 struct mm_struct *mm_next(unsigned long id);
 

@@ -52,6 +52,25 @@ struct mm_struct *mm_next(unsigned long id)
 	return least;
 }
 
+/* Memory that never was a subscription may say of itself what it wants. */
+bool mm_has_sub(const struct mmu_interval_notifier *sub)
+{
+	const struct mmu_interval_notifier *at = sub;
+	struct mm_struct *mm;
+
+	mutex_lock(&all_lock);
+	for (mm = all; mm && mm != sub->mm;)
+		mm = mm->next_mm;
+	if (mm && sub->removing >= SUB_NO_NEXT) {
+		spin_lock(&mm->list_lock);
+		for (at = mm->removing; at != SUB_NO_NEXT && at != sub;)
+			at = at->removing;
+		spin_unlock(&mm->list_lock);
+	}
+	mutex_unlock(&all_lock);
+	return mm && at == sub;
+}
+
 /* -------------------------------------------------------------------- fork */
 
 static void fork_prepare(void) __no_context_analysis

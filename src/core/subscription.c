@@ -26,6 +26,11 @@ static int check_ops(const struct mmu_interval_notifier_ops *ops)
 	return 0;
 }
 
+static inline bool is_in_use(const struct mmu_interval_notifier *sub)
+{
+	return unlikely(sub->removing) && mm_has_sub(sub);
+}
+
 /* What is in the subscription before it is in the index. */
 static inline int sub_link(struct mmu_interval_notifier *sub,
 			   struct mm_struct *mm, unsigned long start,
@@ -63,8 +68,8 @@ sub_link_checked(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 
 	if (ret)
 		return ret;
-	ret = sub->removing ? -EBUSY :
-			      sub_link(sub, mm, start, last, ops, alone);
+	ret = is_in_use(sub) ? -EBUSY :
+			       sub_link(sub, mm, start, last, ops, alone);
 	if (ret)
 		check_removed(sub, 0);
 	return ret;
@@ -86,7 +91,7 @@ sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 		return -EINVAL;
 	if (unlikely(mm_checked(mm)))
 		return sub_link_checked(sub, mm, start, last, ops, alone, from);
-	if (unlikely(sub->removing))
+	if (is_in_use(sub))
 		return -EBUSY;
 	return sub_link(sub, mm, start, last, ops, alone);
 }

@@ -17,8 +17,9 @@ SCHEME = Group('Interval notifiers', '', [
              'id & ~(SLOT_STEP - 1)')],
            [unit('read', 'numbers_are_odd_and_never_come_back')]),
     Mutant('born verified', 'the first read of one that is new goes on at once',
-           [(SUB, 'WRITE_ONCE(sub->verified, VERIFIED_NEW)',
-             'WRITE_ONCE(sub->verified, sub->invalidate_seq)')],
+           [(SUB, 'SEQ_BORN(mm->index.next_order));\n',
+             'SEQ_BORN(mm->index.next_order));\n'
+             '\tWRITE_ONCE(sub->verified, sub->invalidate_seq);\n')],
            [unit('insert', 'the_first_read_waits_for_an_older_range'),
             unit('steps', 'a_start_meets_an_insert')], quick=True),
     Mutant('verdict', 'a read vouches for a number that it did not wait for',

@@ -203,6 +203,25 @@ static void a_second_insert_is_refused(void **state)
 	assert_recorded("");
 }
 
+/* As drivers do that have it on the stack. */
+static void memory_may_hold_anything_before(void **state)
+{
+	struct mirror one = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+	for (unsigned long word = 0; word < 8; word++) {
+		memset(&one.sub, word & 4 ? 0x5a : 0, sizeof(one.sub));
+		one.sub.removing = (void *)(word & 4 ? word << 8 : word);
+		assert_int_equal(insert(&one, PG(1), 1), 0);
+		assert_int_equal(insert(&one, PG(1), 1), -EBUSY);
+		mirror_drop(&one);
+	}
+	/* And of one whose removal is not over it says the address space. */
+	memset(&one.sub, 0x5a, sizeof(one.sub));
+	one.sub.mm = mm;
+	assert_int_equal(insert(&one, PG(1), 1), 0);
+	mirror_drop(&one);
+}
+
 static void a_second_insert_elsewhere_is_refused(void **state)
 {
 	struct mm_struct *other;
@@ -509,6 +528,7 @@ int main(int argc, char **argv)
 		CASE(insert_refuses_ops_that_are_ambiguous),
 		CASE(a_refused_insert_changes_nothing),
 		CASE(a_second_insert_is_refused),
+		CASE(memory_may_hold_anything_before),
 		CASE(a_second_insert_elsewhere_is_refused),
 		CASE(who_is_watched_has_notifiers),
 		CASE(remove_ends_the_calls),
