@@ -24,23 +24,11 @@ static inline words8 words8_max(words8 a, words8 b)
 	return a;
 }
 
-/* What is so many bytes large, whole words of them: in registers, without a call. */
+typedef int16_t any8 __attribute__((vector_size(16), aligned(1), may_alias));
+
+/* So many bytes, 16 at a time, from anywhere: in registers, without a call. */
 static inline __attribute__((always_inline)) void
 words_copy(void *to, const void *from, size_t bytes)
-{
-	words8 *at = to;
-	const words8 *as = from;
-
-#pragma GCC unroll 16
-	for (size_t i = 0; i < bytes / sizeof(words8); i++)
-		at[i] = as[i];
-}
-
-typedef int16_t any8 __attribute__((vector_size(16), aligned(1)));
-
-/* The same for what lies anywhere. */
-static inline __attribute__((always_inline)) void
-bytes_copy(void *to, const void *from, size_t bytes)
 {
 	any8 *at = to;
 	const any8 *as = from;

@@ -479,7 +479,7 @@ size_t world_save_bytes(void)
 static inline void line_copy(void *to, const void *from, size_t size)
 {
 	if (likely(size == LINE_BYTES))
-		bytes_copy(to, from, LINE_BYTES);
+		words_copy(to, from, LINE_BYTES);
 	else
 		memcpy(to, from, size);
 }

@@ -330,8 +330,8 @@ static struct index_node *leaf_of(struct interval_index *ix,
 				  struct uhmm_interval_node *const *all,
 				  unsigned int n) __must_hold(&ix->lock)
 {
-	struct index_node *leaf = index_new_leaf(ix, scale_for(all[0]->start,
-							 all[n - 1]->start));
+	struct index_node *leaf =
+		index_new_leaf(ix, scale_for(all[0]->start, all[n - 1]->start));
 
 	for (unsigned int i = 0; i < n; i++)
 		leaf_add(leaf, leaf->perm, all[i], node_order(all[i]),
@@ -418,7 +418,7 @@ static void split_leaf(struct interval_index *ix, const struct index_node *leaf,
 }
 
 /* Two leaves with @x if it was full, one if @x does not fit its scale. */
-static void reindex_new_leaf(struct interval_index *ix, const struct index_path *p,
+static void renew_leaf(struct interval_index *ix, const struct index_path *p,
 		       struct uhmm_interval_node *x, struct halves *h)
 	__must_hold(&ix->lock)
 {
@@ -515,7 +515,7 @@ static __attribute__((noinline)) int insert_anew(struct interval_index *ix,
 
 	if (!index_room(ix))
 		return -ENOMEM;
-	reindex_new_leaf(ix, p, x, &halves);
+	renew_leaf(ix, p, x, &halves);
 	if (halves.b)
 		grow(ix, p, &halves);
 	else

@@ -112,18 +112,25 @@ bool maps_find_file(dev_t dev, ino_t ino, struct live_extent *ret)
 	return find(&want, ret);
 }
 
-bool maps_find_area(unsigned long addr, struct maps_area *ret)
+/* The one that has @addr. */
+static bool find_line(unsigned long addr, struct line *ret)
 {
 	struct reader r;
-	struct line line;
 	bool found = false;
 
 	if (!reader_open(&r))
 		return false;
-	while (!found && read_line(&r, &line))
-		found = line.start <= addr && addr < line.end;
+	while (!found && read_line(&r, ret))
+		found = ret->start <= addr && addr < ret->end;
 	close(r.fd);
-	if (!found)
+	return found;
+}
+
+bool maps_find_area(unsigned long addr, struct maps_area *ret)
+{
+	struct line line;
+
+	if (!find_line(addr, &line))
 		return false;
 	ret->start = line.start;
 	ret->end = line.end;
@@ -134,14 +141,7 @@ bool maps_find_area(unsigned long addr, struct maps_area *ret)
 
 bool maps_find_same(unsigned long addr, struct live_extent *ret)
 {
-	struct reader r;
 	struct line line;
-	bool found = false;
 
-	if (!reader_open(&r))
-		return false;
-	while (!found && read_line(&r, &line))
-		found = line.start <= addr && addr < line.end;
-	close(r.fd);
-	return found && find(&line, ret);
+	return find_line(addr, &line) && find(&line, ret);
 }

@@ -545,17 +545,36 @@ static void finish(struct live *live, struct migrate_vma *args,
 	finish_source(live, src, args->fault_page, moved);
 }
 
-/* How many from the @i-th on go from one place to another, both in a row. */
-static unsigned long home_run(struct live *live, const struct migrate_vma *args,
-			      unsigned long i, unsigned long *ret_addr)
+/* Does the @k-th after the @i-th go home, to a frame in a row with the first's? */
+static bool goes_home(const struct migrate_vma *args, unsigned long i,
+		      unsigned long k)
+{
+	unsigned long first = uhmm_migrate_pfn_of(args->dst[i]);
+
+	return first && !uhmm_is_device_pfn(first) &&
+	       uhmm_migrate_pfn_of(args->dst[i + k]) == first + k;
+}
+
+/* Does it go to a device, from memory that is none's? */
+static bool goes_away(const struct migrate_vma *args, unsigned long i,
+		      unsigned long k)
+{
+	return !uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->src[i + k])) &&
+	       uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->dst[i + k]));
+}
+
+/* How many from the @i-th on do so, of places in a row, the first at *@ret_addr. */
+static unsigned long run_of(struct live *live, const struct migrate_vma *args,
+			    unsigned long i, unsigned long *ret_addr,
+			    bool (*does)(const struct migrate_vma *args,
+					 unsigned long i, unsigned long k))
 {
 	const unsigned long goes = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
-	unsigned long first = uhmm_migrate_pfn_of(args->dst[i]), n, addr;
+	unsigned long n, addr;
 
+	*ret_addr = 0;
 	for (n = 0; i + n < args->npages; n++) {
-		if ((args->src[i + n] & goes) != goes || !first ||
-		    uhmm_is_device_pfn(first) ||
-		    uhmm_migrate_pfn_of(args->dst[i + n]) != first + n)
+		if ((args->src[i + n] & goes) != goes || !does(args, i, n))
 			break;
 		addr = away_place(live->out,
 				  uhmm_migrate_pfn_of(args->src[i + n]));
@@ -574,7 +593,8 @@ static unsigned long finish_home(struct live *live, struct migrate_vma *args,
 {
 	unsigned long from = uhmm_migrate_pfn_of(args->dst[i])
 			     << LIVE_PAGE_SHIFT;
-	unsigned long addr, n = home_run(live, args, i, &addr), waited = 0, k;
+	unsigned long addr, n = run_of(live, args, i, &addr, goes_home);
+	unsigned long waited = 0, k;
 	long moved = n > 1 ? move_pages(live, addr, from, n * LIVE_PAGE) : 0;
 
 	n = moved > 0 ? (unsigned long)moved / LIVE_PAGE : 0;
@@ -592,29 +612,6 @@ static unsigned long finish_home(struct live *live, struct migrate_vma *args,
 	return n;
 }
 
-/* How many from the @i-th on are not a device's yet, and in a row. */
-static unsigned long away_run(struct live *live, const struct migrate_vma *args,
-			      unsigned long i, unsigned long *ret_addr)
-{
-	const unsigned long goes = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
-	unsigned long n, pfn, addr;
-
-	*ret_addr = 0;
-	for (n = 0; i + n < args->npages; n++) {
-		pfn = uhmm_migrate_pfn_of(args->src[i + n]);
-		if ((args->src[i + n] & goes) != goes ||
-		    uhmm_is_device_pfn(pfn) ||
-		    !uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->dst[i + n])))
-			break;
-		addr = away_place(live->out, pfn);
-		if (!n)
-			*ret_addr = addr;
-		if (!addr || addr != *ret_addr + n * LIVE_PAGE)
-			break;
-	}
-	return n;
-}
-
 /* From the @i-th on, to private memory. How many; 0: one by one. */
 static unsigned long finish_away(struct live *live, struct migrate_vma *args,
 				 unsigned long i)
@@ -622,7 +619,7 @@ static unsigned long finish_away(struct live *live, struct migrate_vma *args,
 {
 	unsigned long addr, at, write, n, k, waited = 0;
 
-	n = away_run(live, args, i, &addr);
+	n = run_of(live, args, i, &addr, goes_away);
 	n = n ? device_pages_enter(args->dst + i, n, addr) : 0;
 	if (!n)
 		return 0;
