@@ -48,16 +48,16 @@ static void patterns_make(void)
 }
 
 /*
- * Far below where the kernel puts what may be anywhere, so that nobody else is
- * given a page of it while it is unmapped.
+ * Far below where the kernel puts what may be anywhere, and nowhere else, so that
+ * nobody else is given a page of it while it is unmapped.
  */
 static void arena_make(void)
 {
-	char *p = mmap((void *)(1UL << 36), 2 * GRANULE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *far_below = (void *)(1UL << 36);
 
-	assert_ptr_not_equal(p, MAP_FAILED);
-	arena = p + (-(uintptr_t)p & (GRANULE - 1));
+	arena = mmap(far_below, GRANULE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_equal(arena, far_below);
 }
 
 static void make_cache(void)
