@@ -2,8 +2,9 @@
 /*
  * What the parts of dmirror share: dmirror_file.c has devices and files,
  * dmirror.c, dmirror_snapshot.c and dmirror_exclusive.c the commands,
- * dmirror_table.c the mirror and who changes it, dmirror_migrate.c moves pages,
- * and dmirror_memory.c has the memory that they move to.
+ * dmirror_table.c the mirror and who changes it, dmirror_fault.c fills it,
+ * dmirror_migrate.c and dmirror_move.c move pages, and dmirror_memory.c has the
+ * memory that they move to.
  *
  * Locks, outer ones first: @use of a mirror, mmap_lock, @lock of a mirror,
  * @lock of the device. Callbacks take the last two only.
@@ -94,14 +95,19 @@ static inline unsigned long lesser(unsigned long a, unsigned long b)
 }
 
 /* dmirror.c */
+/* From or to the caller's memory. */
+int dmirror_copy(const struct uhmm_dmirror *dmirror, void *to,
+		 const void *from, size_t len);
+
+/* dmirror_fault.c */
 unsigned long dmirror_batch_end(const struct uhmm_dmirror *dmirror,
 				unsigned long addr, unsigned long end);
 /* Returns with @lock held when it returns 0: what is in @range is true then. */
 int dmirror_read_locked(struct uhmm_dmirror *dmirror, struct hmm_range *range,
 			bool unlocked);
-/* From or to the caller's memory. */
-int dmirror_copy(const struct uhmm_dmirror *dmirror, void *to,
-		 const void *from, size_t len);
+/* Into the mirror, one batch after the other. */
+int dmirror_fault(struct uhmm_dmirror *dmirror, unsigned long start,
+		  unsigned long end, bool write, bool unlocked);
 
 /* dmirror_snapshot.c, dmirror_exclusive.c */
 int dmirror_snapshot(struct uhmm_dmirror *dmirror, struct hmm_dmirror_cmd *cmd);
@@ -153,6 +159,28 @@ vm_fault_t dmirror_fault_home(struct vm_fault *vmf);
  */
 bool dmirror_evict(struct uhmm_dmirror_device *device, unsigned long first,
 		   unsigned long npages);
+
+/* dmirror_move.c */
+static inline unsigned int dmirror_order(unsigned long mpfn)
+{
+	return mpfn & MIGRATE_PFN_COMPOUND ? UHMM_PMD_ORDER : 0;
+}
+
+/* A page for @mm, or 2^@order; 0: there is none. */
+typedef unsigned long (*dmirror_alloc_fn)(struct uhmm_dmirror_device *device,
+					  struct mm_struct *mm,
+					  unsigned int order);
+unsigned long dmirror_device_page(struct uhmm_dmirror_device *device,
+				  struct mm_struct *mm, unsigned int order);
+unsigned long dmirror_system_page(struct uhmm_dmirror_device *device,
+				  struct mm_struct *mm, unsigned int order);
+/*
+ * Where a page goes: to a new one of @alloc; a huge one that cannot, to small.
+ * False: not all of it has a place.
+ */
+bool dmirror_move(struct uhmm_dmirror_device *device, struct mm_struct *mm,
+		  const unsigned long *src, unsigned long *dst, bool writable,
+		  dmirror_alloc_fn alloc);
 
 /* dmirror_memory.c */
 /* A locked frame, or 2^@order; 0: there is no memory. */

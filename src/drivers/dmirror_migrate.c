@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Pages to the device's memory, and home. */
+/* Pages to the device's memory, and home: many at a time, see dmirror_move.c. */
 #include "dmirror.h"
 
 /* A migration of one batch, and how many pages have gone in all. */
@@ -11,105 +11,30 @@ struct batch {
 	unsigned long dst[TABLE_PAGES];
 };
 
-/* A page for @mm, or 2^@order; 0: there is none. */
-typedef unsigned long (*alloc_fn)(struct uhmm_dmirror_device *device,
-				  struct mm_struct *mm, unsigned int order);
-
-static unsigned int order_of(unsigned long mpfn)
-{
-	return mpfn & MIGRATE_PFN_COMPOUND ? UHMM_PMD_ORDER : 0;
-}
-
-/* ---------------------------------------------------------------- contents */
-
-/* @from 0: there was nothing. */
-static void fill(struct mm_struct *mm, unsigned long to, unsigned long from,
-		 unsigned int order)
-{
-	void *bytes;
-
-	for (unsigned long i = 0; i < 1UL << order; i++) {
-		bytes = uhmm_page_ptr(mm, to + i);
-		if (from)
-			uhmm_page_copy(mm, to + i, from + i);
-		else if (bytes)
-			memset(bytes, 0, UHMM_PAGE_SIZE);
-	}
-}
-
-/*
- * Where a page goes: to a new one of @alloc; a huge one that cannot, to small.
- * False: not all of it has a place.
- */
-static bool move(struct uhmm_dmirror_device *device, struct mm_struct *mm,
-		 const unsigned long *src, unsigned long *dst, bool writable,
-		 alloc_fn alloc)
-{
-	unsigned long from = uhmm_migrate_pfn_of(*src), to, i, n;
-	unsigned long write = *src & MIGRATE_PFN_WRITE ||
-			      (!from && writable) ? MIGRATE_PFN_WRITE : 0;
-	unsigned int order = order_of(*src);
-	bool all;
-
-	to = alloc(device, mm, order);
-	if (to) {
-		fill(mm, to, from, order);
-		*dst = migrate_pfn(to) | write |
-		       (order ? MIGRATE_PFN_COMPOUND : 0);
-		return true;
-	}
-	all = order != 0;
-	for (i = 0, n = order ? 1UL << order : 0; i < n; i++) {
-		to = alloc(device, mm, 0);
-		all &= to != 0;
-		if (!to)
-			continue;
-		fill(mm, to, from ? from + i : 0, 0);
-		dst[i] = migrate_pfn(to) | write;
-	}
-	return all;
-}
-
-static unsigned long device_page(struct uhmm_dmirror_device *device,
-				 struct mm_struct *mm, unsigned int order)
-{
-	return dmirror_alloc(device, order);
-}
-
-static unsigned long system_page(struct uhmm_dmirror_device *device,
-				 struct mm_struct *mm, unsigned int order)
-{
-	unsigned long pfn;
-
-	if (order && dmirror_fails(device))
-		return 0;
-	return uhmm_page_alloc(mm, order, &pfn) ? 0 : pfn;
-}
-
 /* Where there is nothing a page may go to the device, but none comes home. */
-static bool goes(unsigned long src, alloc_fn alloc)
+static bool goes(unsigned long src, dmirror_alloc_fn alloc)
 {
 	return src & MIGRATE_PFN_MIGRATE &&
-	       (alloc == device_page || uhmm_migrate_pfn_of(src));
+	       (alloc == dmirror_device_page || uhmm_migrate_pfn_of(src));
 }
 
 static void move_all(struct uhmm_dmirror_device *device, struct batch *batch,
-		     alloc_fn alloc)
+		     dmirror_alloc_fn alloc)
 {
 	const struct migrate_vma *args = &batch->args;
 	bool writable = args->vma->flags & UHMM_VM_WRITE;
 
 	for (unsigned long i = 0; i < args->npages; i++)
 		if (goes(args->src[i], alloc))
-			move(device, args->vma->mm, args->src + i,
-			     args->dst + i, writable, alloc);
+			dmirror_move(device, args->vma->mm, args->src + i,
+				     args->dst + i, writable, alloc);
 }
 
 static void count(struct batch *batch)
 {
 	for (unsigned long i = 0; i < batch->args.npages; i++)
 		if (batch->src[i] & MIGRATE_PFN_MIGRATE)
-			batch->moved += 1UL << order_of(batch->src[i]);
+			batch->moved += 1UL << dmirror_order(batch->src[i]);
 }
 
 /* ----------------------------------------------------------------- batches */
@@ -186,7 +111,7 @@ static void map(struct uhmm_dmirror *dmirror, const struct batch *batch)
 
 	pthread_mutex_lock(&dmirror->lock);
 	for (i = 0; i < args->npages; i += n) {
-		n = 1UL << order_of(args->dst[i]);
+		n = 1UL << dmirror_order(args->dst[i]);
 		to = uhmm_migrate_pfn_of(args->dst[i]);
 		right = args->dst[i] & MIGRATE_PFN_WRITE ? UHMM_DMIRROR_PT_WRITE :
 							   UHMM_DMIRROR_PT_READ;
@@ -208,7 +133,7 @@ static int to_dev(struct uhmm_dmirror *dmirror, struct batch *batch,
 
 	if (ret)
 		return ret;
-	move_all(device, batch, device_page);
+	move_all(device, batch, dmirror_device_page);
 	migrate_vma_pages(&batch->args);
 	count(batch);
 	map(dmirror, batch);
@@ -234,7 +159,7 @@ static void unmap(struct uhmm_dmirror *dmirror, const struct batch *batch)
 	for (i = 0; i < args->npages; i++, addr += UHMM_PAGE_SIZE) {
 		if (!(args->src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
-		for (k = 0; k < 1UL << order_of(args->src[i]); k++)
+		for (k = 0; k < 1UL << dmirror_order(args->src[i]); k++)
 			dmirror_set(dmirror, addr + (k << UHMM_PAGE_SHIFT), 0);
 	}
 	pthread_mutex_unlock(&dmirror->lock);
@@ -249,7 +174,7 @@ static int to_sys(struct uhmm_dmirror *dmirror, struct batch *batch,
 	if (ret)
 		return ret;
 	unmap(dmirror, batch);
-	move_all(device, batch, system_page);
+	move_all(device, batch, dmirror_system_page);
 	migrate_vma_pages(&batch->args);
 	count(batch);
 	migrate_vma_finalize(&batch->args);
@@ -307,7 +232,7 @@ vm_fault_t dmirror_fault_home(struct vm_fault *vmf)
 		.fault_page = vmf->page,
 	};
 	if (!migrate_vma_setup(&batch->args)) {
-		move_all(device, batch, system_page);
+		move_all(device, batch, dmirror_system_page);
 		ret = starved(batch) ? VM_FAULT_OOM : 0;
 		migrate_vma_pages(&batch->args);
 		migrate_vma_finalize(&batch->args);
@@ -325,9 +250,10 @@ bool dmirror_evict(struct uhmm_dmirror_device *device, unsigned long first,
 	migrate_device_range(src, first, npages);
 	for (i = 0; i < npages; i++)
 		if (src[i] & MIGRATE_PFN_MIGRATE)
-			all &= move(device, uhmm_device_page_mm(
-					uhmm_migrate_pfn_of(src[i])),
-				    src + i, dst + i, false, system_page);
+			all &= dmirror_move(device, uhmm_device_page_mm(
+						uhmm_migrate_pfn_of(src[i])),
+					    src + i, dst + i, false,
+					    dmirror_system_page);
 	migrate_device_pages(src, dst, npages);
 	migrate_device_finalize(src, dst, npages);
 	return all;
