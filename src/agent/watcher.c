@@ -106,50 +106,27 @@ static bool at_shmat(struct stream_record *r, const unsigned long *args)
 
 static bool at_shmdt(struct stream_record *r, const unsigned long *args)
 {
+	struct maps_file file;
 	struct live_extent e;
 
 	r->kind = STREAM_SHMDT;
-	r->length = maps_find_same(args[0], &e) && e.start == args[0] ?
+	r->length = maps_find_same(args[0], &file, &e) && e.start == args[0] ?
 			    e.end - e.start : 0;
 	return true;
 }
 
 /* Wherever the file is mapped, if it is. */
-static bool cut(struct stream_record *r, const struct stat *st)
+static bool at_cut(struct stream_record *r, long nr, const unsigned long *args)
 {
+	struct maps_file file;
 	struct live_extent e;
 
 	r->kind = STREAM_TRUNCATE;
-	if (!S_ISREG(st->st_mode) ||
-	    !maps_find_file(st->st_dev, st->st_ino, &e))
+	if (!live_call_cuts(nr, args, &file) || !maps_find_file(&file, &e))
 		return false;
 	r->addr = e.start;
 	r->length = e.end - e.start;
 	return true;
-}
-
-static bool at_ftruncate(struct stream_record *r, const unsigned long *args)
-{
-	struct stat st;
-
-	return !fstat((int)args[0], &st) && st.st_size > (off_t)args[1] &&
-	       cut(r, &st);
-}
-
-static bool at_truncate(struct stream_record *r, const unsigned long *args)
-{
-	struct stat st;
-
-	return !stat((const char *)args[0], &st) &&
-	       st.st_size > (off_t)args[1] && cut(r, &st);
-}
-
-static bool at_fallocate(struct stream_record *r, const unsigned long *args)
-{
-	struct stat st;
-
-	return args[1] & ~(unsigned long)FALLOC_FL_KEEP_SIZE &&
-	       !fstat((int)args[0], &st) && cut(r, &st);
 }
 
 static look_fn look_at(long nr)
@@ -173,12 +150,6 @@ static look_fn look_at(long nr)
 		return at_shmat;
 	case SYS_shmdt:
 		return at_shmdt;
-	case SYS_ftruncate:
-		return at_ftruncate;
-	case SYS_truncate:
-		return at_truncate;
-	case SYS_fallocate:
-		return at_fallocate;
 	case NR_PROCESS_MADVISE:
 		return at_process_madvise;
 	}
@@ -255,7 +226,7 @@ static long watch_call(long nr, const unsigned long *args)
 	int saved = errno;
 	long ret;
 
-	if (!look || !look(&r, args)) {
+	if (look ? !look(&r, args) : !at_cut(&r, nr, args)) {
 		watch_fork(nr, args);
 		errno = saved;
 		return live_raw_syscall(nr, args);

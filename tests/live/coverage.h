@@ -43,6 +43,32 @@ struct operation {
 
 #define MARK 0x5a
 
+/* Of coverage_ops.c for coverage_files.c: a shared page of @file, and so on. */
+struct io_uring_sqe;
+extern int file;
+char *marked(char *page);
+char *shared(void);
+int result(long ret);
+int ring_do(const struct io_uring_sqe *sqe);
+
+/* And of that. */
+char *linked(void);
+int do_truncate_fd(char *page);
+int do_truncate_path(char *page);
+int do_truncate_link(char *page);
+int do_truncate_open(char *page);
+int do_truncate_own(char *page);
+int do_truncate_openat(char *page);
+int do_truncate_openat2(char *page);
+int do_truncate_creat(char *page);
+int do_truncate_fopen(char *page);
+int do_truncate_fopen_c(char *page);
+int do_truncate_ring_open(char *page);
+int do_truncate_ring(char *page);
+int do_collapse_range(char *page);
+int do_punch(char *page);
+int do_remove_other(char *page);
+
 extern const struct operation operations[];
 extern const size_t noperations;
 

@@ -36,10 +36,10 @@ enum {
 	CALL_PROCESS_MADVISE = 440,
 };
 
-static int file = -1;
+int file = -1;
 static void *handle;
 
-static char *marked(char *page)
+char *marked(char *page)
 {
 	if (page == MAP_FAILED)
 		return NULL;
@@ -63,7 +63,7 @@ static char *anon(void)
 	return p == MAP_FAILED ? NULL : marked(p + PAGE);
 }
 
-static char *shared(void)
+char *shared(void)
 {
 	file = memfd_create("coverage", 0);
 	if (file < 0 || ftruncate(file, 2 * PAGE))
@@ -81,7 +81,7 @@ static char *private_file(void)
 	return p != MAP_FAILED && *(volatile char *)p == MARK ? p : NULL;
 }
 
-static int result(long ret)
+int result(long ret)
 {
 	return ret == -1 ? -errno : 0;
 }
@@ -390,7 +390,7 @@ static int do_process_madvise(char *page)
 }
 
 /* One request through a ring of one entry, and its answer. */
-static int ring_do(const struct io_uring_sqe *sqe)
+int ring_do(const struct io_uring_sqe *sqe)
 {
 	struct io_uring_params params = { 0 };
 	int fd = (int)syscall(SYS_io_uring_setup, 1, &params), ret;
@@ -503,58 +503,6 @@ static int do_shmat(char *page)
 	return p == page ? 0 : -errno;
 }
 
-/* -------------------------------------------------------------- by their file */
-
-static int do_truncate_fd(char *page)
-{
-	return result(ftruncate(file, 0));
-}
-
-/* Of @file, in @path. False: it is not written that short. */
-static bool name_file(char path[32])
-{
-	const char proc[32] = "/proc/self/fd/";
-	int n = file;
-
-	memcpy(path, proc, sizeof(proc));
-	if (n >= 100)
-		return false;
-	path[14] = (char)('0' + n / 10);
-	path[15] = (char)('0' + n % 10);
-	if (n < 10) {
-		path[14] = path[15];
-		path[15] = 0;
-	}
-	return true;
-}
-
-static int do_truncate_path(char *page)
-{
-	char path[32];
-
-	return name_file(path) ? result(truncate(path, 0)) : -ENOTSUP;
-}
-
-static int do_truncate_open(char *page)
-{
-	char path[32];
-	int fd;
-
-	if (!name_file(path))
-		return -ENOTSUP;
-	fd = open(path, O_RDWR | O_TRUNC | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
-}
-
-static int do_punch(char *page)
-{
-	return result(fallocate(file, FALLOC_FL_PUNCH_HOLE |
-				      FALLOC_FL_KEEP_SIZE, 0, PAGE));
-}
-
 static int do_remap_pages(char *page)
 {
 	return result(remap_file_pages(page, PAGE, 0, 1, 0));
@@ -611,6 +559,8 @@ const struct operation operations[] = {
 	  .peers = ALL("yes") },
 	{ "MADV_REMOVE", shared, do_remove, { AFTER, BEFORE, BEFORE },
 	  .peers = ALL("yes") },
+	{ "MADV_REMOVE, where else it is mapped", shared, do_remove_other,
+	  { NOT, BEFORE, BEFORE }, .peers = ALL("") },
 	{ "MADV_GUARD_INSTALL", anon, do_guard, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
 	{ "MADV_COLLAPSE", huge_room, do_collapse, { NOT, BEFORE, BEFORE },
@@ -644,12 +594,32 @@ const struct operation operations[] = {
 	  .peers = ALL("no") },
 	{ "truncate, by a path", shared, do_truncate_path, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("") },
-	{ "open O_TRUNC", shared, do_truncate_open, { NOT, NOT, NOT },
+	{ "truncate, by another name", linked, do_truncate_link,
+	  { NOT, BEFORE, BEFORE }, .peers = ALL("") },
+	{ "open O_TRUNC", shared, do_truncate_open, { NOT, BEFORE, BEFORE },
+	  .peers = ALL("") },
+	{ "open O_TRUNC, a call of its own", shared, do_truncate_own,
+	  { NOT, NOT, BEFORE }, .peers = ALL("") },
+	{ "openat O_TRUNC", shared, do_truncate_openat, { NOT, BEFORE, BEFORE },
+	  .peers = ALL("") },
+	{ "openat2 O_TRUNC, through syscall()", shared, do_truncate_openat2,
+	  { NOT, BEFORE, BEFORE }, .peers = ALL("") },
+	{ "creat", shared, do_truncate_creat, { NOT, BEFORE, BEFORE },
+	  .peers = ALL("") },
+	{ "fopen \"w\"", shared, do_truncate_fopen, { NOT, BEFORE, BEFORE },
+	  .peers = ALL("") },
+	{ "fopen \"wc\"", shared, do_truncate_fopen_c, { NOT, BEFORE, BEFORE },
+	  .peers = ALL("") },
+	{ "io_uring's OPENAT, O_TRUNC", shared, do_truncate_ring_open,
+	  { NOT, NOT, NOT }, .peers = ALL("") },
+	{ "io_uring's FTRUNCATE", shared, do_truncate_ring, { NOT, NOT, NOT },
 	  .peers = ALL("") },
 	{ "ftruncate, by another process", shared, do_truncate_fd, { NOT, NOT, NOT },
 	  .helped = true, .peers = ALL("") },
 	{ "fallocate PUNCH_HOLE", shared, do_punch, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
+	{ "fallocate COLLAPSE_RANGE, by another name", linked, do_collapse_range,
+	  { NOT, BEFORE, BEFORE }, .peers = ALL("") },
 	{ "remap_file_pages", shared, do_remap_pages, { NOT, BEFORE, BEFORE },
 	  .peers = ALL("no") },
 };

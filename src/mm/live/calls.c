@@ -11,18 +11,16 @@
 
 #include <errno.h>
 #include <linux/seccomp.h>
-#include <linux/falloc.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "bracket.h"
-#include "maps.h"
 #include "patch.h"
 
 #define MAX_IOV 64
@@ -55,13 +53,16 @@ static void cover_found(struct live_call *call, const struct live_extent *e,
 		cover(call, e->start, e->end - e->start, event);
 }
 
-/* Wherever the file is mapped. */
-static void cover_file(struct live_call *call, const struct stat *st)
+/* Wherever the file is mapped, but for what is covered already. */
+static void cover_file(struct live_call *call)
 {
 	struct live_extent e;
 
-	if (S_ISREG(st->st_mode) && maps_find_file(st->st_dev, st->st_ino, &e))
-		cover_found(call, &e, MMU_NOTIFY_CLEAR);
+	if (!maps_find_file(&call->file, &e) ||
+	    (e.start >= call->covered.start && e.end <= call->covered.end))
+		return;
+	call->covered = e;
+	cover_found(call, &e, MMU_NOTIFY_CLEAR);
 }
 
 /* ------------------------------------------------------------- call by call */
@@ -124,10 +125,13 @@ static void at_madvise(struct live_call *call, const unsigned long *args)
 	if (!live_advice_clears(args[2]))
 		return;
 	/* Punches the hole in the file: all that map it see it. */
-	if (args[2] == MADV_REMOVE && maps_find_same(args[0], &e))
+	if (args[2] == MADV_REMOVE &&
+	    maps_find_same(args[0], &call->file, &e)) {
+		call->covered = e;
 		cover_found(call, &e, MMU_NOTIFY_CLEAR);
-	else
+	} else {
 		cover(call, args[0], args[1], MMU_NOTIFY_CLEAR);
+	}
 }
 
 /* Ours or another's: the range of one that is not ours costs no more. */
@@ -178,35 +182,11 @@ static void at_shmat(struct live_call *call, const unsigned long *args)
 
 static void at_shmdt(struct live_call *call, const unsigned long *args)
 {
+	struct maps_file segment;
 	struct live_extent e;
 
-	if (maps_find_same(args[0], &e))
+	if (maps_find_same(args[0], &segment, &e))
 		cover_found(call, &e, MMU_NOTIFY_UNMAP);
-}
-
-static void at_ftruncate(struct live_call *call, const unsigned long *args)
-{
-	struct stat st;
-
-	if (!fstat((int)args[0], &st) && st.st_size > (off_t)args[1])
-		cover_file(call, &st);
-}
-
-static void at_truncate(struct live_call *call, const unsigned long *args)
-{
-	struct stat st;
-
-	if (!stat((const char *)args[0], &st) && st.st_size > (off_t)args[1])
-		cover_file(call, &st);
-}
-
-static void at_fallocate(struct live_call *call, const unsigned long *args)
-{
-	struct stat st;
-
-	if (args[1] & ~(unsigned long)FALLOC_FL_KEEP_SIZE &&
-	    !fstat((int)args[0], &st))
-		cover_file(call, &st);
 }
 
 /* A copy: what was writable is so no more, in the parent. */
@@ -234,9 +214,6 @@ static const struct {
 	{ SYS_brk, at_brk },
 	{ SYS_mremap, at_mremap },
 	{ SYS_pkey_mprotect, at_mprotect },
-	{ SYS_ftruncate, at_ftruncate },
-	{ SYS_truncate, at_truncate },
-	{ SYS_fallocate, at_fallocate },
 	{ SYS_clone, at_clone },
 	{ SYS_clone3, at_clone3 },
 	{ SYS_shmat, at_shmat },
@@ -251,21 +228,42 @@ void live_call_before(struct live_call *call, long nr,
 		      const unsigned long *args)
 {
 	int saved = errno;
+	size_t i = 0;
 
 	call->n = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].nr != nr)
-			continue;
+	call->file.ino = 0;
+	while (i < ARRAY_SIZE(table) && table[i].nr != nr)
+		i++;
+	if (i < ARRAY_SIZE(table)) {
 		table[i].at(call, args);
-		break;
+	} else if (live_call_cuts(nr, args, &call->file)) {
+		call->covered = (struct live_extent){ ~0UL, 0 };
+		cover_file(call);
 	}
 	errno = saved;
 }
 
-void live_call_after(struct live_call *call, long nr, long ret)
+/* It may have been mapped elsewhere meanwhile, or its path been another's. */
+static void look_again(struct live_call *call, long nr,
+		       const unsigned long *args, long ret)
+{
+	struct maps_file was = call->file;
+	int saved = errno;
+
+	live_call_has_cut(nr, args, ret, &call->file);
+	if (call->file.ino != was.ino || call->file.dev != was.dev)
+		call->covered = (struct live_extent){ ~0UL, 0 };
+	cover_file(call);
+	errno = saved;
+}
+
+void live_call_after(struct live_call *call, long nr,
+		     const unsigned long *args, long ret)
 {
 	if (nr == SYS_brk)
 		WRITE_ONCE(brk_now, (unsigned long)ret);
+	if (call->file.ino && ret >= 0)
+		look_again(call, nr, args, ret);
 	while (call->n)
 		live_bracket_end(&call->brackets[--call->n]);
 }
@@ -318,9 +316,50 @@ long live_patched_call(long nr, const unsigned long *args)
 		ret = live_raw_syscall(nr, args);
 	if (ret == -EFAULT && nr == SYS_mremap)
 		ret = live_move_parts(args);
-	live_call_after(&call, nr, ret);
+	live_call_after(&call, nr, args, ret);
 	if (nr == SYS_mprotect)
 		live_patch_recheck(args[0], args[0] + args[1]);
+	return ret;
+}
+
+/*
+ * libc has its threads cancelled by a signal wherever they are in such a call. Not
+ * inside a bracket, which nobody would end: behind it, from there on outwards.
+ */
+static void change_mask(int how, const unsigned long *mask,
+			unsigned long *ret_was)
+{
+	const unsigned long args[6] = { (unsigned long)how, (unsigned long)mask,
+					(unsigned long)ret_was, sizeof(*mask) };
+
+	live_raw_syscall(SYS_rt_sigprocmask, args);
+}
+
+long live_patched_try(long nr, const unsigned long *args,
+		      unsigned long *ret_made)
+{
+	const unsigned long cancellation = 1UL << (__SIGRTMIN - 1);
+	unsigned long mask = 0;
+	struct live_call call;
+	long ret = nr;
+
+	*ret_made = 0;
+	if (READ_ONCE(restricted))
+		return nr;
+	change_mask(SIG_BLOCK, &cancellation, &mask);
+	if (live_observer) {
+		*ret_made = live_call_cuts(nr, args, &call.file);
+	} else {
+		live_call_before(&call, nr, args);
+		*ret_made = call.file.ino != 0;
+	}
+	if (*ret_made && live_observer) {
+		ret = live_observer->call(nr, args);
+	} else if (*ret_made) {
+		ret = live_raw_syscall(nr, args);
+		live_call_after(&call, nr, args, ret);
+	}
+	change_mask(SIG_SETMASK, &mask, NULL);
 	return ret;
 }
 
@@ -339,5 +378,5 @@ void live_patched_fork(long nr, const unsigned long *args)
 
 void live_patched_forked(void)
 {
-	live_call_after(&cloning, SYS_clone, 0);
+	live_call_after(&cloning, SYS_clone, NULL, 0);
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * /proc/self/maps, character by character: it may be read in a signal handler,
- * on a small stack, and its lines are as long as the names of files.
+ * on a small stack, and its lines are as long as the names of files. By system
+ * calls alone: in libc's a thread may be cancelled, and it may be in a bracket.
  */
 #include "maps.h"
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
+
+#include "patch.h"
 
 struct reader {
 	int fd;
@@ -24,10 +27,13 @@ struct line {
 
 static int next(struct reader *r)
 {
-	ssize_t n;
+	const unsigned long args[6] = { (unsigned long)r->fd,
+					(unsigned long)r->buffer,
+					sizeof(r->buffer) };
+	long n;
 
 	if (r->at == r->have) {
-		n = read(r->fd, r->buffer, sizeof(r->buffer));
+		n = live_raw_syscall(SYS_read, args);
 		if (n <= 0)
 			return -1;
 		r->have = (unsigned int)n;
@@ -81,35 +87,43 @@ static bool read_line(struct reader *r, struct line *line)
 
 static bool reader_open(struct reader *r)
 {
-	r->fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	const unsigned long args[6] = { (unsigned long)AT_FDCWD,
+					(unsigned long)"/proc/self/maps",
+					O_RDONLY | O_CLOEXEC };
+
+	r->fd = (int)live_raw_syscall(SYS_openat, args);
 	r->have = r->at = 0;
 	return r->fd >= 0;
 }
 
-/* Is it in the file of @want? */
-static bool find(const struct line *want, struct live_extent *ret)
+static void reader_close(struct reader *r)
 {
+	const unsigned long args[6] = { (unsigned long)r->fd };
+
+	live_raw_syscall(SYS_close, args);
+}
+
+bool maps_find_file(const struct maps_file *file, struct live_extent *ret)
+{
+	struct live_extent alike = { ~0UL, 0 };
 	struct reader r;
 	struct line line;
 
-	ret->start = ~0UL;
-	ret->end = 0;
-	if (!want->ino || !reader_open(&r))
+	*ret = alike;
+	if (!file->ino || !reader_open(&r))
 		return false;
-	while (read_line(&r, &line))
-		if (line.ino == want->ino && line.major == want->major &&
-		    line.minor == want->minor)
+	while (read_line(&r, &line)) {
+		if (line.ino != file->ino)
+			continue;
+		extent_add(&alike, line.start, line.end);
+		if (makedev(line.major, line.minor) == file->dev)
 			extent_add(ret, line.start, line.end);
-	close(r.fd);
+	}
+	reader_close(&r);
+	/* Only of those that lie on no disk of their own. */
+	if (ret->start >= ret->end && !major(file->dev))
+		*ret = alike;
 	return ret->start < ret->end;
-}
-
-bool maps_find_file(dev_t dev, ino_t ino, struct live_extent *ret)
-{
-	struct line want = { .major = major(dev), .minor = minor(dev),
-			     .ino = ino };
-
-	return find(&want, ret);
 }
 
 /* The one that has @addr. */
@@ -122,7 +136,7 @@ static bool find_line(unsigned long addr, struct line *ret)
 		return false;
 	while (!found && read_line(&r, ret))
 		found = ret->start <= addr && addr < ret->end;
-	close(r.fd);
+	reader_close(&r);
 	return found;
 }
 
@@ -139,9 +153,15 @@ bool maps_find_area(unsigned long addr, struct maps_area *ret)
 	return true;
 }
 
-bool maps_find_same(unsigned long addr, struct live_extent *ret)
+bool maps_find_same(unsigned long addr, struct maps_file *ret_file,
+		    struct live_extent *ret)
 {
 	struct line line;
 
-	return find_line(addr, &line) && find(&line, ret);
+	ret_file->ino = 0;
+	if (!find_line(addr, &line) || !line.ino)
+		return false;
+	ret_file->dev = makedev(line.major, line.minor);
+	ret_file->ino = line.ino;
+	return maps_find_file(ret_file, ret);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* Where a file is mapped, by /proc/self/maps; nothing is allocated. */
+/*
+ * Where a file is mapped, by /proc/self/maps. Nothing is allocated, and no thread
+ * is cancelled here.
+ */
 #ifndef LIVE_MAPS_H
 #define LIVE_MAPS_H
 
@@ -29,11 +32,22 @@ struct maps_area {
 	char perms[4];
 };
 
+/* A file that is mapped; @ino 0: none. */
+struct maps_file {
+	dev_t dev;
+	ino_t ino;
+};
+
 /* The area that holds @addr. False: none does. */
 bool maps_find_area(unsigned long addr, struct maps_area *ret);
-/* All areas of a file. True if there is one. */
-bool maps_find_file(dev_t dev, ino_t ino, struct live_extent *ret);
-/* All areas of the file that is mapped at @addr. False: there is none. */
-bool maps_find_same(unsigned long addr, struct live_extent *ret);
+/*
+ * All areas of a file, @file as stat() has it. True if there is one. Some file
+ * systems tell another device there than here: where none has the right one, its
+ * number alone counts, and too much may be found.
+ */
+bool maps_find_file(const struct maps_file *file, struct live_extent *ret);
+/* The file that is mapped at @addr, and all its areas. False: there is none. */
+bool maps_find_same(unsigned long addr, struct maps_file *ret_file,
+		    struct live_extent *ret);
 
 #endif

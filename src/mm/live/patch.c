@@ -67,6 +67,8 @@ static const struct function {
 	{ "shmat", false },	   { "shmdt", false },
 	{ "ftruncate", false },	   { "truncate", false },
 	{ "fallocate", false },	   { "posix_madvise", false },
+	{ "open", false },	   { "openat", false },
+	{ "creat", false },	   { "__open_nocancel", false },
 	{ "pkey_mprotect", false }, { "remap_file_pages", false },
 	{ "process_madvise", false }, { "syscall", false },
 	{ "prctl", false },

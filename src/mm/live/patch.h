@@ -91,6 +91,13 @@ int live_patch_refuse(const char *fmt, ...)
 
 /* What the patched places call: the system call with a bracket around it. */
 long live_patched_call(long nr, const unsigned long *args);
+/*
+ * The same of calls that may sleep long, and in which a thread may be cancelled,
+ * if it needs a bracket; then @*ret_made is 1. Else it is 0, @nr is returned, and
+ * the call is to be made by who wanted to.
+ */
+long live_patched_try(long nr, const unsigned long *args,
+		      unsigned long *ret_made);
 void live_patched_fork(long nr, const unsigned long *args);
 void live_patched_forked(void);
 

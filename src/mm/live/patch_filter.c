@@ -20,6 +20,7 @@
 #include "patch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -189,7 +190,25 @@ static long trapped_fork(long nr, const unsigned long *args, ucontext_t *uc)
 		if (nr == SYS_clone && args[1])
 			uc->uc_mcontext.gregs[REG_RSP] = (greg_t)args[1];
 	}
-	live_call_after(&brackets, SYS_clone, ret);
+	live_call_after(&brackets, SYS_clone, call, ret);
+	return ret;
+}
+
+/* What needs no bracket may sleep long: as whoever made it, for his signals. */
+static long trapped_open(long nr, const unsigned long *args, ucontext_t *uc)
+{
+	unsigned long mask, made;
+	unsigned long call[6] = { SIG_SETMASK, (unsigned long)&uc->uc_sigmask,
+				  (unsigned long)&mask, sizeof(mask) };
+	long ret = live_patched_try(nr, args, &made);
+
+	if (made)
+		return ret;
+	live_raw_syscall(SYS_rt_sigprocmask, call);
+	ret = live_raw_syscall(nr, args);
+	call[1] = (unsigned long)&mask;
+	call[2] = 0;
+	live_raw_syscall(SYS_rt_sigprocmask, call);
 	return ret;
 }
 
@@ -237,6 +256,12 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 	case SYS_rt_sigprocmask:
 		regs[REG_RAX] = trapped_mask(args, (void *)&uc->uc_sigmask);
 		break;
+	case SYS_open:
+	case SYS_openat:
+	case SYS_creat:
+	case NR_OPENAT2:
+		regs[REG_RAX] = trapped_open(info->si_syscall, args, uc);
+		break;
 	default:
 		regs[REG_RAX] = live_patched_call(info->si_syscall, args);
 	}
@@ -245,7 +270,10 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 
 /* ----------------------------------------------------------------- the filter */
 
-enum label { NEXT, ALLOW, TRAP, NOSYS, PERM, GATE, MAP, CLONE, SIGNAL, LABELS };
+enum label {
+	NEXT, ALLOW, TRAP, NOSYS, PERM, GATE, MAP, CLONE, SIGNAL, OPEN, OPENAT,
+	LABELS
+};
 
 /* An instruction, and where it goes; @here names it for those above it. */
 struct step {
@@ -305,10 +333,17 @@ static unsigned short build(const struct live_code *libc,
 		CALL(SYS_fork, GATE), CALL(SYS_mmap, MAP),
 		CALL(SYS_clone, CLONE), CALL(SYS_clone3, NOSYS),
 		CALL(SYS_rt_sigprocmask, SIGNAL), CALL(SYS_rt_sigaction, SIGNAL),
-		CALL(SYS_execve, PERM),
+		CALL(SYS_execve, PERM), CALL(SYS_openat, OPENAT),
+		CALL(SYS_open, OPEN), CALL(SYS_creat, GATE),
+		/* Its flags lie in memory. */
+		CALL(NR_OPENAT2, GATE),
 		IF(BPF_JEQ, SYS_execveat, PERM, ALLOW),
 		LOAD(AT(args[3]), .here = MAP),
 		IF(BPF_JSET, MAP_FIXED, GATE, ALLOW),
+		LOAD(AT(args[1]), .here = OPEN),
+		IF(BPF_JSET, O_TRUNC, GATE, ALLOW),
+		LOAD(AT(args[2]), .here = OPENAT),
+		IF(BPF_JSET, O_TRUNC, GATE, ALLOW),
 		LOAD(AT(args[0]), .here = CLONE),
 		IF(BPF_JSET, CLONE_VM, ALLOW, GATE),
 		LOAD(AT(instruction_pointer) + HIGH, .here = SIGNAL),

@@ -10,6 +10,7 @@
 
 #include <cpuid.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -27,11 +28,13 @@ enum kind {
 	KIND_PLAIN,	/* all that the function does */
 	KIND_VECTOR,	/* in the middle of compiled code */
 	KIND_CLONE,	/* may return on another stack */
+	KIND_TRY,	/* made where it is, if it needs no bracket */
+	KIND_TRY_FLAG,	/* the same, and none unless it has O_TRUNC */
 	KIND_ANY,	/* syscall(): any number */
 };
 
 extern const char live_patch_enter[], live_patch_enter_vector[];
-extern const char live_patch_fork[], live_patch_forked[];
+extern const char live_patch_fork[], live_patch_forked[], live_patch_try[];
 
 /*
  * Called from a bridge with the number in rax and the arguments where the system
@@ -64,17 +67,9 @@ __asm__(
 "	pop %rbp\n"
 "	ret\n"
 ".endm\n"
-".globl live_patch_enter, live_patch_enter_vector\n"
-".globl live_patch_fork, live_patch_forked\n"
-".hidden live_patch_enter, live_patch_enter_vector\n"
-".hidden live_patch_fork, live_patch_forked\n"
-"live_patch_enter:\n"
-"	save_arguments\n"
-"	call live_patched_call\n"
-"	restore_arguments\n"
-"live_patch_enter_vector:\n"
-"	save_arguments\n"
-"	sub $2752, %rsp\n"
+/* 64 bytes more than that takes, above it. */
+".macro save_vectors\n"
+"	sub $2816, %rsp\n"
 "	xor %eax, %eax\n"
 "	mov %rax, 512(%rsp)\n"
 "	mov %rax, 520(%rsp)\n"
@@ -87,13 +82,46 @@ __asm__(
 "	mov $0xe6, %eax\n"
 "	xor %edx, %edx\n"
 "	xsave (%rsp)\n"
-"	call live_patched_call\n"
-"	mov %rax, %r11\n"
+".endm\n"
+/* rax stays. */
+".macro restore_vectors\n"
+"	mov %rax, %r10\n"
 "	mov $0xe6, %eax\n"
 "	xor %edx, %edx\n"
 "	xrstor (%rsp)\n"
-"	mov %r11, %rax\n"
+"	mov %r10, %rax\n"
+".endm\n"
+".globl live_patch_enter, live_patch_enter_vector, live_patch_try\n"
+".globl live_patch_fork, live_patch_forked\n"
+".hidden live_patch_enter, live_patch_enter_vector, live_patch_try\n"
+".hidden live_patch_fork, live_patch_forked\n"
+"live_patch_enter:\n"
+"	save_arguments\n"
+"	call live_patched_call\n"
 "	restore_arguments\n"
+"live_patch_enter_vector:\n"
+"	save_arguments\n"
+"	save_vectors\n"
+"	call live_patched_call\n"
+"	restore_vectors\n"
+"	restore_arguments\n"
+/*
+ * With r11 0: it has not been made, and rax is the number as before. Who is cancelled
+ * here is unwound: to the place in libc, which lies above where the bridge goes on.
+ */
+"live_patch_try:\n"
+"	.cfi_startproc\n"
+"	save_arguments\n"
+"	.cfi_def_cfa %rbp, 24 + 128\n"
+"	.cfi_offset %rip, -128 - 8\n"
+"	.cfi_offset %rbp, -128 - 24\n"
+"	save_vectors\n"
+"	lea 2752(%rsp), %rdx\n"
+"	call live_patched_try\n"
+"	mov 2752(%rsp), %r11\n"
+"	restore_vectors\n"
+"	restore_arguments\n"
+"	.cfi_endproc\n"
 /* Before a clone: all registers as they were. */
 "live_patch_fork:\n"
 "	save_arguments\n"
@@ -111,6 +139,7 @@ __asm__(
 ".hidden live_raw_syscall, live_patch_gate\n"
 ".type live_raw_syscall, @function\n"
 "live_raw_syscall:\n"
+"	.cfi_startproc\n"
 "	mov %rdi, %rax\n"
 "	mov %rsi, %r11\n"
 "	mov (%r11), %rdi\n"
@@ -122,6 +151,7 @@ __asm__(
 "	syscall\n"
 "live_patch_gate:\n"
 "	ret\n"
+"	.cfi_endproc\n"
 ".size live_raw_syscall, . - live_raw_syscall\n"
 ".popsection\n");
 
@@ -153,12 +183,12 @@ int live_patch_machine(void)
  */
 
 struct bridge_page {
-	const void *enter, *enter_vector, *fork, *forked;
+	const void *enter, *enter_vector, *fork, *forked, *try;
 	unsigned long numbers[8];
 	unsigned long used;
 	unsigned long any_start, any_end;	/* of syscall() */
 	unsigned long from;			/* enum live_from */
-	unsigned char code[PAGE - 16 * sizeof(void *)];
+	unsigned char code[PAGE - 17 * sizeof(void *)];
 };
 
 _Static_assert(sizeof(struct bridge_page) == PAGE, "a page");
@@ -167,6 +197,8 @@ static const short bracketed[] = {
 	SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk,
 	SYS_shmat, SYS_shmdt, SYS_ftruncate, SYS_truncate, SYS_fallocate,
 	SYS_remap_file_pages, SYS_pkey_mprotect, NR_PROCESS_MADVISE,
+	/* With O_TRUNC. */
+	SYS_open, SYS_openat, SYS_creat, NR_OPENAT2,
 	/* After these they may not be. */
 	SYS_prctl, SYS_seccomp,
 };
@@ -246,6 +278,23 @@ static unsigned char *put_back(unsigned char *code,
 	return PUT_TO(code, site->addr + 7, JMP);	/* behind the trap */
 }
 
+#define TRY_BYTES 38	/* of the bridge, before it goes to the trap */
+
+/* Made by us, or from the trap on, where libc can have it cancelled. */
+static unsigned char *put_try(const struct bridge_page *page,
+			      unsigned char *code, const struct live_site *site)
+{
+	code = PUT(code, 0x48, 0x8d, 0x64, 0x24, 0x80);	/* lea -128(%rsp),%rsp */
+	code = PUT_TO(code, site->addr + 7, 0x4c, 0x8d, 0x1d);
+	code = PUT(code, 0x41, 0x53);	/* lea behind(%rip),%r11; push %r11 */
+	code = PUT_TO(code, &page->try, 0xff, 0x15);	/* call *try(%rip) */
+	code = PUT(code, 0x48, 0x8d, 0xa4, 0x24, 0x88, 0, 0, 0);
+	/* test %r11,%r11; je 1f */
+	code = PUT(code, 0x4d, 0x85, 0xdb, 0x74, 0x05);
+	code = put_back(code, site);			/* 1: */
+	return PUT_TO(code, site->addr + 5, JMP);
+}
+
 /* The bridge for @site; returns where the next one goes. */
 static unsigned char *put_bridge(struct bridge_page *page, unsigned char *code,
 				 const struct live_site *site, enum kind kind)
@@ -261,6 +310,12 @@ static unsigned char *put_bridge(struct bridge_page *page, unsigned char *code,
 		code = put_back(code, site);		/* 2: */
 		code = put_call(code, &page->enter);
 		break;
+	case KIND_TRY_FLAG:
+		/* test $2,%dh; je 1f, past what put_try() puts */
+		code = PUT(code, 0xf6, 0xc6, O_TRUNC >> 8, 0x74, TRY_BYTES);
+		return put_try(page, code, site);
+	case KIND_TRY:
+		return put_try(page, code, site);
 	case KIND_CLONE:
 		code = put_call(code, &page->fork);
 		code = put(code, site->was, 5);
@@ -296,6 +351,11 @@ static bool look_at(const unsigned char *code, const unsigned char *start,
 	static const unsigned char any[] = { 0x4c, 0x8b, 0x4c, 0x24, 0x08 };
 	static const unsigned char test[] = { 0x48, 0x85, 0xc0 };
 	static const unsigned char endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	/* Its number is two instructions before. */
+	static const unsigned char open_nocancel[] = {
+		MOV_EAX, 0x01, 0x01, 0, 0, 0x48, 0x89, 0xfe,
+		0xbf, 0x9c, 0xff, 0xff, 0xff,
+	};
 	unsigned int nr;
 
 	if (code[5] != 0x0f || code[6] != 0x05)
@@ -304,12 +364,21 @@ static bool look_at(const unsigned char *code, const unsigned char *start,
 		*ret_kind = KIND_ANY;
 		return true;
 	}
+	if (code >= start + 8 &&
+	    !memcmp(code - 8, open_nocancel, sizeof(open_nocancel))) {
+		*ret_kind = KIND_TRY_FLAG;
+		return true;
+	}
 	memcpy(&nr, code + 1, sizeof(nr));
 	if (code[0] != MOV_EAX)
 		return false;
 	if (nr == SYS_clone || nr == SYS_clone3) {
 		*ret_kind = memcmp(code + 7, test, sizeof(test)) ? KIND_VECTOR :
 								   KIND_CLONE;
+		return true;
+	}
+	if (nr == SYS_openat || nr == SYS_creat || nr == SYS_fallocate) {
+		*ret_kind = nr == SYS_openat ? KIND_TRY_FLAG : KIND_TRY;
 		return true;
 	}
 	*ret_kind = code == start ||
@@ -328,6 +397,7 @@ static struct bridge_page *make_page(struct live_code *code)
 	page->enter_vector = live_patch_enter_vector;
 	page->fork = live_patch_fork;
 	page->forked = live_patch_forked;
+	page->try = live_patch_try;
 	page->from = code->from;
 	for (size_t i = 0; i < sizeof(bracketed) / sizeof(bracketed[0]); i++)
 		page->numbers[bracketed[i] / 64] |= 1UL << bracketed[i] % 64;

@@ -11,6 +11,7 @@
 #include <linux/types.h>
 #include <linux/userfaultfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
@@ -125,5 +126,14 @@ struct procmap_query {
 #define PM_WP (1ULL << 57)
 #define PM_EXCLUSIVE (1ULL << 56)
 #define PM_FRAME ((1ULL << 55) - 1)
+
+/* Calls that newer machines have not: numbers that none has. */
+#ifdef SYS_open
+#define NR_OPEN SYS_open
+#define NR_CREAT SYS_creat
+#else
+#define NR_OPEN (-1)
+#define NR_CREAT (-2)
+#endif
 
 #endif
