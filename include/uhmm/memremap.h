@@ -49,7 +49,8 @@ typedef unsigned int vm_fault_t;
 
 /**
  * struct vm_fault - a CPU has touched device-private memory
- * @vma: the area; @vma->mm is the address space
+ * @vma: the area, or of it the part around @address that pages may be away from;
+ *	@vma->mm is the address space
  * @address: the page's
  * @flags: UHMM_FAULT_*
  * @page: its frame: locked and referenced for the call, and to be passed on as

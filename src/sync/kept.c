@@ -20,6 +20,7 @@
 #define COUNT_MASK ((1UL << COUNT_BITS) - 1)
 #define START_BITS (64 - COUNT_BITS)
 #define RANGES (PAGE / sizeof(unsigned long) - 2)
+#define TOGETHER 4UL
 
 /* Of @ranges only the first @used were ever more than 0. */
 struct block {
@@ -58,20 +59,41 @@ static void use(struct block *block, unsigned long n)
 		;
 }
 
+/*
+ * Where in the first block to begin: a caller's ranges come and go all the time, and
+ * are then where he or another had some before. A hint.
+ */
+static unsigned long lately;
+
+static bool replace_in(struct block *b, unsigned long i, unsigned long n,
+		       unsigned long range, unsigned long by)
+{
+	unsigned long old = range;
+
+	for (; i < n; i++) {
+		if (READ_ONCE(b->ranges[i]) != range)
+			continue;
+		use(b, i + 1);
+		if (try_cmpxchg(&b->ranges[i], &old, by)) {
+			WRITE_ONCE(lately, b == &first ? i : 0);
+			return true;
+		}
+		old = range;
+	}
+	return false;
+}
+
 static bool replace(unsigned long range, unsigned long by)
 {
-	unsigned long old, n;
+	unsigned long at = READ_ONCE(lately), n;
 
-	for (struct block *b = &first; b; b = next_of(b)) {
+	/* A few are taken together, and given back in that order. */
+	at = at > TOGETHER ? at - TOGETHER : 0;
+	for (struct block *b = &first; b; b = next_of(b), at = 0) {
 		n = range ? READ_ONCE(b->used) : RANGES;
-		for (unsigned long i = 0; i < n; i++) {
-			old = range;
-			if (READ_ONCE(b->ranges[i]) != range)
-				continue;
-			use(b, i + 1);
-			if (try_cmpxchg(&b->ranges[i], &old, by))
-				return true;
-		}
+		if (replace_in(b, at, n, range, by) ||
+		    replace_in(b, 0, at < n ? at : n, range, by))
+			return true;
 	}
 	return false;
 }

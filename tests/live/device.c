@@ -108,6 +108,7 @@ static vm_fault_t to_ram(struct vm_fault *vmf)
 		.fault_page = vmf->page,
 	};
 
+	device->touched = *vmf->vma;
 	if (device->lost)
 		return VM_FAULT_SIGBUS;
 	bring_home(device, &args);

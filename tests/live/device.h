@@ -25,6 +25,7 @@
  * @nfree: how many are not
  * @no_copy: frames are given to migrate_vma_setup(), and stand in for memory
  * @lost: migrate_to_ram() fails
+ * @touched: where a page was touched last, as that was told
  * @freed: called when a page has come back; NULL: nothing
  * @between: called between setup and the end of each migration; NULL: nothing
  */
@@ -36,6 +37,7 @@ struct device {
 	unsigned long nfree;
 	bool no_copy;
 	bool lost;
+	struct uhmm_vma touched;
 	void (*freed)(struct device *device);
 	void (*between)(struct device *device);
 };

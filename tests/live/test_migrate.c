@@ -88,6 +88,32 @@ static void a_touch_brings_a_page_home(void **state)
 	}
 }
 
+/* As far as pages of it were ever away, and not into what is there instead now. */
+static void a_driver_is_told_of_the_area(void **state)
+{
+	for_each_way(w) {
+		char *p = some_pages(16);
+
+		assert_int_equal(device_take(&device, mm, p + 2 * PAGE, 10), 10);
+		munmap(p + 8 * PAGE, PAGE);
+		p[3 * PAGE] = 1;
+		assert_int_equal(device.touched.flags & (UHMM_VM_WRITE |
+				 UHMM_VM_ANON | UHMM_VM_SHARED),
+				 UHMM_VM_WRITE | UHMM_VM_ANON);
+		assert_ptr_equal(device.touched.mm, mm);
+		assert_in_range(device.touched.start, (uintptr_t)p,
+				(uintptr_t)p + 3 * PAGE);
+		assert_in_range(device.touched.end, (uintptr_t)p + 4 * PAGE,
+				(uintptr_t)p + 8 * PAGE);
+		p[11 * PAGE] = 1;
+		assert_in_range(device.touched.start, (uintptr_t)p + 9 * PAGE,
+				(uintptr_t)p + 11 * PAGE);
+		assert_in_range(device.touched.end, (uintptr_t)p + 12 * PAGE,
+				(uintptr_t)p + 16 * PAGE);
+		munmap(p, 16 * PAGE);
+	}
+}
+
 static void a_driver_returns_pages(void **state)
 {
 	for_each_way(w) {
@@ -618,6 +644,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_touch_brings_a_page_home),
+		CASE(a_driver_is_told_of_the_area),
 		CASE(a_driver_returns_pages),
 		CASE(holes_go_as_zeroes),
 		CASE(what_is_unmapped_is_given_back),

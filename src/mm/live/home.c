@@ -31,20 +31,34 @@ static bool is_away(unsigned long entry)
 
 /* ----------------------------------------------------------------- one page */
 
-/* It is at @pfn of a device. 0: look at the entry again. */
-static int bring(struct live *live, unsigned long addr, unsigned long pfn,
-		 unsigned int how)
+/*
+ * The area around @addr, as far as pages of it may be away: the table has that
+ * from before. False: it has not. Neither the kernel's own word would still be true
+ * when it is used. Under the lock.
+ */
+static bool area_around(struct live *live, unsigned long addr,
+			unsigned long entry, struct uhmm_vma *vma)
 {
-	struct uhmm_vma vma;
-	int ret;
+	vma->mm = live->mm;
+	vma->flags = UHMM_VM_READ | UHMM_VM_ANON |
+		     (entry & OUT_WRITE ? UHMM_VM_WRITE : 0);
+	return out_missing_around(live->out, addr, &vma->start, &vma->end);
+}
+
+/* It is at @pfn of a device. 0: look at the entry again. */
+static int bring(struct live *live, struct uhmm_vma *vma, unsigned long addr,
+		 unsigned long pfn, unsigned int how)
+{
+	int ret = live_ended(live) ? -ESRCH : 0;
 
 	if (!(how & HOME_LOCKED))
 		mmap_read_lock(live->mm);
-	ret = uhmm_mm_find_vma(live->mm, addr, &vma);
-	if (!ret && vma.start <= addr)
-		ret = uhmm_migrate_to_ram(&vma, addr, pfn, 0);
-	else
+	if (!ret && !vma->end)
+		ret = uhmm_mm_find_vma(live->mm, addr, vma);
+	if (!ret && vma->start > addr)
 		ret = -ENXIO;
+	if (!ret)
+		ret = uhmm_migrate_to_ram(vma, addr, pfn, 0);
 	if (!(how & HOME_LOCKED))
 		mmap_read_unlock(live->mm);
 	if (!ret)
@@ -82,6 +96,7 @@ static int never_made(struct live *live, unsigned long addr)
 int home_touch(struct live *live, unsigned long addr, unsigned int how)
 {
 	struct out *out = live->out;
+	struct uhmm_vma vma;
 	unsigned long entry;
 	unsigned int seen;
 	bool came = false;
@@ -103,8 +118,10 @@ int home_touch(struct live *live, unsigned long addr, unsigned int how)
 			came = true;
 			break;
 		case OUT_DEVICE:
+			if (!area_around(live, addr, entry, &vma))
+				vma.end = 0;
 			mutex_unlock(&out->lock);
-			ret = bring(live, addr, out_what(entry), how);
+			ret = bring(live, &vma, addr, out_what(entry), how);
 			if (ret)
 				return ret;
 			came = true;

@@ -377,11 +377,14 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	struct live *live = live_of(mm);
 	struct collect c = { .live = live, .out = live->out, .args = args };
 	const void *frame = __builtin_frame_address(0);
+	/* Only what leaves the process can be among these. */
+	const bool keep = args->flags & MIGRATE_VMA_SELECT_SYSTEM;
 
 	if (live_ended(live) || !(args->vma->flags & UHMM_VM_ANON) ||
 	    args->vma->flags & UHMM_VM_SHARED)
 		return;
-	keep_callers(args, frame, true);
+	if (keep)
+		keep_callers(args, frame, true);
 	mutex_lock(&c.out->lock);
 	/* What was here before is not to be in the way. */
 	while (c.out->gone && !c.out->forking) {
@@ -396,7 +399,8 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	    !c.out->off)
 		collect_system(&c);
 	mutex_unlock(&c.out->lock);
-	keep_callers(args, frame, false);
+	if (keep)
+		keep_callers(args, frame, false);
 }
 
 /* ------------------------------------------------------- by frame, not address */

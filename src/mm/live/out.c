@@ -201,6 +201,45 @@ bool out_any_missing(struct out *out, unsigned long start, unsigned long end)
 	return false;
 }
 
+/* From the @i-th on, and up to it: how far bits are set. */
+static unsigned long set_up_to(const unsigned long *bits, unsigned long i)
+{
+	unsigned long clear;
+
+	for (; i < LEAF_PAGES; i = (i | 63) + 1) {
+		clear = ~bits[i / 64] >> i % 64;
+		if (clear)
+			return i + (unsigned long)__builtin_ctzl(clear);
+	}
+	return LEAF_PAGES;
+}
+
+static unsigned long set_down_to(const unsigned long *bits, unsigned long i)
+{
+	unsigned long clear;
+
+	for (; i; i = (i - 1) & ~63UL) {
+		clear = ~bits[(i - 1) / 64] << (63 - (i - 1) % 64);
+		if (clear)
+			return i - (unsigned long)__builtin_clzl(clear);
+	}
+	return 0;
+}
+
+bool out_missing_around(struct out *out, unsigned long addr,
+			unsigned long *ret_start, unsigned long *ret_end)
+{
+	const unsigned long base = addr & ~(LEAF_BYTES - 1);
+	const struct out_leaf *leaf = leaf_of(out, addr);
+	unsigned long i = page_in_leaf(addr);
+
+	if (!is_missing(leaf, addr))
+		return false;
+	*ret_start = base + (set_down_to(leaf->missing, i) << LIVE_PAGE_SHIFT);
+	*ret_end = base + (set_up_to(leaf->missing, i) << LIVE_PAGE_SHIFT);
+	return true;
+}
+
 void out_set_missing(struct out *out, unsigned long start, unsigned long end,
 		     bool missing)
 {

@@ -137,6 +137,9 @@ bool out_all_missing(struct out *out, unsigned long start, unsigned long end);
 bool out_any_missing(struct out *out, unsigned long start, unsigned long end);
 void out_set_missing(struct out *out, unsigned long start, unsigned long end,
 		     bool missing);
+/* Those around the page @addr, no further than 2 MiB. False: it is not. */
+bool out_missing_around(struct out *out, unsigned long addr,
+			unsigned long *ret_start, unsigned long *ret_end);
 /* Somebody may have waited for what is different now. */
 void out_changed(struct out *out);
 /* Without the lock: until something has changed since @seen. */
