@@ -88,28 +88,34 @@ static void a_touch_brings_a_page_home(void **state)
 	}
 }
 
+/* What a driver is told of where @p is, which is touched. */
+static struct uhmm_vma told_of(char *p)
+{
+	*(volatile char *)p = 1;
+	__asm__ volatile("" ::: "memory");
+	return device.touched;
+}
+
 /* As far as pages of it were ever away, and not into what is there instead now. */
 static void a_driver_is_told_of_the_area(void **state)
 {
 	for_each_way(w) {
 		char *p = some_pages(16);
+		uintptr_t at = (uintptr_t)p;
+		struct uhmm_vma vma;
 
 		assert_int_equal(device_take(&device, mm, p + 2 * PAGE, 10), 10);
 		munmap(p + 8 * PAGE, PAGE);
-		p[3 * PAGE] = 1;
-		assert_int_equal(device.touched.flags & (UHMM_VM_WRITE |
-				 UHMM_VM_ANON | UHMM_VM_SHARED),
-				 UHMM_VM_WRITE | UHMM_VM_ANON);
-		assert_ptr_equal(device.touched.mm, mm);
-		assert_in_range(device.touched.start, (uintptr_t)p,
-				(uintptr_t)p + 3 * PAGE);
-		assert_in_range(device.touched.end, (uintptr_t)p + 4 * PAGE,
-				(uintptr_t)p + 8 * PAGE);
-		p[11 * PAGE] = 1;
-		assert_in_range(device.touched.start, (uintptr_t)p + 9 * PAGE,
-				(uintptr_t)p + 11 * PAGE);
-		assert_in_range(device.touched.end, (uintptr_t)p + 12 * PAGE,
-				(uintptr_t)p + 16 * PAGE);
+		vma = told_of(p + 3 * PAGE);
+		assert_ptr_equal(vma.mm, mm);
+		assert_int_equal(vma.flags & UHMM_VM_WRITE, UHMM_VM_WRITE);
+		assert_int_equal(vma.flags & UHMM_VM_ANON, UHMM_VM_ANON);
+		assert_int_equal(vma.flags & UHMM_VM_SHARED, 0);
+		assert_in_range(vma.start, at, at + 3 * PAGE);
+		assert_in_range(vma.end, at + 4 * PAGE, at + 8 * PAGE);
+		vma = told_of(p + 11 * PAGE);
+		assert_in_range(vma.start, at + 9 * PAGE, at + 11 * PAGE);
+		assert_in_range(vma.end, at + 12 * PAGE, at + 16 * PAGE);
 		munmap(p, 16 * PAGE);
 	}
 }
