@@ -247,7 +247,7 @@ static const struct mmu_interval_notifier_ops nothing_ops = {
 /* The question that a read asks, and nothing around it; all at once. */
 static double question(void)
 {
-	int fd = shard_of(live_of(mm), 0)->fd;
+	int fd = live_of(mm)->shards[0].fd;
 	struct uffdio_copy copy;
 	int64_t t = bench_now();
 

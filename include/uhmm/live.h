@@ -58,11 +58,11 @@
  * threads that call it meanwhile, subscriptions, and memory that a driver touches
  * in a callback. A fork() brings everything home before, coherent pages too.
  *
- * An area that crosses a multiple of 256 MiB is watched by two descriptors, if there
- * are several, and is two areas to the kernel then; with one descriptor, one of more
- * than 4 GiB may be. So is an area that a device has a part of. At G0 mremap() of both
- * at once fails, and in a process that was forked meanwhile; from G1 on they are moved
- * one after the other, other threads can see that, and it does not fail.
+ * An area of more than 4 GiB may come to be watched in parts that are several areas to
+ * the kernel, and so does one that a device has a part of. At G0 mremap() of both at
+ * once fails then with EFAULT, and in a process that was forked meanwhile, and all
+ * stays where it is; from G1 on they are moved one after the other, other threads can
+ * see that, and it does not fail.
  *
  * What no guarantee covers, as a process cannot see it: the kernel moving a
  * page to another frame (compaction, NUMA, KSM, swapping). The contents stay;

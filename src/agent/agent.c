@@ -136,7 +136,7 @@ static bool make_mm(unsigned int flags)
 		.size = sizeof(options),
 		.flags = flags,
 		.guarantee = (enum uhmm_guarantee)board->guarantee,
-		/* Where two descriptors meet, parts of an area stay parts. */
+		/* What is one area without us has the same one in any case. */
 		.descriptors = 1,
 	};
 	int ret = uhmm_mm_create_live(&options, &mm);

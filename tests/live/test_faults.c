@@ -314,7 +314,7 @@ ALONE(few_watches)
 ALONE(no_area_is_left)
 {
 	struct uhmm_live_options o = { .size = sizeof(o) };
-	const size_t most = 70000, half = SHARD_BYTES;
+	const size_t most = 70000, half = 4UL << 30;
 	char *p, *big;
 
 	OK(!uhmm_mm_create_live(&o, &mm));

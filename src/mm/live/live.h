@@ -63,6 +63,7 @@ struct removal;
  * @nleaves: how many
  * @nwatches: pieces registered, or more
  * @max_watches: how many may be
+ * @owners: see watch_owners()
  * @nowhere: a page that cannot be read
  * @shards: the userfaultfds
  * @nshards: how many; 0: none is to be had
@@ -104,6 +105,7 @@ struct live {
 	unsigned long nleaves;
 	unsigned long nwatches;
 	unsigned long max_watches;
+	unsigned int *owners;
 	void *nowhere;
 	struct shard shards[MAX_SHARDS];
 	unsigned int nshards;
@@ -140,6 +142,7 @@ extern unsigned int live_broken;
 #define BROKEN_FORK (1U << 8)		/* pages stay away */
 #define BROKEN_ALONE (1U << 9)		/* one by one, without another look */
 #define BROKEN_TOLD (1U << 10)		/* nor is what was read waited for */
+#define BROKEN_OWNER (1U << 11)		/* of each piece one descriptor is asked */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 

@@ -96,10 +96,10 @@ static bool shard_pending(struct live *live, struct shard *shard)
 static bool range_pending(struct live *live, unsigned long start,
 			  unsigned long last)
 {
-	unsigned long at = start / SHARD_BYTES, end = last / SHARD_BYTES;
+	unsigned int owners = watch_owners(live, start, last);
 
-	for (unsigned int i = 0; i < live->nshards && at <= end; i++, at++)
-		if (shard_pending(live, &live->shards[at % live->nshards]))
+	for (unsigned int i = 0; i < live->nshards; i++)
+		if (owners & 1U << i && shard_pending(live, &live->shards[i]))
 			return true;
 	/*
 	 * Ordering: (HANDED-SEEN) pairs with (HANDED) in hand_on_again(): who

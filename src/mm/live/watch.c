@@ -34,6 +34,7 @@
 
 #define TOP_BITS 48
 #define LEAF_SHIFT 30
+#define NOWNERS ((1UL << TOP_BITS) / SHARD_BYTES)
 #define NLEAVES (1UL << (TOP_BITS - LEAF_SHIFT))
 #define WORD_PAGES 32UL			/* two bits each */
 #define WORD_BYTES (WORD_PAGES * LIVE_PAGE)
@@ -41,7 +42,7 @@
 #define CLAIMED 0x5555555555555555UL
 #define WATCHED (CLAIMED << 1)
 #define SETTLE_NS 100000000		/* for what others hold to be let go */
-#define WHOLE_BYTES (4UL << 30)		/* an area that one descriptor has whole */
+#define WHOLE_BYTES (4UL << 30)		/* of an area that is registered whole */
 #define ASK_BYTES (64UL << 20)		/* at once, see is_registered() */
 #define ASK_TRIES 1000
 
@@ -52,13 +53,15 @@ struct leaf {
 int watch_init(struct live *live)
 {
 	live->leaves = sync_alloc_pages(NLEAVES * sizeof(live->leaves[0]));
+	live->owners = sync_alloc_pages(NOWNERS * sizeof(live->owners[0]));
 	live->removals = sync_alloc_pages(MAX_REMOVALS * sizeof(struct removal));
 	mutex_init(&live->watch_lock);
 	live->nowhere = mmap(NULL, LIVE_PAGE, PROT_NONE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (live->nowhere == MAP_FAILED)
 		live->nowhere = NULL;
-	return live->leaves && live->removals && live->nowhere ? 0 : -ENOMEM;
+	return live->leaves && live->owners && live->removals && live->nowhere ?
+		       0 : -ENOMEM;
 }
 
 void watch_destroy(struct live *live)
@@ -67,6 +70,10 @@ void watch_destroy(struct live *live)
 		sync_free_pages(live->removals,
 				MAX_REMOVALS * sizeof(struct removal));
 	live->removals = NULL;
+	if (live->owners)
+		sync_free_pages(live->owners,
+				NOWNERS * sizeof(live->owners[0]));
+	live->owners = NULL;
 	if (live->nowhere)
 		munmap(live->nowhere, LIVE_PAGE);
 	live->nowhere = NULL;
@@ -143,7 +150,11 @@ static bool all_watched(struct live *live, unsigned long start,
 		if (!leaf)
 			return false;
 		mask = word_mask(start, end) & WATCHED;
-		if ((READ_ONCE(*word_of(leaf, start)) & mask) != mask)
+		/*
+		 * Ordering: (WATCHED-SEEN) pairs with (WATCHED) in confirm():
+		 * who finds it watched asks whom that was noted of.
+		 */
+		if ((smp_load_acquire(word_of(leaf, start)) & mask) != mask)
 			return false;
 	}
 	return true;
@@ -196,6 +207,10 @@ static bool confirm(struct live *live, unsigned long start, unsigned long end)
 		claimed = word_mask(start, end) & CLAIMED;
 		word = word_of(leaf_of(live, start), start);
 		old = READ_ONCE(*word);
+		/*
+		 * Ordering: (WATCHED) pairs with (WATCHED-SEEN) in all_watched():
+		 * try_cmpxchg() is a full barrier: who has it was noted before.
+		 */
 		while (!try_cmpxchg(word, &old, old | (old & claimed) << 1))
 			;
 		all &= (old & claimed) == claimed;
@@ -220,6 +235,35 @@ static unsigned long count_pieces(struct live *live)
 		}
 	}
 	return runs;
+}
+
+/* -------------------------------------------------------------------- owners */
+
+unsigned int watch_owners(const struct live *live, unsigned long start,
+			  unsigned long last)
+{
+	unsigned long at = start / SHARD_BYTES, end = last / SHARD_BYTES;
+	unsigned int nshards = READ_ONCE(live->nshards), owners = 0;
+
+	if (nshards <= 1 || end - at >= MAX_SHARDS)
+		return ~0U;
+	if (BROKEN(live_broken, BROKEN_OWNER))
+		return 1U << at % nshards;
+	for (; at <= end && at < NOWNERS; at++)
+		owners |= READ_ONCE(live->owners[at]);
+	return owners;
+}
+
+static void note_owner(struct live *live, unsigned int owner,
+		       unsigned long start, unsigned long end)
+{
+	unsigned long at = start / SHARD_BYTES;
+	struct shard *shard = &live->shards[owner];
+
+	WRITE_ONCE(shard->watches, shard->watches + 1);
+	for (; at <= (end - 1) / SHARD_BYTES && at < NOWNERS; at++)
+		if (!(READ_ONCE(live->owners[at]) & 1U << owner))
+			fetch_or(&live->owners[at], 1U << owner);
 }
 
 /* ------------------------------------------------------------- registering */
@@ -269,44 +313,134 @@ bool watch_is_registered(struct live *live, struct shard *shard,
 	return true;
 }
 
-/* Up to where one descriptor has it. */
-static unsigned long piece_end(const struct live *live, unsigned long start,
-			       unsigned long end)
+static void unregister_by(struct live *live, unsigned int owners,
+			  unsigned long start, unsigned long end)
 {
-	unsigned long next = (start | (SHARD_BYTES - 1)) + 1;
+	struct uffdio_range range = { start, end - start };
 
-	return live->nshards == 1 || next > end || !next ? end : next;
+	/* Where nothing is registered this does nothing, or fails. */
+	for (unsigned int i = 0; i < READ_ONCE(live->nshards); i++)
+		if (owners & 1U << i && READ_ONCE(live->shards[i].watches))
+			ioctl(live->shards[i].fd, UFFDIO_UNREGISTER, &range);
+}
+
+/* Newer kernels refuse if any of it is another's. */
+static void unregister_each(struct live *live, unsigned int owners,
+			    unsigned long start, unsigned long end)
+{
+	struct live_area area;
+
+	for (; start < end && !live_area(live, start, &area) &&
+	       area.vma.start < end; start = area.vma.end)
+		unregister_by(live, owners,
+			      start > area.vma.start ? start : area.vma.start,
+			      end < area.vma.end ? end : area.vma.end);
 }
 
 void watch_unregister(struct live *live, unsigned long start,
 		      unsigned long end)
 {
-	struct uffdio_range range;
-	struct shard *shard;
+	unsigned int owners;
 	unsigned long next;
 
-	/* Where nothing is registered this does nothing, or fails. */
 	if (end > 1UL << TOP_BITS)
 		end = 1UL << TOP_BITS;
+	if (READ_ONCE(live->nshards) == 1) {
+		unregister_by(live, 1, start, end);
+		return;
+	}
+	/* At once what has the same ones. */
 	for (; start < end; start = next) {
-		next = piece_end(live, start, end);
-		shard = shard_of(live, start);
-		range.start = start;
-		range.len = next - start;
-		if (shard && READ_ONCE(shard->watches))
-			ioctl(shard->fd, UFFDIO_UNREGISTER, &range);
+		owners = watch_owners(live, start, start);
+		next = start;
+		do
+			next = (next | (SHARD_BYTES - 1)) + 1;
+		while (next < end && watch_owners(live, next, next) == owners);
+		if (next > end)
+			next = end;
+		if (owners & (owners - 1))
+			unregister_each(live, owners, start, next);
+		else if (owners)
+			unregister_by(live, owners, start, next);
 	}
 }
 
-/* One piece, in one shard. 0, -EAGAIN, -ESTALE, or the errno of registering. */
-static int register_piece(struct live *live, unsigned long start,
-			  unsigned long end)
+/*
+ * Which of @candidates has the area beside ours, that ends or starts at @at? Who has
+ * it is not refused; had nobody, he has it now.
+ */
+static bool beside(struct live *live, const struct live_area *area,
+		   unsigned long at, unsigned int candidates,
+		   unsigned int *ret_owner)
 {
-	struct shard *shard = shard_of(live, start);
+	bool below = at == area->vma.start;
+	struct live_area other;
+	unsigned int i;
+
+	if (live_area(live, below ? at - 1 : at, &other) ||
+	    (below ? other.vma.end : other.vma.start) != at ||
+	    other.vma.flags != area->vma.flags)
+		return false;
+	for (i = 0; i < live->nshards; i++) {
+		if (candidates & 1U << i &&
+		    !uffd_register(live, &live->shards[i], other.vma.start,
+				   other.vma.end)) {
+			*ret_owner = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Who is to have it. What lies beside it and is alike would be one area with it, if
+ * nobody watched: it has the same one.
+ */
+static unsigned int choose_owner(struct live *live,
+				 const struct live_area *area)
+{
+	unsigned long start = area->vma.start, end = area->vma.end;
+	unsigned int own = (unsigned int)(start / SHARD_BYTES % live->nshards);
+	unsigned int below = watch_owners(live, start - 1, start - 1);
+	unsigned int above = watch_owners(live, end, end);
+	unsigned int owner = own;
+
+	if (live->nshards > 1 &&
+	    (area->vma.flags & (UHMM_VM_ANON | UHMM_VM_SHARED)) ==
+		    UHMM_VM_ANON &&
+	    (below & ~(1U << own) || above & ~(1U << own)) &&
+	    !beside(live, area, start, below, &owner))
+		beside(live, area, end, above, &owner);
+	return owner;
+}
+
+/* By @owner, or by another of ours that has it already. */
+static int register_by_any(struct live *live, unsigned int *owner,
+			   unsigned long start, unsigned long end)
+{
+	int ret = uffd_register(live, &live->shards[*owner], start, end);
+
+	if (ret == -EBUSY) {
+		/* It may have been moved here, and its event be on its way. */
+		monitor_settle(live, SETTLE_NS);
+		ret = uffd_register(live, &live->shards[*owner], start, end);
+	}
+	/* Or have grown to here. */
+	for (unsigned int i = 0; ret == -EBUSY && i < live->nshards; i++) {
+		ret = uffd_register(live, &live->shards[i], start, end);
+		if (!ret)
+			*owner = i;
+	}
+	return ret;
+}
+
+/* One piece of @area. 0, -EAGAIN, -ESTALE, or the errno of registering. */
+static int register_piece(struct live *live, const struct live_area *area,
+			  unsigned long start, unsigned long end)
+{
+	unsigned int first = choose_owner(live, area), owner = first;
 	int ret;
 
-	if (!shard)
-		return -EINVAL;
 	/* Counted up only; what has gone meanwhile is seen by counting anew. */
 	if (live->nwatches >= live->max_watches)
 		live->nwatches = count_pieces(live);
@@ -314,15 +448,12 @@ static int register_piece(struct live *live, unsigned long start,
 		return -ENOMEM;
 	if (!claim(live, start, end))
 		return -ENOBUFS;
-	WRITE_ONCE(shard->watches, shard->watches + 1);
-	ret = uffd_register(live, shard, start, end);
-	if (ret == -EBUSY) {
-		/* It may have been moved here, and its event be on its way. */
-		monitor_settle(live, SETTLE_NS);
-		ret = uffd_register(live, shard, start, end);
-	}
+	note_owner(live, first, start, end);
+	ret = register_by_any(live, &owner, start, end);
+	if (owner != first)
+		note_owner(live, owner, start, end);
 	if (!ret && !live->out &&
-	    !watch_is_registered(live, shard, start, end))
+	    !watch_is_registered(live, &live->shards[owner], start, end))
 		ret = -ESTALE;
 	if (ret) {
 		watch_clear(live, start, end);
@@ -331,20 +462,6 @@ static int register_piece(struct live *live, unsigned long start,
 	live->nwatches++;
 	live_count(live, watches);
 	return confirm(live, start, end) ? 0 : -EAGAIN;
-}
-
-static int register_pieces(struct live *live, unsigned long start,
-			   unsigned long end)
-{
-	unsigned long next;
-	int ret = 0;
-
-	for (; start < end && !ret; start = next) {
-		next = piece_end(live, start, end);
-		if (!all_watched(live, start, next))
-			ret = register_piece(live, start, next);
-	}
-	return ret;
 }
 
 /* What is refused may have gone meanwhile. */
@@ -390,29 +507,24 @@ static bool goes_unseen(const struct live *live, const struct live_area *area)
 }
 
 /*
- * All of the area that one descriptor can have: the kernel splits it where a
+ * All of the area, but for the largest: the kernel splits it where a
  * registered piece ends. Parts that are written before they are joined again never
  * are, and then mremap() of both fails.
  */
-static void widen(const struct live *live, const struct live_area *area,
-		  unsigned long *start, unsigned long *end)
+static void widen(const struct live_area *area, unsigned long *start,
+		  unsigned long *end)
 {
-	unsigned long unit = live->nshards == 1 ? WHOLE_BYTES : SHARD_BYTES;
-
-	if (live->nshards == 1 &&
-	    area->vma.end - area->vma.start <= WHOLE_BYTES) {
+	if (area->vma.end - area->vma.start <= WHOLE_BYTES) {
 		*start = area->vma.start;
 		*end = area->vma.end;
 		return;
 	}
-	if (area->page_size > unit)
-		unit = area->page_size;
-	*start &= ~(unit - 1);
+	*start &= ~(WHOLE_BYTES - 1);
 	if (*start < area->vma.start)
 		*start = area->vma.start;
-	if (__builtin_add_overflow(*end, unit - 1, end))
+	if (__builtin_add_overflow(*end, WHOLE_BYTES - 1, end))
 		*end = area->vma.end;
-	*end &= ~(unit - 1);
+	*end &= ~(WHOLE_BYTES - 1);
 	if (*end > area->vma.end)
 		*end = area->vma.end;
 }
@@ -428,9 +540,10 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 	if (BROKEN(live_broken, BROKEN_REGISTER) ||
 	    all_watched(live, start, end))
 		return 0;
-	widen(live, area, &start, &end);
+	widen(area, &start, &end);
 	mutex_lock(&live->watch_lock);
-	ret = register_pieces(live, start, end);
+	ret = all_watched(live, start, end) ?
+		      0 : register_piece(live, area, start, end);
 	mutex_unlock(&live->watch_lock);
 	if (!ret || ret == -EAGAIN || ret == -ESTALE)
 		return ret;

@@ -9,16 +9,12 @@
 #include "live.h"
 
 /*
- * Addresses are dealt to the descriptors in pieces of this size, so that
- * changes far away do not hold reads up.
+ * An area has one descriptor, or it would be two to the kernel: the one that the
+ * piece of this size has in which it starts, so that changes far away do not hold
+ * reads up. Which ones have watched anything in a piece is noted for it, and those
+ * are asked.
  */
 #define SHARD_BYTES (256UL << 20)
-
-static inline struct shard *shard_of(struct live *live, unsigned long addr)
-{
-	return live->nshards ?
-		       &live->shards[addr / SHARD_BYTES % live->nshards] : NULL;
-}
 
 /* watch.c */
 int watch_init(struct live *live);
@@ -30,6 +26,9 @@ void watch_destroy(struct live *live);
  */
 int watch(struct live *live, const struct live_area *area, unsigned long start,
 	  unsigned long end);
+/* The descriptors that may know of a change there, as bits. Takes no lock. */
+unsigned int watch_owners(const struct live *live, unsigned long start,
+			  unsigned long last);
 /* Note that it is watched no more. True: some of it was. Takes no lock. */
 bool watch_clear(struct live *live, unsigned long start, unsigned long end);
 /* Is [start, end) one area, and registered? May sleep for the monitor. */
