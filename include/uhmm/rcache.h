@@ -75,6 +75,8 @@ struct uhmm_rcache;
  * @dereg: end that; 0 or -errno, after which it is tried again later. Called
  *	by get, put and flush, and in callbacks: must not wait for a thread that
  *	changes memory, nor change memory itself.
+ * @held: how many bytes that were deregistered are still pinned, and count against
+ *	&uhmm_rcache_options.max_bytes; NULL: none. Called with a lock held.
  */
 struct uhmm_rcache_ops {
 	const char *name;
@@ -82,6 +84,7 @@ struct uhmm_rcache_ops {
 		   unsigned int access, uint64_t *ret_key);
 	int (*dereg)(void *device, unsigned long start, size_t length,
 		     uint64_t key);
+	unsigned long (*held)(void *device);
 };
 
 /**
@@ -90,7 +93,8 @@ struct uhmm_rcache_ops {
  * @flags: UHMM_RCACHE_LAZY and its like
  * @granule: what requests are widened to, a power of two; 0: 4096
  * @max_entries: how many, retired ones included; 0: no limit
- * @max_bytes: how much, retired ones included; 0: no limit
+ * @max_bytes: how much, retired ones included, and what the device still holds;
+ *	0: no limit
  * @queue: how many invalidations are kept for uhmm_rcache_read(); 0: none
  */
 struct uhmm_rcache_options {

@@ -398,6 +398,7 @@ bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 /* What tests leave out, see BROKEN(); in no other objects. */
 extern unsigned int rcache_broken;
 #define BROKEN_CHECK (1U << 0)		/* what collided lives all the same */
+#define BROKEN_FENCE (1U << 1)		/* what is held is said to be released */
 
 /**
  * struct request - what is to be registered

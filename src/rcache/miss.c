@@ -50,16 +50,17 @@ static void replace_one(struct uhmm_rcache *c, struct region *r, void *arg)
 		region_retire(c, r, &c->counters.merged);
 }
 
-/* Is there room for it? Lock held. */
-static bool has_room(const struct uhmm_rcache *c, const struct request *w)
+/* Is there room for it beside @held bytes that are no entry's? Lock held. */
+static bool has_room(const struct uhmm_rcache *c, const struct request *w,
+		     unsigned long held)
 {
-	unsigned long bytes = w->last - w->start + 1;
+	unsigned long bytes = w->last - w->start + 1, used = c->bytes + held;
 	unsigned long max_bytes = c->options.max_bytes;
 	unsigned long max_entries = c->options.max_entries;
 
 	return (!max_entries || c->entries < max_entries) &&
-	       (!max_bytes || (c->bytes <= max_bytes &&
-			       bytes <= max_bytes - c->bytes));
+	       (!max_bytes ||
+		(used <= max_bytes && bytes <= max_bytes - used));
 }
 
 /* A region for @w. Lock held. */
@@ -90,17 +91,20 @@ enum look {
 };
 
 /*
- * A region for @w, or for more, that nobody finds live yet. -ENOSPC: no room.
- * Lock not held.
+ * A region for @w, or for more, that nobody finds live yet. -ENOSPC: no room;
+ * -EBUSY: there will be, without that anything goes. Lock not held.
  */
 static int begin(struct uhmm_rcache *c, struct request *w, bool merge,
 		 struct region **ret_region, bool *ret_merged)
 {
 	struct request wide = *w;
+	unsigned long held = 0;
 	int err = -ENOSPC;
 	bool room;
 
 	spin_lock(&c->lock);
+	if (c->options.max_bytes && c->ops->held)
+		held = c->ops->held(c->device);
 	if (w->born != c->counters.registrations)
 		w->overlaps = true;
 	w->born = c->counters.registrations;
@@ -109,15 +113,17 @@ static int begin(struct uhmm_rcache *c, struct request *w, bool merge,
 		wide = widened(c, w);
 		w->overlaps = wide.overlaps;
 	}
-	room = has_room(c, &wide);
+	room = has_room(c, &wide, held);
 	if (!room) {
 		wide = *w;
-		room = has_room(c, &wide);
+		room = has_room(c, &wide, held);
 	}
 	*ret_merged = wide.start != w->start || wide.last != w->last ||
 		      wide.access != w->access;
 	if (room)
 		err = region_make(c, &wide, ret_region);
+	else if (held && has_room(c, &wide, 0))
+		err = -EBUSY;
 	spin_unlock(&c->lock);
 	return err;
 }
