@@ -15,6 +15,7 @@
 
 #include <uhmm/live.h>
 #include <uhmm/mm.h>
+#include <uhmm/rcache_uring.h>
 
 #include "features.h"
 
@@ -157,6 +158,18 @@ static struct feature *ring(struct feature *f)
 			    "no fixed buffers: kernel.io_uring_disabled, or a seccomp profile");
 }
 
+static struct feature *tags(struct feature *f)
+{
+	unsigned int found = uhmm_rcache_uring_features();
+	bool all = found & UHMM_RCACHE_URING_PROMPT &&
+		   found & UHMM_RCACHE_URING_APART;
+
+	return line(f, "io_uring-tags", all,
+		    all ? "fixed buffers that are released are told of at once" :
+		    found ? "released fixed buffers are told of late, or behind others" :
+			    "no table of fixed buffers (Linux 5.19)");
+}
+
 unsigned int features_live(struct feature *to)
 {
 	struct found found = { 0 };
@@ -171,6 +184,7 @@ unsigned int features_live(struct feature *to)
 				 found.features >> i & 1 ? words[i].with :
 							   words[i].without);
 	f = ring(f);
+	f = tags(f);
 	f = areas(f);
 	f = limit(f, "open-files", RLIMIT_NOFILE,
 		  "8 are needed: ulimit -n");

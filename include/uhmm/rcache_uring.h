@@ -122,12 +122,10 @@ struct uhmm_rcache_uring_info {
 /**
  * uhmm_rcache_uring_features() - what this kernel does with buffers and tags
  *
- * It makes a ring, and tries. 6.18 tells at once and of each buffer alone. 6.1 tells
- * a second later, and of nothing before what was let go of earlier has been.
- *
- * Context: may sleep.
+ * Context: may sleep: makes a ring, and tries.
  * Return: UHMM_RCACHE_URING_TABLE and its like; 0: there are no rings, or too old
- * ones.
+ * ones. 6.18 has all; 6.1 has the first, and tells a second later, and of nothing
+ * before it has of what was let go of earlier.
  */
 unsigned int uhmm_rcache_uring_features(void);
 

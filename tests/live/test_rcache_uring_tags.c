@@ -337,7 +337,7 @@ static void what_is_held_counts_against_the_limit(void **state)
 }
 
 /* Of the kernel's own, which a program without privileges meets; the ring counts. */
-ALONE(what_is_held_is_locked_memory)
+static void lock_all_that_may_be(void)
 {
 	enum { LIMIT = 64, MOST = 40 };
 	struct rlimit low = { LIMIT * PAGE, LIMIT * PAGE };
@@ -387,6 +387,11 @@ ALONE(what_is_held_is_locked_memory)
 	uhmm_rcache_uring_destroy(buffers);
 }
 
+static void what_is_held_is_locked_memory(void **state)
+{
+	run_alone(lock_all_that_may_be);
+}
+
 /* Slots for one: what has it goes, though a request has the buffer. */
 static void a_slot_is_used_again_before_the_tag_comes(void **state)
 {
@@ -425,6 +430,28 @@ static void tags_that_do_not_fit_come_later(void **state)
 		reap();
 	assert_int_equal(info_now().released, 4 * SLOTS);
 	assert_int_equal(info_now().strays, 0);
+	unmake();
+}
+
+static void without_tags_nothing_is_known(void **state)
+{
+	unsigned long at = (unsigned long)memory;
+
+	need_rings();
+	assert_int_equal(io_uring_queue_init(4, &ring, 0), 0);
+	assert_int_equal(uhmm_rcache_uring_create(ring.ring_fd, SLOTS, &buffers),
+			 0);
+	assert_int_equal(uhmm_rcache_create(mm, uhmm_rcache_uring_ops(), buffers,
+					    NULL, &cache), 0);
+	touch(memory);
+	assert_int_equal(info_now().features, 0);
+	assert_int_equal(info_now().buffers, 1);
+	assert_int_equal(flush(memory, 1), 0);
+	assert_int_equal(held(memory, 1), -EOPNOTSUPP);
+	assert_int_equal(uhmm_rcache_uring_wait(buffers, at, 0, -1),
+			 -EOPNOTSUPP);
+	assert_false(uhmm_rcache_uring_tag(buffers, UHMM_RCACHE_URING_TAGS));
+	assert_int_equal(io_uring_cq_ready(&ring), 0);
 	unmake();
 }
 
@@ -476,6 +503,7 @@ int main(int argc, char **argv)
 		CASE(what_is_held_is_locked_memory),
 		CASE(a_slot_is_used_again_before_the_tag_comes),
 		CASE(tags_that_do_not_fit_come_later),
+		CASE(without_tags_nothing_is_known),
 		CASE(a_ring_of_one_thread_refuses_others),
 	};
 

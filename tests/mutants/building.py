@@ -68,6 +68,10 @@ PROGRAMS['test_rcache'] = (
     [f'src/rcache/{name}.c' for name in ('hints', 'hold', 'miss', 'rcache', 'reap',
                                          'region', 'report')],
     ['-lcmocka'])
+PROGRAMS['test_rcache_uring'] = (
+    ['tests/unit/test_rcache_uring.c', 'src/rcache/uring*.c'] +
+    PROGRAMS['test_rcache'][0][1:],
+    ['-lcmocka', '-Wl,--wrap=sync_alloc_pages'])
 MODEL = ['src/mm/model/*.c', 'src/drivers/*.c']
 PROGRAMS['fuzz_model'] = (
     ['tests/model/fuzz_' + name for name in ('model.c', 'kernel.c', 'world.c')] +

@@ -9,6 +9,8 @@ MISS = 'src/rcache/miss.c'
 RCACHE = 'src/rcache/rcache.c'
 REAP = 'src/rcache/reap.c'
 REGION = 'src/rcache/region.c'
+URING = 'src/rcache/uring.c'
+PINS = 'src/rcache/uring_pins.c'
 
 RCACHES = Group('The registration cache', '', [
     Mutant('retry', 'what collided with an invalidation lives',
@@ -68,4 +70,23 @@ RCACHES = Group('The registration cache', '', [
            [(RCACHE, '\t\thints_end(c);\n', ''),
             (RCACHE, '\t\tc->ended = true;\n', '')],
            [unit('rcache', 'a_child_has_none_of_it')]),
+    Mutant('tag too late', 'a tag is waited for once the kernel has been asked',
+           [(URING, '\tuint64_t tag = uring_tagged(u) ? pin_hold(u, slot) : 0;\n'
+             '\tint err = slot_update(u, slot, &nothing, 0);\n',
+             '\tint err = slot_update(u, slot, &nothing, 0);\n'
+             '\tuint64_t tag = uring_tagged(u) ? pin_hold(u, slot) : 0;\n')],
+           [unit('rcache_uring', 'a_tag_may_come_before_the_call_returns')],
+           quick=True),
+    Mutant('tag of another life', 'an old tag releases what is there now',
+           [(PINS, '\tpin->life++;\n', '')],
+           [unit('rcache_uring', 'tags_of_nothing_are_counted')]),
+    Mutant('not held', 'what could not be taken out counts as held',
+           [(URING, 'pin_unhold(u, tag)', '(void)tag')],
+           [unit('rcache_uring', 'what_stays_in_its_slot_is_not_held')]),
+    Mutant('what is held', 'what the device holds counts against no limit',
+           [(MISS, '\t\theld = c->ops->held(c->device);\n', '\t\t;\n')],
+           [unit('rcache_uring', 'limits_count_what_is_held')]),
+    Mutant('wait for a tag', 'who waits does so for what is let go of later, too',
+           [(PINS, 'pin && pin->number <= number;', 'pin;')],
+           [unit('rcache_uring', 'who_waits_does_so_for_what_is_held_then')]),
 ])
