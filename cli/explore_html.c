@@ -67,16 +67,17 @@ static void table(const struct explore_report *report, FILE *out)
 {
 	unsigned int i;
 
-	fputs("<table><tr><th>engine<th>preemptions<th>executions"
-	      "<th>cut short<th>states<th>to the end<th>seconds</tr>\n", out);
+	fputs("<table><tr><th>engine<th>preemptions<th>model"
+	      "<th>executions<th>cut short<th>states<th>to the end<th>seconds</tr>\n", out);
 	for (i = 0; i < report->nphases; i++) {
 		const struct explore_phase *phase = &report->phases[i];
 
 		fprintf(out, "<tr><td>%s<td>", explore_engine_name(phase->engine));
 		if (phase->engine == EXPLORE_PREEMPTIONS)
 			fprintf(out, "%u", phase->bound);
-		fprintf(out, "<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64
-			"<td>%s<td>%.2f</tr>\n", phase->executions,
+		fprintf(out, "<td>%s<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64
+			"<td>%s<td>%.2f</tr>\n",
+			trace_model_name(phase->model), phase->executions,
 			phase->blocked, phase->states,
 			phase->complete ? "yes" : "no", phase->seconds);
 	}

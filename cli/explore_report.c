@@ -35,7 +35,8 @@ int explored_status(const struct uhmm_scenario *scenario,
 
 /* ---------------------------------------------------------------------- text */
 
-static void print_phase(const struct explore_phase *phase, FILE *out)
+static void print_phase(const struct explore_report *report,
+			const struct explore_phase *phase, FILE *out)
 {
 	fprintf(out, "  %-12s", explore_engine_name(phase->engine));
 	if (phase->engine == EXPLORE_PREEMPTIONS)
@@ -45,14 +46,18 @@ static void print_phase(const struct explore_phase *phase, FILE *out)
 		fprintf(out, ", %" PRIu64 " of them cut short", phase->blocked);
 	if (phase->states)
 		fprintf(out, ", %" PRIu64 " states", phase->states);
+	if (phase->model != report->model)
+		fprintf(out, ", memory model %s",
+			trace_model_name(phase->model));
 	fprintf(out, "%s, %.2f s\n", phase->complete ? ", to the end" : "",
 		phase->seconds);
 }
 
-/* What was covered, in a sentence. */
+/* What was covered, in a sentence or two. */
 static void print_coverage(const struct explore_report *report, FILE *out)
 {
-	const struct explore_phase *phase;
+	const struct explore_phase *phase, *states = NULL;
+	const char *model = trace_model_name(report->model);
 	int bound = -1;
 	unsigned int i;
 
@@ -60,17 +65,20 @@ static void print_coverage(const struct explore_report *report, FILE *out)
 		phase = &report->phases[i];
 		if (phase->engine == EXPLORE_PREEMPTIONS && phase->complete)
 			bound = phase->bound;
+		if (phase->engine == EXPLORE_STATES && phase->complete)
+			states = phase;
 	}
-	fprintf(out, "covered: ");
-	if (report->complete)
-		fprintf(out, "everything");
+	if (report->complete && !states)
+		fprintf(out, "covered: everything, memory model %s\n", model);
 	else if (bound >= 0)
-		fprintf(out, "all executions with at most %d preemptions", bound);
-	else
-		fprintf(out, "some executions");
-	fprintf(out, "%s, memory model %s\n",
-		report->complete ? "" : " (bounded)",
-		trace_model_name(report->model));
+		fprintf(out, "covered: all executions with at most %d "
+			"preemptions (bounded), memory model %s\n", bound, model);
+	else if (!states)
+		fprintf(out, "covered: some executions (bounded), memory model "
+			"%s\n", model);
+	if (states)
+		fprintf(out, "covered: everything but data races, memory model "
+			"%s\n", trace_model_name(states->model));
 	if (report->cut_short)
 		fputs("cut short: there was more to be done\n", out);
 }
@@ -93,7 +101,7 @@ void explored_print(const struct uhmm_scenario *scenario,
 	putc('\n', out);
 	print_coverage(report, out);
 	for (i = 0; i < report->nphases; i++)
-		print_phase(&report->phases[i], out);
+		print_phase(report, &report->phases[i], out);
 	for (i = 0; i < report->nmeasures; i++)
 		fprintf(out, "measured: %s: %lu\n", report->measures[i].what,
 			report->measures[i].value);
@@ -117,9 +125,10 @@ static json_t *phases_json(const struct explore_report *report)
 		const struct explore_phase *phase = &report->phases[i];
 
 		json_array_append_new(phases, json_pack(
-			"{s:s, s:i, s:b, s:I, s:I, s:I, s:f}",
+			"{s:s, s:i, s:s, s:b, s:I, s:I, s:I, s:f}",
 			"engine", explore_engine_name(phase->engine),
 			"bound", phase->bound,
+			"model", trace_model_name(phase->model),
 			"complete", phase->complete,
 			"executions", (json_int_t)phase->executions,
 			"blocked", (json_int_t)phase->blocked,

@@ -119,6 +119,8 @@ static int decide_anew(struct node *node, unsigned int enabled)
 	node->done = 0;
 	node->choice = 0;
 	node->choices = 1;
+	if (bounded && !x.options->repeats && repeats(node))
+		return -1;
 	if (x.depth < x.nprefix)
 		return prefix_decide(node, enabled);
 	if (x.engine == EXPLORE_DPOR || x.engine == EXPLORE_SLEEP)
@@ -184,6 +186,7 @@ static int decide_otherwise(struct node *node, unsigned int enabled)
 
 	if (x.force)
 		return forced_decide(node, enabled);
+	node->choice = 0;
 	t = x.engine == EXPLORE_PCT ? by_priority(enabled) : by_chance(enabled);
 	node->chosen = (uint8_t)t;
 	node->enabled = (uint16_t)enabled;

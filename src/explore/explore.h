@@ -19,7 +19,7 @@
 #include "trace.h"
 
 enum explore_engine {
-	EXPLORE_AUTO = 0,	/* random, preemptions 0 to 3, then the rest */
+	EXPLORE_AUTO = 0,	/* one after the other, but the last two */
 	EXPLORE_RANDOM,
 	EXPLORE_PCT,
 	EXPLORE_PREEMPTIONS,	/* up to a bound */
@@ -61,6 +61,7 @@ struct explore_progress {
  * @final_arg: for it
  * @check_every: every so many executions one is run twice, to see whether it
  *	comes out the same; 0: 997
+ * @repeats: preemptions: those, too, that only repeat others
  * @keep_every: depth-first, the program is kept every so many steps, for later
  *	executions to go on from there; 0: as much as that costs
  * @weaken: labels of barriers to weaken, separated by ","; NULL: none
@@ -88,6 +89,7 @@ struct explore_options {
 	void (*final_fn)(uint64_t hash, void *arg);
 	void *final_arg;
 	unsigned int check_every;
+	bool repeats;
 	unsigned int keep_every;
 	const char *weaken;
 	void (*progress)(const struct explore_progress *progress, void *arg);
@@ -104,7 +106,9 @@ struct explore_options {
  * struct explore_phase - one engine's part
  * @engine: which
  * @bound: of preemptions, where that is bounded
- * @complete: nothing was left out, but what @bound leaves out
+ * @model: under which memory model
+ * @complete: nothing was left out, but what @bound leaves out; by states: but
+ *	data races
  * @executions: how many, those that were cut short as repetitions included
  * @blocked: these
  * @states: stateful: how many distinct ones
@@ -115,6 +119,7 @@ struct explore_options {
 struct explore_phase {
 	enum explore_engine engine;
 	unsigned int bound;
+	enum uhmm_model model;
 	bool complete;
 	uint64_t executions;
 	uint64_t blocked;
@@ -133,7 +138,7 @@ struct explore_phase {
  * @outcome: NEVER, SOMETIMES or ALWAYS (of what was covered; of a part: only if
  *	that is all of it); NONE: it was cut short before anything was found
  * @as_declared: @outcome is the scenario's result; with none: nothing is bad
- * @complete: everything was covered
+ * @complete: everything was covered, under @model; by states: but data races
  * @cut_short: no time was left, or &explore_options.stop was set, before all
  *	was done that was to be done
  * @executions: altogether, repetitions not counted

@@ -12,7 +12,7 @@
  *	op.c step.h order.h			steps: possible? dependent? order
  *	memory.c				what loads may read: tso, c11
  *	race.c					plain accesses
- *	engine.c dpor.c states.c		who goes on
+ *	engine.c dpor.c repeats.c states.c	who goes on
  *	world.c heap.c snapshot.c checkpoint.c	the program, put back
  *	run.c shrink.c split.c			many executions
  *	record.c names*.c			an execution, written down
@@ -298,7 +298,6 @@ struct explorer {
 	unsigned int split;
 	unsigned int only;	/* threads that may make steps */
 	unsigned int check_every;
-	unsigned int most_threads;
 	unsigned long progress;
 	bool bound_cut;		/* the bound kept something out */
 	unsigned int foreign_stacks;	/* that others write to */
@@ -560,9 +559,20 @@ unsigned int node_sleepers(const struct node *node, unsigned int actor);
 /* The next execution of a depth-first search; false: there is none. */
 bool search_next(unsigned int floor);
 
+/* ----------------------------------------------------------------- repeats.c */
+
+uint64_t event_hash(const struct event *event);
+bool repeats(const struct node *node);
+void repeats_forget(void);
+
 /* ------------------------------------------------------------------ states.c */
 
-int states_run(struct explore_phase *phase, uint64_t most);
+/* So much of a phase at most; 0: no end. */
+struct budget {
+	uint64_t executions, steps;
+};
+
+int states_run(struct explore_phase *phase, struct budget most);
 unsigned int states_choose(unsigned int n);
 bool states_again(void);
 
@@ -658,10 +668,7 @@ int run_forced(const struct trace_step *steps, unsigned int n, bool record);
 unsigned int steps_get(struct trace_step *to);
 unsigned int preemptions(void);
 int run_count(struct explore_phase *phase);
-/* A search by x.engine, up to @most of the phase; 0: no end. */
-struct budget {
-	uint64_t executions, steps;
-};
+/* By x.engine. */
 int search(struct explore_phase *phase, struct budget most, bool stop_at_bad);
 void run_anew(struct explore_phase *phase);
 bool out_of_time(void);

@@ -76,8 +76,6 @@ int W(pthread_create)(pthread_t *thread, const pthread_attr_t *attr,
 	x.nthreads++;
 	x.live |= 1U << number;
 	x.waits &= ~(1U << number);
-	if (x.nthreads > x.most_threads)
-		x.most_threads = x.nthreads;
 	memory_thread(x.self, number);
 	t->hb.at[number] = 1;
 	thread_start(number);

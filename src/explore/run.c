@@ -23,7 +23,9 @@
  * comes out is the same on any machine. All of it takes a second or two.
  */
 static const struct budget random_budget = { 2000, 400000 },
-	bounded_budget = { 0, 1500000 }, last_budget = { 0, 8000000 };
+	last_budget = { 0, 8000000 }, states_budget = { 0, 1200000 };
+/* Of all bounds together; a step costs more where none is kept on the way. */
+static const uint64_t bounded_steps = 16000000, bounded_steps_c11 = 8000000;
 
 #define MOST_PREEMPTIONS 3
 
@@ -104,18 +106,8 @@ static uint64_t trace_hash(void)
 {
 	uint64_t sum = (uint64_t)x.end * 77;
 
-	for (unsigned int i = 0; i < x.nevents; i++) {
-		const struct event *e = &x.events[i];
-		uint64_t hash = mix(e->actor * 131U + e->kind * 7U);
-
-		for (unsigned int k = 0; k < e->ntouch; k++)
-			hash = mix(hash * 31 + e->touch[k].object);
-		for (unsigned int k = 0; k < MAX_ACTORS; k++)
-			hash = mix(hash * 31 + (uint64_t)e->clock.at[k]);
-		if (e->node >= 0)
-			hash = mix(hash * 31 + x.nodes[e->node].choice);
-		sum += hash;
-	}
+	for (unsigned int i = 0; i < x.nevents; i++)
+		sum += event_hash(&x.events[i]);
 	return sum;
 }
 
@@ -270,6 +262,7 @@ static void search_begin(void)
 	checkpoints_drop();
 	x.replay_to = NOTHING_STANDS;
 	x.bound_cut = false;
+	repeats_forget();
 	memset(&x.nodes[0], 0, sizeof(x.nodes[0]));
 }
 
@@ -373,6 +366,7 @@ static struct explore_phase *phase_begin(enum explore_engine engine,
 	memset(phase, 0, sizeof(*phase));
 	phase->engine = x.engine = engine;
 	phase->bound = x.bound = bound;
+	phase->model = x.model;
 	phase->seconds = now();
 	return phase;
 }
@@ -384,11 +378,12 @@ static int phase_run(enum explore_engine engine, unsigned int bound,
 	int ret;
 
 	if (engine == EXPLORE_STATES)
-		ret = states_run(phase, most.steps);
+		ret = states_run(phase, most);
 	else
 		ret = search(phase, most, !is_random());
 	phase->seconds = now() - phase->seconds;
-	if (phase->complete && (engine != EXPLORE_PREEMPTIONS || !x.bound_cut))
+	if (phase->complete && phase->model == x.report->model &&
+	    (engine != EXPLORE_PREEMPTIONS || !x.bound_cut))
 		x.report->complete = true;
 	return ret;
 }
@@ -406,6 +401,43 @@ static struct budget wanted(struct budget budget)
 		       (struct budget){ x.options->executions, 0 } : budget;
 }
 
+/* One more preemption is tried once all is done with fewer. */
+static int run_bounded(void)
+{
+	struct budget left = wanted((struct budget){ 0,
+		x.model == UHMM_MODEL_C11 ? bounded_steps_c11 : bounded_steps });
+	const struct explore_phase *phase;
+	int ret = 0;
+
+	for (unsigned int bound = 0; bound <= MOST_PREEMPTIONS && !ret &&
+	     !done(); bound++) {
+		ret = phase_run(EXPLORE_PREEMPTIONS, bound, left);
+		phase = &x.report->phases[x.report->nphases - 1];
+		if (!phase->complete || (left.steps && phase->steps >= left.steps))
+			break;
+		left.steps -= left.steps ? phase->steps : 0;
+	}
+	return ret;
+}
+
+/*
+ * Each state once goes further than anything else, where there are states: under
+ * sc. What is bad there is bad under each model.
+ */
+static int run_states(void)
+{
+	enum uhmm_model model = x.model;
+	int ret;
+
+	x.model = UHMM_MODEL_SC;
+	ret = phase_run(EXPLORE_STATES, 0, wanted(states_budget));
+	if (bad_found())
+		x.report->model = x.model;
+	else
+		x.model = model;
+	return ret;
+}
+
 static int run_all_phases(void)
 {
 	int ret;
@@ -413,14 +445,13 @@ static int run_all_phases(void)
 	ret = phase_run(EXPLORE_RANDOM, 0, wanted(random_budget));
 	if (!ret && !done())
 		ret = phase_run(EXPLORE_PCT, 0, wanted(random_budget));
-	for (unsigned int bound = 0; bound <= MOST_PREEMPTIONS && !ret &&
-	     !done(); bound++)
-		ret = phase_run(EXPLORE_PREEMPTIONS, bound,
-				wanted(bounded_budget));
-	if (ret || done())
-		return ret;
-	return phase_run(x.model == UHMM_MODEL_SC && x.most_threads > 5 ?
-			 EXPLORE_STATES : EXPLORE_DPOR, 0, wanted(last_budget));
+	if (!ret && !done())
+		ret = run_bounded();
+	if (!ret && !done())
+		ret = phase_run(EXPLORE_DPOR, 0, wanted(last_budget));
+	if (!ret && !done())
+		ret = run_states();
+	return ret;
 }
 
 static int run_engine(enum explore_engine engine)
@@ -487,7 +518,6 @@ static int begin(struct uhmm_scenario *scenario,
 	x.nprefix = 0;
 	x.split = ~0U;
 	x.only = ~0U;
-	x.most_threads = 0;
 	x.foreign_stacks = 0;
 	x.force = NULL;
 	x.record = false;

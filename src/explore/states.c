@@ -40,6 +40,7 @@ static struct {
 	uint64_t stack_hash[MAX_THREADS];
 	unsigned int choice, choices;
 	unsigned int hashed;		/* depth of the last state_hash() */
+	uint64_t made;			/* steps */
 	uint64_t path[MAX_STEPS];
 	unsigned long path_progress[MAX_STEPS];
 } s;
@@ -364,14 +365,21 @@ static int go_on(struct explore_phase *phase, bool alive)
 	return alive ? GO_ON : DEAD;
 }
 
-/* @most: steps; 0: no end */
-int states_run(struct explore_phase *phase, uint64_t most)
+static bool enough_of(const struct explore_phase *phase, struct budget most)
+{
+	return (most.steps && s.made >= most.steps) ||
+	       (most.executions && phase->executions >= most.executions) ||
+	       (s.made % 4096 == 0 && out_of_time());
+}
+
+int states_run(struct explore_phase *phase, struct budget most)
 {
 	bool races = x.races;
 	int ret = 0;
 
 	set_clear(&s.seen);
 	s.n = 0;
+	s.made = 0;
 	x.stateful = true;
 	x.races = false;
 again:
@@ -388,8 +396,8 @@ anew:
 			goto again;
 		}
 		ret = go_on(phase, ret != DEAD);
-		if (++phase->steps == most ||
-		    (phase->steps % 4096 == 0 && out_of_time()))
+		s.made++;
+		if (enough_of(phase, most))
 			break;
 	}
 	if (ret == ALL && !world_verify()) {

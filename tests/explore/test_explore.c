@@ -235,6 +235,40 @@ static void engines_agree(void **state)
 			}
 }
 
+static const struct explore_phase *last_phase(const struct explore_report *report)
+{
+	return &report->phases[report->nphases - 1];
+}
+
+/* Under each model what others leave is gone through state by state, under sc. */
+static void the_rest_is_done_by_states(void **state)
+{
+	struct explore_options options = {
+		.model = EXPLORE_MODEL(UHMM_MODEL_C11), .executions = 2000 };
+	struct explore_report report = explore("in_turn_not", options), again;
+	const struct trace *t;
+
+	assert_int_equal(last_phase(&report)->engine, EXPLORE_STATES);
+	assert_int_equal(last_phase(&report)->model, UHMM_MODEL_SC);
+	assert_true(last_phase(&report)->complete);
+	assert_int_equal(report.model, UHMM_MODEL_C11);
+	assert_false(report.complete);
+	explore_report_free(&report);
+
+	report = explore("in_turn", options);
+	assert_int_equal(last_phase(&report)->engine, EXPLORE_STATES);
+	t = report.trace;
+	assert_non_null(t);
+	assert_int_equal(report.model, UHMM_MODEL_SC);
+	assert_int_equal(t->model, UHMM_MODEL_SC);
+	options.model = EXPLORE_MODEL(t->model);
+	assert_int_equal(explore_replay(explore_find("in_turn"), &options,
+					t->steps, t->nsteps, &again), 0);
+	assert_int_equal(again.trace->defect, UHMM_DEFECT_ASSERTION);
+	explore_report_free(&report);
+	explore_report_free(&again);
+}
+
 /* Where executions begin: at their beginning, or behind what they share. */
 static void checkpoints_change_nothing(void **state)
 {
@@ -498,6 +532,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_livelock_is_shown),
 		cmocka_unit_test(what_is_no_bug),
 		cmocka_unit_test(engines_agree),
+		cmocka_unit_test(the_rest_is_done_by_states),
 		cmocka_unit_test(checkpoints_change_nothing),
 		cmocka_unit_test(one_bad_execution_is_not_all),
 		cmocka_unit_test(replay_is_the_same),

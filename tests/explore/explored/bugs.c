@@ -370,6 +370,31 @@ static void run_crowd(void)
 }
 UHMM_SCENARIO(crowd, .run = run_crowd, .bad = "assertion");
 
+/* Bad is one order of many that leave the same behind on their way. */
+static atomic_int was_last, twice;
+static void *takes_turns(int me)
+{
+	for (int i = 0; i < 8; i++)
+		if (atomic_exchange(&was_last, me) == me)
+			atomic_store(&twice, 1);
+	return NULL;
+}
+static void *turns_of_1(void *arg)
+{
+	return takes_turns(1);
+}
+static void *turns_of_2(void *arg)
+{
+	return takes_turns(2);
+}
+static void run_in_turn(void)
+{
+	two(turns_of_1, turns_of_2);
+	uhmm_assert(atomic_load(&twice));
+}
+UHMM_SCENARIO(in_turn, .run = run_in_turn, .bad = "assertion");
+BUG(in_turn_not, turns_of_1, turns_of_2, "");
+
 /* Bad, or not, before there is a second thread. */
 static void run_at_once(void)
 {
