@@ -194,6 +194,108 @@ static void calls_have_the_results_of_the_kernel(void **state)
 	munmap((void *)AT(0), LEN(64));
 }
 
+/* Do @page and the one before it lie in one area? */
+static bool one_area(int page)
+{
+	struct uhmm_model_area area;
+
+	assert_int_equal(uhmm_model_area(mm, PG(page), &area), 0);
+	return area.vma.start < PG(page);
+}
+
+/* What has pages of its own stays apart from where a part of it goes. */
+static bool joined_after_a_fill_in_vain(enum uhmm_kernel_level level)
+{
+	static const char bytes[LEN(4)];
+
+	machine.level = level;
+	machine_remake();
+	area_anon(4, 2, RW);
+	assert_int_equal(uhmm_model_uffd_register(mm, PG(4), LEN(2), 1), 0);
+	assert_int_equal(uhmm_model_uffd_copy(mm, PG(4), bytes, 4), -ENOENT);
+	assert_int_equal(uhmm_model_mremap(mm, PG(4), LEN(1), LEN(1),
+					   MREMAP_MAYMOVE | MREMAP_FIXED | 4,
+					   PG(3)), PG(3));
+	return one_area(4);
+}
+
+static void a_fill_in_vain_makes_an_area_ready(void **state)
+{
+	(void)state;
+	assert_true(joined_after_a_fill_in_vain(UHMM_KERNEL_6_1));
+	assert_false(joined_after_a_fill_in_vain(UHMM_KERNEL_NEWEST));
+}
+
+/* Guards in a half each of an area, of which one half is not dumped meanwhile. */
+static bool joined_after_guards(void)
+{
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(2), MADV_DONTDUMP),
+			 0);
+	assert_int_equal(uhmm_model_madvise(mm, PG(1), LEN(1), 102), 0);
+	assert_int_equal(uhmm_model_madvise(mm, PG(3), LEN(1), 102), 0);
+	assert_false(one_area(2));
+	assert_int_equal(uhmm_model_madvise(mm, PG(0), LEN(2), MADV_DODUMP), 0);
+	return one_area(2);
+}
+
+static void guards_make_no_family_of_a_files_area(void **state)
+{
+	int file;
+
+	(void)state;
+	machine.level = UHMM_KERNEL_NEWEST;
+	machine_remake();
+	area_anon(0, 4, RW);
+	assert_false(joined_after_guards());
+	machine_remake();
+	file = uhmm_model_file(mm, UHMM_MODEL_FILE_MEMORY, LEN(4));
+	area_file(0, 4, RW, MAP_PRIVATE, file);
+	assert_true(joined_after_guards());
+}
+
+static void a_child_has_the_guards_of_a_files_area(void **state)
+{
+	struct mm_struct *child;
+	unsigned long value;
+	int file;
+
+	(void)state;
+	machine.level = UHMM_KERNEL_NEWEST;
+	machine_remake();
+	file = uhmm_model_file(mm, UHMM_MODEL_FILE_MEMORY, LEN(4));
+	area_file(0, 4, RW, MAP_PRIVATE, file);
+	/* Areas that were two, one of which had guards, and are one again. */
+	assert_int_equal(uhmm_model_madvise(mm, PG(2), LEN(2), MADV_DONTDUMP),
+			 0);
+	assert_int_equal(uhmm_model_madvise(mm, PG(1), LEN(1), 102), 0);
+	assert_int_equal(uhmm_model_madvise(mm, PG(2), LEN(2), MADV_DODUMP), 0);
+	assert_true(one_area(2));
+	assert_int_equal(uhmm_mm_fork(mm, &child), 0);
+	assert_int_equal(uhmm_model_read(child, PG(0), &value, sizeof(value),
+					 NULL), 0);
+	assert_int_equal(uhmm_model_read(child, PG(1), &value, sizeof(value),
+					 NULL), SIGSEGV);
+	mmput(child);
+}
+
+/* Its pages are found where they were first, and are so by what comes there next. */
+static void what_is_left_of_a_moved_area_keeps_its_place(void **state)
+{
+	const int stay = MREMAP_MAYMOVE | MREMAP_FIXED | 4;
+
+	(void)state;
+	machine_remake();
+	area_anon(0, 1, RW);
+	poke(0, 1);
+	assert_int_equal(uhmm_model_mremap(mm, PG(0), LEN(1), LEN(1),
+					   MREMAP_MAYMOVE | MREMAP_FIXED, PG(8)),
+			 PG(8));
+	assert_int_equal(uhmm_model_mremap(mm, PG(8), LEN(1), LEN(1), stay,
+					   PG(16)), PG(16));
+	area_anon(9, 1, RW);
+	assert_false(one_area(9));
+}
+
 static void what_is_shared_is_mapped_again(void **state)
 {
 	(void)state;
@@ -252,6 +354,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(calls_have_the_results_of_the_kernel),
+		CASE(a_fill_in_vain_makes_an_area_ready),
+		CASE(guards_make_no_family_of_a_files_area),
+		CASE(a_child_has_the_guards_of_a_files_area),
+		CASE(what_is_left_of_a_moved_area_keeps_its_place),
 		CASE(what_is_shared_is_mapped_again),
 		CASE(the_heap_grows_and_shrinks),
 		CASE(frames_are_a_matter_of_the_seed),

@@ -99,7 +99,7 @@ static int copy_tables(struct space *space, struct vma *from,
 	struct leaf *leaf;
 	int ret = 0;
 
-	if (!from->anon && !(from->flags & VM_SPECIAL))
+	if (!from->anon && !(from->flags & (VM_SPECIAL | VM_GUARDED)))
 		return 0;
 	if (vma_cow(from))
 		event_start(space, &range, from->flags & VM_HUGETLB ?

@@ -222,6 +222,8 @@ struct swap_slot {
 #define VM_SEQ 0x80000U
 #define VM_LOCKONFAULT 0x100000U
 #define VM_DONTDUMP 0x400000U
+#define VM_GUARDED 0x800000U	/* guards were put into it */
+#define VM_NO_HINDRANCE (VM_SOFTDIRTY | VM_GUARDED)	/* to being one area */
 #define VM_UFFD_ASYNC 0x200000U	/* writes are noticed, not stopped */
 
 /**
@@ -518,6 +520,12 @@ uint32_t family_new(struct space *space, uint32_t parent);
 uint32_t family_root(struct space *space, uint32_t family);
 bool family_descends(struct space *space, uint32_t family, uint32_t from);
 void vma_set_prot(struct vma *vma);
+
+/* Whatever it is to be like now, guards are not forgotten. */
+static inline void vma_set_flags(struct vma *vma, uint32_t flags)
+{
+	vma->flags = flags | (vma->flags & VM_GUARDED);
+}
 
 static inline bool vma_anonymous(const struct vma *vma)
 {

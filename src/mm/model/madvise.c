@@ -203,8 +203,10 @@ static int advise_guard(struct space *space, struct vma *vma,
 	if (!newest(space) || vma->flags & (VM_SPECIAL | VM_HUGETLB) ||
 	    (install && vma->flags & VM_LOCKED))
 		return -EINVAL;
-	if (install && vma_prepare_anon(space, vma))
+	if (install && vma_anonymous(vma) && vma_prepare_anon(space, vma))
 		return -ENOMEM;
+	if (install)
+		vma->flags |= VM_GUARDED;
 	if (install && !only_guards(space, start, end))
 		zap_clear(space, vma, start, end, ZAP_COWS | ZAP_MARKERS);
 	for (; start < end; start += PAGE_SIZE) {
@@ -300,7 +302,7 @@ static int advise_flags(struct space *space, struct vma **vma,
 	*vma = vma_isolate(space, *vma, prev, start, end, flags);
 	if (!*vma)
 		return -ENOMEM;
-	(*vma)->flags = flags;
+	vma_set_flags(*vma, flags);
 	return 0;
 }
 

@@ -84,11 +84,8 @@ static struct vma *copy_area(struct space *space, struct vma **vma,
 static void left_behind(struct vma *vma, unsigned long addr, unsigned long len)
 {
 	vma->flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
-	if (vma->start != addr || vma->end != addr + len)
-		return;
-	vma->anon = 0;
-	if (vma_anonymous(vma))
-		vma->pgoff = vma->start >> PAGE_SHIFT;
+	if (vma->start == addr && vma->end == addr + len)
+		vma->anon = 0;
 }
 
 static long move_area(struct space *space, struct vma *vma, unsigned long addr,

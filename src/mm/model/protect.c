@@ -176,7 +176,7 @@ static int protect_area(struct space *space, struct vma **vma,
 	*vma = vma_isolate(space, *vma, prev, start, end, flags);
 	if (!*vma)
 		return -ENOMEM;
-	(*vma)->flags = flags;
+	vma_set_flags(*vma, flags);
 	vma_set_prot(*vma);
 	may_write = flags & VM_WRITE &&
 		    (!(flags & VM_SHARED) || !(*vma)->prot_write);
@@ -267,7 +267,7 @@ static int lock_area(struct space *space, unsigned long start,
 					  flags);
 			if (!vma)
 				return -ENOMEM;
-			vma->flags = flags;
+			vma_set_flags(vma, flags);
 		}
 		start = next;
 		if (start >= end)

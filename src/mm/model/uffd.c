@@ -32,7 +32,7 @@ static int set_modes(struct space *space, unsigned long start,
 			vma = vma_isolate(space, vma, &prev, from, to, flags);
 			if (!vma)
 				return -ENOMEM;
-			vma->flags = flags;
+			vma_set_flags(vma, flags);
 			vma_set_prot(vma);
 		} else {
 			prev = vma;
@@ -162,8 +162,6 @@ static int fill_anon(struct space *space, struct vma *vma, unsigned long addr,
 	unsigned long pfn;
 	int ret;
 
-	if (vma_prepare_anon(space, vma))
-		return -ENOMEM;
 	if (!bytes)
 		return pte_put(space, addr, pte_make(PTE_PRESENT, ZERO_PFN, 0));
 	pfn = frame_new(space);
@@ -221,16 +219,32 @@ static int fill_one(struct space *space, struct vma *vma, unsigned long addr,
 		       fill_anon(space, vma, addr, bytes);
 }
 
+/*
+ * The area at @addr, if it reaches to @end and is watched, ready for pages of its
+ * own. Since 6.9 Linux makes it so before it looks whether it is one of these.
+ */
+static int look_up(struct space *space, unsigned long addr, unsigned long end,
+		   struct vma **ret_vma)
+{
+	struct vma *vma = vma_at(space, addr);
+	bool fits = vma && vma->end >= end && vma->flags & VM_UFFD;
+
+	*ret_vma = vma;
+	if (vma && (fits || newest(space)) && !(vma->flags & VM_SHARED) &&
+	    vma_prepare_anon(space, vma))
+		return -ENOMEM;
+	return fits ? 0 : -ENOENT;
+}
+
 static long fill(struct space *space, unsigned long addr, const char *bytes,
 		 size_t npages)
 {
-	struct vma *vma = vma_at(space, addr);
-	unsigned long end = addr + (npages << PAGE_SHIFT);
+	struct vma *vma;
+	int ret = look_up(space, addr, addr + (npages << PAGE_SHIFT), &vma);
 	size_t n;
-	int ret;
 
-	if (!vma || vma->end < end || !(vma->flags & VM_UFFD))
-		return -ENOENT;
+	if (ret)
+		return ret;
 	for (n = 0; n < npages; n++, addr += PAGE_SIZE) {
 		ret = fill_one(space, vma, addr,
 			       bytes ? bytes + (n << PAGE_SHIFT) : NULL);

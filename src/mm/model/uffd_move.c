@@ -22,14 +22,19 @@ static int look_up(struct move *move, unsigned long to, unsigned long from,
 
 	move->to = vma_at(move->space, to);
 	move->from = vma_at(move->space, from);
-	if (!move->to || !move->from)
+	if (!move->to)
+		return -ENOENT;
+	if (!(move->to->flags & VM_SHARED) &&
+	    vma_prepare_anon(move->space, move->to))
+		return -ENOMEM;
+	if (!move->from)
 		return -ENOENT;
 	if (from + len > move->from->end || to + len > move->to->end ||
 	    !movable(move->from) || !movable(move->to) ||
 	    (move->from->flags ^ move->to->flags) & alike ||
 	    !(move->from->flags & VM_WRITE) || !(move->to->flags & VM_UFFD))
 		return -EINVAL;
-	return vma_prepare_anon(move->space, move->to);
+	return 0;
 }
 
 /* What the page at @from will look like at @to; the frame is there then. */

@@ -161,7 +161,7 @@ static bool simple(struct space *space, const struct vma *vma)
 static bool neighbours(const struct vma *a, const struct vma *b)
 {
 	return a->end == b->start && a->file == b->file &&
-	       !((a->flags ^ b->flags) & ~(VM_ACCESS | VM_SOFTDIRTY)) &&
+	       !((a->flags ^ b->flags) & ~(VM_ACCESS | VM_NO_HINDRANCE)) &&
 	       b->pgoff == a->pgoff + ((b->start - a->start) >> PAGE_SHIFT);
 }
 
@@ -224,7 +224,7 @@ struct vma *vma_split(struct space *space, struct vma *vma, unsigned long addr,
 static bool alike(struct space *space, const struct vma *vma, uint32_t flags,
 		  uint32_t anon, const struct file *file)
 {
-	if ((vma->flags ^ flags) & ~VM_SOFTDIRTY || vma->file != file ||
+	if ((vma->flags ^ flags) & ~VM_NO_HINDRANCE || vma->file != file ||
 	    flags & VM_HUGETLB)
 		return false;
 	if (!vma->anon && anon)
@@ -232,8 +232,11 @@ static bool alike(struct space *space, const struct vma *vma, uint32_t flags,
 	return vma->anon == anon || (!anon && simple(space, vma));
 }
 
-static void adopt(struct space *space, struct vma *vma, uint32_t anon)
+/* What @vma is from what becomes a part of it. */
+static void adopt(struct space *space, struct vma *vma, uint32_t flags,
+		  uint32_t anon)
 {
+	vma->flags |= flags & VM_GUARDED;
 	if (vma->anon || !anon)
 		return;
 	vma->anon = anon;
@@ -243,7 +246,7 @@ static void adopt(struct space *space, struct vma *vma, uint32_t anon)
 
 static void join(struct space *space, struct vma *vma, struct vma *gone)
 {
-	adopt(space, vma, gone->anon);
+	adopt(space, vma, gone->flags, gone->anon);
 	vma_delete(space, gone);
 }
 
@@ -271,6 +274,7 @@ struct vma *vma_merge(struct space *space, struct vma *prev,
 		    next->pgoff == pgoff + pages;
 	if (with_prev && with_next &&
 	    (!prev->anon || !next->anon || prev->anon == next->anon)) {
+		adopt(space, prev, flags, anon);
 		prev->end = next->end;
 		if (mid != next)
 			join(space, prev, mid);
@@ -279,7 +283,7 @@ struct vma *vma_merge(struct space *space, struct vma *prev,
 		return prev;
 	}
 	if (with_prev) {
-		adopt(space, prev, anon);
+		adopt(space, prev, flags, anon);
 		prev->end = end;
 		vma_moved(space, prev);
 		if (mid && mid->end == end) {
@@ -299,7 +303,7 @@ struct vma *vma_merge(struct space *space, struct vma *prev,
 	} else if (mid != next) {
 		join(space, next, mid);
 	}
-	adopt(space, next, anon);
+	adopt(space, next, flags, anon);
 	next->start = addr;
 	next->pgoff = pgoff;
 	vma_moved(space, next);
