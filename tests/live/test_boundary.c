@@ -164,6 +164,7 @@ static bool is_watched(char *p, size_t npages)
 		told &= view_retry(&view, seq);
 		view_drop(&view);
 	}
+	settle();
 	OK(live_stats().foreign == before.foreign);
 	OK(live_stats().unmaps >= before.unmaps + npages);
 	return told;
