@@ -98,7 +98,7 @@ static bool range_pending(struct live *live, unsigned long start,
 {
 	unsigned int owners = watch_owners(live, start, last);
 
-	for (unsigned int i = 0; i < live->nshards; i++)
+	for (unsigned int i = 0; i < READ_ONCE(live->nshards); i++)
 		if (owners & 1U << i && shard_pending(live, &live->shards[i]))
 			return true;
 	/*
@@ -126,7 +126,7 @@ bool live_pending(struct mm_struct *mm, unsigned long start,
 
 	for (;;) {
 		generation = READ_ONCE(live->generation);
-		if (live_ended(live) || !live->nshards ||
+		if (live_ended(live) || !READ_ONCE(live->nshards) ||
 		    !range_pending(live, start, last))
 			break;
 		was = true;
@@ -161,7 +161,7 @@ void monitor_settle(struct live *live, int64_t timeout_ns)
 
 static bool any_busy(struct live *live)
 {
-	for (unsigned int i = 0; i < live->nshards; i++)
+	for (unsigned int i = 0; i < READ_ONCE(live->nshards); i++)
 		if (shard_busy(&live->shards[i]))
 			return true;
 	return false;
@@ -442,7 +442,7 @@ static void close_shards(struct live *live)
 {
 	for (unsigned int i = 0; i < live->nshards; i++)
 		close(live->shards[i].fd);
-	live->nshards = 0;
+	WRITE_ONCE(live->nshards, 0);
 }
 
 static void monitor(void *arg)
@@ -557,7 +557,7 @@ void monitor_stop(struct live *live)
 {
 	uint64_t one = 1;
 
-	if (!live->nshards)
+	if (!READ_ONCE(live->nshards))
 		return;
 	WRITE_ONCE(live->stop, 1);
 	if (write(live->monitor_wake, &one, sizeof(one)) < 0)

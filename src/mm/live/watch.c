@@ -381,7 +381,7 @@ static bool beside(struct live *live, const struct live_area *area,
 	    (below ? other.vma.end : other.vma.start) != at ||
 	    other.vma.flags != area->vma.flags)
 		return false;
-	for (i = 0; i < live->nshards; i++) {
+	for (i = 0; i < READ_ONCE(live->nshards); i++) {
 		if (candidates & 1U << i &&
 		    !uffd_register(live, &live->shards[i], other.vma.start,
 				   other.vma.end)) {
@@ -400,12 +400,12 @@ static unsigned int choose_owner(struct live *live,
 				 const struct live_area *area)
 {
 	unsigned long start = area->vma.start, end = area->vma.end;
-	unsigned int own = (unsigned int)(start / SHARD_BYTES % live->nshards);
+	unsigned int own = (unsigned int)(start / SHARD_BYTES % READ_ONCE(live->nshards));
 	unsigned int below = watch_owners(live, start - 1, start - 1);
 	unsigned int above = watch_owners(live, end, end);
 	unsigned int owner = own;
 
-	if (live->nshards > 1 &&
+	if (READ_ONCE(live->nshards) > 1 &&
 	    (area->vma.flags & (UHMM_VM_ANON | UHMM_VM_SHARED)) ==
 		    UHMM_VM_ANON &&
 	    (below & ~(1U << own) || above & ~(1U << own)) &&
@@ -426,7 +426,7 @@ static int register_by_any(struct live *live, unsigned int *owner,
 		ret = uffd_register(live, &live->shards[*owner], start, end);
 	}
 	/* Or have grown to here. */
-	for (unsigned int i = 0; ret == -EBUSY && i < live->nshards; i++) {
+	for (unsigned int i = 0; ret == -EBUSY && i < READ_ONCE(live->nshards); i++) {
 		ret = uffd_register(live, &live->shards[i], start, end);
 		if (!ret)
 			*owner = i;
@@ -534,7 +534,7 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 {
 	int ret;
 
-	if (area->vma.flags & UHMM_VM_SPECIAL || !live->nshards ||
+	if (area->vma.flags & UHMM_VM_SPECIAL || !READ_ONCE(live->nshards) ||
 	    goes_unseen(live, area))
 		return refused(live, -EINVAL);
 	if (BROKEN(live_broken, BROKEN_REGISTER) ||
