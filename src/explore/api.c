@@ -10,6 +10,7 @@
 
 #include "internal.h"
 #include "step.h"
+#include "world.h"
 
 #define PC __builtin_return_address(0)
 

@@ -44,7 +44,7 @@ static struct {
 	unsigned int nobjects, ncells;
 	struct {
 		struct object *at;
-		_Alignas(words8) char was[offsetof(struct object, addr)];
+		struct object was;
 	} objects[MAX_UNDONE];
 	struct {
 		struct cell *at;
@@ -83,8 +83,7 @@ static inline void undo_object(struct object *object)
 		return;
 	}
 	undo.objects[undo.nobjects].at = object;
-	words_copy(undo.objects[undo.nobjects++].was, object,
-		   offsetof(struct object, addr));
+	words_copy(&undo.objects[undo.nobjects++].was, object, sizeof(*object));
 }
 
 struct object *object_fresh(uint16_t number)
@@ -93,9 +92,9 @@ struct object *object_fresh(uint16_t number)
 
 	if (x.kept)
 		undo_object(object);
-	object->epoch = x.epoch;
-	if (unlikely(object->execution != x.execution))
+	if (unlikely(!object_used(object)))
 		object_begin(object);
+	object->epoch = x.epoch;
 	return object;
 }
 
@@ -106,7 +105,7 @@ void undo_cell(struct cell *cell)
 		return;
 	}
 	undo.cells[undo.ncells].at = cell;
-	undo.cells[undo.ncells++].was = *cell;
+	words_copy(&undo.cells[undo.ncells++].was, cell, sizeof(*cell));
 }
 
 /* Here, with all threads before a step. */
@@ -148,12 +147,13 @@ bool checkpoint_put(void)
 	while (undo.nobjects > c->nobjects) {
 		undo.nobjects--;
 		words_copy(undo.objects[undo.nobjects].at,
-			   undo.objects[undo.nobjects].was,
-			   offsetof(struct object, addr));
+			   &undo.objects[undo.nobjects].was,
+			   sizeof(struct object));
 	}
 	while (undo.ncells > c->ncells) {
 		undo.ncells--;
-		*undo.cells[undo.ncells].at = undo.cells[undo.ncells].was;
+		words_copy(undo.cells[undo.ncells].at,
+			   &undo.cells[undo.ncells].was, sizeof(struct cell));
 	}
 	/* The step that is another one now was that of any in done. */
 	extra = snapshot_put(&c->snapshot,

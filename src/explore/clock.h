@@ -50,19 +50,35 @@ static inline void clock_join(union clock *to, const union clock *from)
 		to->v[i] = words8_max(to->v[i], from->v[i]);
 }
 
+static const words8 one_of_8[8] = {
+	{ 1 }, { 0, 1 }, { 0, 0, 1 }, { 0, 0, 0, 1 }, { 0, 0, 0, 0, 1 },
+	{ 0, 0, 0, 0, 0, 1 }, { 0, 0, 0, 0, 0, 0, 1 }, { 0, 0, 0, 0, 0, 0, 0, 1 },
+};
+
 /*
  * One more step of @actor. Not by its one word: who reads all of the clock right
  * behind that waits until the word is in the cache.
  */
 static inline void clock_tick(union clock *clock, unsigned int actor)
 {
-	static const words8 one[8] = {
-		{ 1 }, { 0, 1 }, { 0, 0, 1 }, { 0, 0, 0, 1 }, { 0, 0, 0, 0, 1 },
-		{ 0, 0, 0, 0, 0, 1 }, { 0, 0, 0, 0, 0, 0, 1 },
-		{ 0, 0, 0, 0, 0, 0, 0, 1 },
-	};
+	clock->v[actor / 8] += one_of_8[actor % 8];
+}
 
-	clock->v[actor / 8] += one[actor % 8];
+/* The same of threads alone: who synchronizes with whom, and who was where when. */
+union times {
+	words8 v;
+	int16_t at[MAX_THREADS];
+};
+
+static inline void times_join(union times *to, const union times *from)
+{
+	to->v = words8_max(to->v, from->v);
+}
+
+/* See clock_tick(). */
+static inline void times_tick(union times *times, unsigned int thread)
+{
+	times->v += one_of_8[thread];
 }
 
 /* The newest store of each location that may not be missed. */

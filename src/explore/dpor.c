@@ -8,6 +8,7 @@
  * made. Idea: Abdulla, Aronsson, Jonsson, Sagonas 2014.
  */
 #include "internal.h"
+#include "order.h"
 
 static bool is_local(const struct op *op)
 {
@@ -24,7 +25,7 @@ static const struct touch *pending(unsigned int actor, unsigned int *ret_n,
 		return t->op.touch;
 	}
 	*ret_n = 1;
-	flush[0] = (struct touch){ t->buffered[0].object, true };
+	flush[0] = (struct touch){ far_of(t)->buffered[0].object, true };
 	if (x.membarriers) {
 		flush[1] = (struct touch){ (uint16_t)(OBJECT_THREAD + actor -
 						      MAX_THREADS), false };
@@ -77,12 +78,6 @@ unsigned int node_sleepers(const struct node *node, unsigned int actor)
 			sleepers |= 1U << other;
 	}
 	return sleepers;
-}
-
-/* Is event @i before everything that @clock is of? */
-static bool before(const struct event *event, const union clock *clock)
-{
-	return event->clock.at[event->actor] <= clock->at[event->actor];
 }
 
 static bool event_depends(const struct event *event, unsigned int actor)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "switch.h"
+#include "world.h"
 
 /* So many events at most that nobody decides on, between two decisions. */
 #define MAX_SILENT 64
@@ -193,6 +194,15 @@ static int decide_otherwise(struct node *node, unsigned int enabled)
 	return t;
 }
 
+/*
+ * How far it is from the first decision that is another one than in the execution
+ * before: < 0: it stands; 0: it is that one; > 0: it was never made.
+ */
+static inline int newness(void)
+{
+	return (int)(x.depth - x.replay_to);
+}
+
 /* -1: this execution need not go on. */
 static inline int decide(struct node *node, unsigned int enabled)
 {
@@ -200,18 +210,10 @@ static inline int decide(struct node *node, unsigned int enabled)
 
 	if (unlikely(!x.searches))
 		return decide_otherwise(node, enabled);
-	t = node->chosen;
-	if (x.depth >= x.replay_to + 1)
-		t = decide_anew(node, enabled);
+	t = newness() > 0 ? decide_anew(node, enabled) : node->chosen;
 	if (unlikely(t < 0))
 		x.end = END_BLOCKED;
 	return t;
-}
-
-/* Is the decision a new one, or the first that is another one now? */
-static inline bool is_fresh(void)
-{
-	return x.depth + 1 >= x.replay_to + 1 && likely(x.searches);
 }
 
 static bool all_ended(void)
@@ -293,14 +295,33 @@ static __attribute__((noinline)) bool is_over(unsigned int enabled)
 	return true;
 }
 
+/* What leaves the buffer of a thread. */
+static __attribute__((noinline)) void flush(struct node *node, unsigned int actor)
+{
+	unsigned int thread = actor - MAX_THREADS;
+	union clock room;
+
+	if (x.searches && newness() >= 0) {
+		if (x.engine == EXPLORE_DPOR)
+			dpor_races(actor, op_clock_of(actor, &room));
+		prepare_next(node, actor);
+	}
+	node->event = (int32_t)x.nevents;
+	flush_commit(thread);
+	x.depth++;
+	record_flush(thread);
+	memory_flush(thread);
+}
+
 /* The next actor; -1: the execution is over, and x.end says how. */
 int execution_pick(void)
 {
-	const union clock *before;
 	unsigned int enabled;
+	struct thread *t;
 	struct node *node;
 	union clock room;
-	int t;
+	bool fresh;
+	int actor;
 
 again:
 	enabled = ops_enabled();
@@ -311,29 +332,25 @@ again:
 		goto again;
 	}
 	node = &x.nodes[x.depth];
-	t = decide(node, enabled);
-	if (unlikely(t < 0))
+	actor = decide(node, enabled);
+	if (unlikely(actor < 0))
 		return -1;
-	before = op_clock((unsigned int)t, &room);
-	if (is_fresh()) {
-		if (x.engine == EXPLORE_DPOR &&
-		    (t >= MAX_THREADS || x.threads[t].op.ntouch))
-			dpor_races((unsigned int)t, before);
-		prepare_next(node, (unsigned int)t);
-	}
-	node->event = (int32_t)x.nevents;
-	x.depth++;
-	if (likely(t < MAX_THREADS))
-		x.last = t;
-	op_commit((unsigned int)t, before);
-	if (unlikely(t >= MAX_THREADS)) {
-		record_flush((unsigned int)t - MAX_THREADS);
-		memory_flush((unsigned int)t - MAX_THREADS);
+	if (unlikely(actor >= MAX_THREADS)) {
+		flush(node, (unsigned int)actor);
 		if (x.stateful)
-			return t;
+			return actor;
 		goto again;
 	}
-	return t;
+	t = &x.threads[actor];
+	fresh = newness() >= 0 && likely(x.searches);
+	if (fresh)
+		prepare_next(node, (unsigned int)actor);
+	node->event = (int32_t)x.nevents;
+	op_commit(t, (unsigned int)actor, op_clock(t, &room),
+		  fresh && x.engine == EXPLORE_DPOR);
+	x.depth++;
+	x.last = actor;
+	return actor;
 }
 
 /* ------------------------------------------------------------------ switching */
@@ -476,8 +493,7 @@ static void *run_scenario(void *arg)
 
 static void forget(void)
 {
-	x.execution++;
-	x.epoch++;
+	x.began = ++x.epoch;
 	x.self = 0;
 	x.last = -1;
 	x.depth = 0;
@@ -536,9 +552,9 @@ void execution_begin(void)
 		x.threads[i].used = false;
 	memcpy(t, &x.setup_thread, offsetof(struct thread, watched));
 	t->nwatched = t->nbuffered = 0;
-	view_clear(&t->view);
-	view_clear(&t->view_acquire);
-	view_clear(&t->view_release);
+	view_clear(&far_of(t)->view);
+	view_clear(&far_of(t)->view_acquire);
+	view_clear(&far_of(t)->view_release);
 	x.nthreads = x.live = 1;
 	x.waits = x.parked = 0;
 	forget();
@@ -590,12 +606,12 @@ static void last_races(void)
 	union clock room;
 
 	for (unsigned int i = 0; i < x.nthreads; i++) {
-		unsigned int flush = i + MAX_THREADS;
+		unsigned int buffer = i + MAX_THREADS;
 
 		if (!x.threads[i].ended)
-			dpor_races(i, op_clock(i, &room));
+			dpor_races(i, op_clock_of(i, &room));
 		if (x.threads[i].nbuffered)
-			dpor_races(flush, op_clock(flush, &room));
+			dpor_races(buffer, op_clock_of(buffer, &room));
 	}
 }
 

@@ -5,6 +5,7 @@
  * when the execution began.
  */
 #include "internal.h"
+#include "world.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -74,38 +74,42 @@ struct touch {
 /**
  * struct op - a step that a thread is about to make
  * @kind: enum op_kind
+ * @ntouch: how many @touch
  * @order: __ATOMIC_*, of accesses and fences
  * @size: in bytes, of accesses
- * @ntouch: how many @touch
+ * @touch: objects
  * @failure_order: of a compare and exchange that compared unequal
  * @store_object: where a buffered store goes
- * @touch: objects
  * @addr: the lock, word or location
  * @value: to store, or to wait while it is there; the other thread
  * @pc: in the code
  */
 struct op {
 	uint8_t kind;
+	uint8_t ntouch;
 	uint8_t order;
 	uint8_t size;
-	uint8_t ntouch;
+	struct touch touch[MAX_TOUCH];
 	uint8_t failure_order;
 	uint16_t store_object;
-	struct touch touch[MAX_TOUCH];
 	void *addr;
 	uint64_t value;
 	const void *pc;
 };
 
-/* A step that was made. */
+/* A step that was made: its kind and what it touches are where its op has them. */
 struct event {
-	uint8_t actor;
 	uint8_t kind;
 	uint8_t ntouch;
+	uint8_t actor;
 	struct touch touch[MAX_TOUCH];
 	int node;		/* of the decision for it; -1: there was none */
 	union clock clock;
 };
+
+#define EVENT_OF_OP offsetof(struct event, node)
+_Static_assert(offsetof(struct op, touch) == offsetof(struct event, touch) &&
+	       EVENT_OF_OP % sizeof(words8) == 0, "a copy of the one is the other");
 
 /* ------------------------------------------------------------------ threads */
 
@@ -123,7 +127,8 @@ struct buffered {
 	bool unlock;
 	uint16_t object;
 	int32_t row;
-	union clock clock, hb;
+	union clock clock;
+	union times hb;
 	const void *pc;
 };
 
@@ -133,8 +138,8 @@ struct watched {
 };
 
 /*
- * All of a thread but its stack and its thread-local storage. What others
- * change comes first, and what may be large and seldom is last, see snapshot.c.
+ * A thread, but for its stack, its thread-local storage and what is far. What
+ * others change comes first, and what may be large is last, see snapshot.c.
  */
 struct thread {
 	union clock wake_clock;	/* the wake that ended the last sleep */
@@ -163,7 +168,7 @@ struct thread {
 	/* dependency */
 	union clock clock, first_clock;
 	/* synchronization: now, to be had by an acquire fence, released */
-	union clock hb, hb_acquire, hb_release;
+	union times hb, hb_acquire, hb_release;
 	void *sp;
 	const char *name;
 	struct {
@@ -171,6 +176,10 @@ struct thread {
 		uint8_t count;
 	} held[MAX_HELD];
 	struct watched watched[MAX_WATCHED];
+};
+
+/* What of it only tso has, and only c11. */
+struct far {
 	struct buffered buffered[MAX_BUFFERED];
 	/* what it may not miss, as hb */
 	union view view, view_acquire, view_release;
@@ -187,22 +196,20 @@ enum {
 	OBJECT_FIRST = OBJECT_THREAD + MAX_THREADS,
 };
 
-/*
- * What was done to an object in this execution, if @execution is that. From
- * @addr on: what it is in all executions, and what is for c11.
- */
+/* What was done to an object in this execution, see object_used(). */
 struct object {
-	uint64_t epoch;
-	uint32_t execution;
-	uint32_t version;
-	int32_t last_write;		/* event, -1: none */
-	uint16_t readers;		/* since then */
-	int16_t location;		/* memory.c: -1: none */
-	int16_t last_read[MAX_ACTORS];
 	union clock write_clock, read_clock;
-	union clock hb;			/* what an acquire gets */
-	_Alignas(words8) void *addr;
-	bool tried;			/* in all executions: by trylock */
+	union times hb;			/* what an acquire gets */
+	int16_t last_read[MAX_ACTORS];	/* events */
+	uint64_t epoch;
+	uint32_t version;
+	int16_t last_write;		/* event, -1: none */
+	uint16_t readers;		/* since then */
+};
+
+/* The same, for c11 alone. */
+struct object_c11 {
+	int16_t location;		/* memory.c: -1: none */
 	union view view;		/* as hb, of locks and queues */
 };
 
@@ -259,8 +266,8 @@ struct explorer {
 	bool setup;		/* runs up to the first pthread_create() */
 	bool record;		/* for a trace */
 	bool ended_early;	/* stopped in the middle of a step */
-	uint32_t execution;
 	uint64_t epoch;		/* another one behind each checkpoint */
+	uint64_t began;		/* epoch in which the execution began */
 	bool kept;		/* there is a checkpoint */
 	unsigned int keep_at;	/* depth of the next one */
 	unsigned int self;	/* who runs */
@@ -302,11 +309,14 @@ struct explorer {
 	bool bound_cut;		/* the bound kept something out */
 	unsigned int foreign_stacks;	/* that others write to */
 
-	struct thread threads[MAX_THREADS];
+	_Alignas(512) struct thread threads[MAX_THREADS];
+	struct far far[MAX_THREADS];
 	struct event events[MAX_STEPS];
 	struct node nodes[MAX_STEPS + 1];
 	union clock flush_clock[MAX_THREADS];
-	struct object objects[MAX_OBJECTS];
+	_Alignas(64) struct object objects[MAX_OBJECTS];
+	struct object_c11 objects_c11[MAX_OBJECTS];
+	bool tried[MAX_OBJECTS];	/* by trylock, in all executions */
 	unsigned int nobjects;
 };
 
@@ -315,6 +325,11 @@ extern struct explorer x;
 static inline struct thread *self(void)
 {
 	return &x.threads[x.self];
+}
+
+static inline struct far *far_of(const struct thread *t)
+{
+	return &x.far[t - x.threads];
 }
 
 static inline uint64_t mix(uint64_t v)
@@ -347,96 +362,6 @@ uint64_t tsan_rmw(void *addr, unsigned int size, update_fn update,
 		  uint64_t value, uint64_t arg, unsigned int order,
 		  unsigned int failure, const void *pc);
 
-/* ------------------------------------------------------------------- world.c */
-
-/* A piece of the program's memory, with what is known of each byte of it. */
-struct region {
-	char *base;
-	size_t size;
-	size_t tracked;		/* so much of it, see world_touched() */
-	char *kept;
-	uint8_t *written;	/* lines */
-	struct cell *cells;	/* race.c */
-	uint8_t *borders;	/* race.c */
-	uint8_t *kinds;		/* race.c; one for each 4 bytes */
-	uint16_t *objects;	/* two for each 8 bytes; race.c knows the bytes */
-	uint8_t *wide;		/* 8 bytes that are accessed as one */
-};
-
-/* The object's variables; heap and stacks. */
-enum { REGION_DATA, REGION_HEAP, REGIONS };
-extern struct region regions[REGIONS];
-
-static inline struct region *region_of(const void *addr, size_t *ret_offset)
-{
-	for (unsigned int i = 0; i < REGIONS; i++) {
-		size_t offset = (size_t)((const char *)addr - regions[i].base);
-
-		if (likely(offset < regions[i].size)) {
-			*ret_offset = offset;
-			return &regions[i];
-		}
-	}
-	return NULL;
-}
-
-#define LINE_BYTES 64
-
-void world_written(struct region *region, size_t line);
-bool world_verify(void);
-void tls_touched(const void *addr);
-
-/* Somebody writes here. */
-static inline void world_touched(struct region *region, size_t offset,
-				 size_t size)
-{
-	size_t line = offset / LINE_BYTES;
-
-	if (offset >= region->tracked) {
-		line = (offset - region->tracked) / STACK_SPACING;
-		if (line != x.self)
-			x.foreign_stacks |= 1U << line;
-		return;
-	}
-	do {
-		if (unlikely(!region->written[line]))
-			world_written(region, line);
-	} while (++line <= (offset + size - 1) / LINE_BYTES);
-}
-
-static inline void world_touched_at(const void *addr, size_t size)
-{
-	size_t offset;
-	struct region *region = region_of(addr, &offset);
-
-	if (region)
-		world_touched(region, offset, size);
-	else
-		tls_touched(addr);
-}
-
-int world_open(struct uhmm_scenario *scenario);
-void world_close(void);
-void world_keep(void);			/* this is where executions begin */
-void world_restore(void);
-uint64_t world_hash(void);
-uint64_t world_hash_all(void);
-bool world_is_stack(const void *addr);
-bool world_is_tls(const void *addr);
-bool world_is_errno(const void *addr);
-void tls_switch(unsigned int from, unsigned int to);
-void tls_fresh(unsigned int thread);
-char *tls_of(unsigned int thread, size_t *ret_size);
-void tls_keep(void);
-void tls_put_back(void);
-/* Copies, one behind the other: where the next one is. */
-char *bytes_put(char *to, const void *from, size_t size);
-const char *bytes_get(void *to, const char *from, size_t size);
-/* Of states.c: all memory but stacks. */
-size_t world_save(char *to);
-const char *world_load(const char *from);
-size_t world_save_bytes(void);
-
 /* -------------------------------------------------------------- checkpoint.c */
 
 struct cell;
@@ -446,46 +371,6 @@ void checkpoints_drop(void);
 void checkpoint_take(void);
 bool checkpoint_put(void);
 void undo_cell(struct cell *cell);
-
-/* -------------------------------------------------------------------- heap.c */
-
-#define HEAP_BYTES (4UL << 20)
-
-/* Behind the heap; its lowest byte. */
-static inline char *stack_of(unsigned int thread)
-{
-	return regions[REGION_HEAP].base + HEAP_BYTES +
-	       thread * STACK_SPACING + GUARD_BYTES;
-}
-
-struct heap {
-	size_t used;
-	unsigned int pieces;
-	unsigned int nchanges;	/* of what is freed */
-	uint64_t freed_hash;	/* of what is */
-};
-
-void heap_init(char *base);
-void heap_reset(void);
-struct heap *heap_state(void);
-void heap_put_back(const struct heap *was);
-/* A bit for each 8 bytes. */
-extern uint64_t heap_freed[HEAP_BYTES / 512];
-
-static inline bool heap_is_freed(const void *addr)
-{
-	size_t offset = (size_t)((const char *)addr -
-				 regions[REGION_HEAP].base);
-
-	return offset < HEAP_BYTES &&
-	       heap_freed[offset / 512] >> offset / 8 % 64 & 1;
-}
-
-void heap_mark(const void *addr, size_t size, bool freed);
-/* 0: not of the heap */
-size_t heap_size_of(const void *memory);
-const void *heap_piece(const void *addr, size_t *ret_size);
-const char *heap_describe(const void *addr, char *buf, size_t size);
 
 /* ---------------------------------------------------------------------- op.c */
 
@@ -505,6 +390,12 @@ void watch(uint16_t object);
 void watched_change(uint16_t object);
 void ops_begin(void);
 void objects_forget(void);
+
+/* Has anybody touched it in this execution? */
+static inline bool object_used(const struct object *object)
+{
+	return object->epoch >= x.began;
+}
 
 static inline struct object *object_now(uint16_t number)
 {
@@ -579,7 +470,7 @@ bool states_again(void);
 /* ------------------------------------------------------------------ memory.c */
 
 void memory_begin(void);
-bool memory_has_newer(const struct thread *t, const struct object *object);
+bool memory_has_newer(const struct thread *t, uint16_t object);
 bool op_drains(const struct op *op);
 uint64_t memory_load(const struct op *op);
 void memory_store(const struct op *op);
@@ -595,6 +486,7 @@ void memory_acquire_object(const struct object *object);
 void memory_release_object(struct object *object);
 void memory_drain_alone(void);
 void memory_buffer_unlock(const struct op *op);
+struct region;
 void memory_plain_write(struct region *region, size_t offset, size_t size);
 void memory_thread(unsigned int parent, unsigned int child);
 void memory_joined(unsigned int thread);

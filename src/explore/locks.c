@@ -12,6 +12,7 @@
 
 #include "step.h"
 #include "tsan.h"
+#include "world.h"
 
 #define LOCK_WRITER (1U << 31)
 
@@ -100,11 +101,16 @@ void explore_read_lock(unsigned int *lock, const void *pc)
 		take(lock, OP_READ_LOCK, TRACE_READ_LOCK, pc);
 }
 
+static bool is_tried(const struct op *op)
+{
+	return x.tried[op->touch[x.membarriers].object];
+}
+
 static void learn_tried(uint16_t number)
 {
-	if (x.objects[number].tried)
+	if (x.tried[number])
 		return;
-	x.objects[number].tried = true;
+	x.tried[number] = true;
 	if (!x.solo)
 		execution_stop(END_RESTART);
 }
@@ -167,14 +173,14 @@ static void give(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 			      "CPU%u unlocks %s, which it does not hold", x.self,
 			      name_of(lock, name, sizeof(name)));
 	op = begin(kind, lock, !reads, pc);
-	if (!x.solo && object_touched(op)->tried)
+	if (!x.solo && is_tried(op))
 		op_point();
 	else if (!x.solo)
 		op_commit_silent(op);
 	locks_dropped(lock);
 	if (!x.solo)
 		record_row(row, lock, pc);
-	if (self()->nbuffered && !reads && !object_touched(op)->tried) {
+	if (self()->nbuffered && !reads && !is_tried(op)) {
 		op->store_object = op->touch[x.membarriers].object;
 		op->size = 4;
 		op->value = 0;
@@ -209,7 +215,7 @@ void explore_downgrade(unsigned int *lock, const void *pc)
 	if (alone())
 		return;
 	op = begin(OP_UNLOCK, lock, true, pc);
-	if (!x.solo && object_touched(op)->tried)
+	if (!x.solo && is_tried(op))
 		op_point();
 	else if (!x.solo)
 		op_commit_silent(op);

@@ -16,6 +16,7 @@
  * Memory itself holds the last store of each word.
  */
 #include "internal.h"
+#include "world.h"
 
 #include <string.h>
 
@@ -28,7 +29,7 @@ struct message {
 	bool taken;		/* a read-modify-write stands right behind it */
 	int32_t event;		/* that stored it, -1: before all */
 	uint64_t value;
-	union clock hb;
+	union times hb;
 	union view view;
 };
 
@@ -131,10 +132,16 @@ static void restart(struct location *l, int16_t time)
 	l->messages[0].value = read_bytes(l->word, l->size);
 }
 
+static struct object_c11 *c11_now(uint16_t number)
+{
+	object_now(number);
+	return &x.objects_c11[number];
+}
+
 static struct location *location_of(const struct op *op, bool make)
 {
 	uint16_t number = op->touch[x.membarriers].object;
-	struct object *object = object_now(number);
+	struct object_c11 *object = c11_now(number);
 	struct location *l;
 
 	if (object->location >= 0) {
@@ -164,7 +171,7 @@ static struct location *location_of(const struct op *op, bool make)
 static int16_t lowest(const struct location *l, const struct op *op)
 {
 	unsigned int i = (unsigned int)(l - m.locations);
-	int16_t low = self()->view.at[i];
+	int16_t low = far_of(self())->view.at[i];
 
 	if (l->floor > low)
 		low = l->floor;
@@ -173,14 +180,15 @@ static int16_t lowest(const struct location *l, const struct op *op)
 	return low;
 }
 
-bool memory_has_newer(const struct thread *t, const struct object *object)
+bool memory_has_newer(const struct thread *t, uint16_t object)
 {
+	int at = x.objects_c11[object].location;
 	const struct location *l;
 
-	if (object->location < 0)
+	if (at < 0)
 		return false;
-	l = &m.locations[object->location];
-	return l->messages[l->n - 1].time > t->view.at[object->location];
+	l = &m.locations[at];
+	return l->messages[l->n - 1].time > far_of(t)->view.at[at];
 }
 
 /* Who yields gets to see, of each word it read, one newer store at least. */
@@ -189,17 +197,17 @@ void memory_yielded(void)
 	struct thread *t = self();
 
 	for (unsigned int i = 0; i < t->nwatched; i++) {
-		int at = object_now(t->watched[i].object)->location;
+		int at = c11_now(t->watched[i].object)->location;
 		const struct location *l;
 		unsigned int k = 0;
 
 		if (at < 0)
 			continue;
 		l = &m.locations[at];
-		while (k + 1 < l->n && l->messages[k].time <= t->view.at[at])
+		while (k + 1 < l->n && l->messages[k].time <= far_of(t)->view.at[at])
 			k++;
-		if (l->messages[k].time > t->view.at[at])
-			t->view.at[at] = l->messages[k].time;
+		if (l->messages[k].time > far_of(t)->view.at[at])
+			far_of(t)->view.at[at] = l->messages[k].time;
 	}
 }
 
@@ -211,14 +219,14 @@ static void see(struct location *l, const struct message *message,
 	unsigned int i = (unsigned int)(l - m.locations);
 	struct thread *t = self();
 
-	if (message->time > t->view.at[i])
-		t->view.at[i] = message->time;
+	if (message->time > far_of(t)->view.at[i])
+		far_of(t)->view.at[i] = message->time;
 	if (acquires(order)) {
-		view_join(&t->view, &message->view);
-		clock_join(&t->hb, &message->hb);
+		view_join(&far_of(t)->view, &message->view);
+		times_join(&t->hb, &message->hb);
 	} else {
-		view_join(&t->view_acquire, &message->view);
-		clock_join(&t->hb_acquire, &message->hb);
+		view_join(&far_of(t)->view_acquire, &message->view);
+		times_join(&t->hb_acquire, &message->hb);
 	}
 }
 
@@ -259,9 +267,9 @@ static void publish(struct location *l, struct message *message,
 	if (message[-1].value != value)
 		object_changed(l->object);
 	message->value = value;
-	t->view.at[i] = message->time;
+	far_of(t)->view.at[i] = message->time;
 	view_copy(&message->view,
-		  releases(op->order) ? &t->view : &t->view_release);
+		  releases(op->order) ? &far_of(t)->view : &far_of(t)->view_release);
 	message->view.at[i] = message->time;
 	message->hb = releases(op->order) ? t->hb : t->hb_release;
 	if (op->order == __ATOMIC_SEQ_CST && m.sc.at[i] < message->time)
@@ -327,7 +335,7 @@ static uint64_t c11_rmw(const struct op *op, update_fn update, uint64_t arg,
 	from->taken = true;
 	publish(l, message, op, with_part(l, op, from->value, value));
 	view_join(&message->view, &from->view);
-	clock_join(&message->hb, &from->hb);
+	times_join(&message->hb, &from->hb);
 	return old;
 }
 
@@ -336,11 +344,11 @@ void memory_plain_write(struct region *region, size_t offset, size_t size)
 {
 	for (size_t at = offset / 4; at <= (offset + size - 1) / 4; at++) {
 		size_t slot = region->wide[at / 2] ? at & ~(size_t)1 : at;
-		const struct object *object = &x.objects[region->objects[slot]];
+		uint16_t object = region->objects[slot];
 
-		if (region->objects[slot] && object->execution == x.execution &&
-		    object->location >= 0)
-			m.locations[object->location].plain = true;
+		if (object && object_used(&x.objects[object]) &&
+		    x.objects_c11[object].location >= 0)
+			m.locations[x.objects_c11[object].location].plain = true;
 	}
 }
 
@@ -352,7 +360,7 @@ static uint64_t plain_read(const struct op *op)
 	uint64_t value = read_bytes(op->addr, op->size);
 
 	for (unsigned int i = 0; i < t->nbuffered; i++) {
-		const struct buffered *b = &t->buffered[i];
+		const struct buffered *b = &far_of(t)->buffered[i];
 		ptrdiff_t at = (char *)b->addr - (char *)op->addr;
 
 		for (unsigned int k = 0; k < b->size; k++)
@@ -366,7 +374,7 @@ static uint64_t plain_read(const struct op *op)
 
 static void get_released(const struct object *object, unsigned int order)
 {
-	clock_join(acquires(order) ? &self()->hb : &self()->hb_acquire,
+	times_join(acquires(order) ? &self()->hb : &self()->hb_acquire,
 		   &object->hb);
 }
 
@@ -383,7 +391,7 @@ uint64_t memory_load(const struct op *op)
 static void buffer(const struct op *op)
 {
 	struct thread *t = self();
-	struct buffered *b = &t->buffered[t->nbuffered++];
+	struct buffered *b = &far_of(t)->buffered[t->nbuffered++];
 
 	b->addr = op->addr;
 	b->value = op->value;
@@ -419,12 +427,12 @@ void memory_buffer_unlock(const struct op *op)
 
 static void flush_first(struct thread *t)
 {
-	struct buffered *b = &t->buffered[0];
+	struct buffered *b = &far_of(t)->buffered[0];
 
 	if (!b->unlock)
 		object_now(b->object)->hb = b->hb;
 	else
-		clock_join(&object_now(b->object)->hb, &b->hb);
+		times_join(&object_now(b->object)->hb, &b->hb);
 	change(b->addr, b->size, b->value, b->object);
 	t->nbuffered--;
 	memmove(b, b + 1, t->nbuffered * sizeof(*b));
@@ -462,7 +470,7 @@ uint64_t memory_rmw(const struct op *op, update_fn update, uint64_t arg,
 	object = object_touched(op);
 	get_released(object, *stored ? op->order : op->failure_order);
 	if (*stored)
-		clock_join(&object->hb, releases(op->order) ?
+		times_join(&object->hb, releases(op->order) ?
 			   &self()->hb : &self()->hb_release);
 	return old;
 }
@@ -472,15 +480,15 @@ uint64_t memory_rmw(const struct op *op, update_fn update, uint64_t arg,
 static void fence(struct thread *t, unsigned int order)
 {
 	if (acquires(order)) {
-		view_join(&t->view, &t->view_acquire);
-		clock_join(&t->hb, &t->hb_acquire);
+		view_join(&far_of(t)->view, &far_of(t)->view_acquire);
+		times_join(&t->hb, &t->hb_acquire);
 	}
 	if (order == __ATOMIC_SEQ_CST) {
-		view_join(&m.sc, &t->view);
-		view_copy(&t->view, &m.sc);
+		view_join(&m.sc, &far_of(t)->view);
+		view_copy(&far_of(t)->view, &m.sc);
 	}
 	if (releases(order)) {
-		view_copy(&t->view_release, &t->view);
+		view_copy(&far_of(t)->view_release, &far_of(t)->view);
 		t->hb_release = t->hb;
 	}
 }
@@ -492,7 +500,7 @@ void memory_fence(unsigned int order)
 
 void memory_step(unsigned int thread)
 {
-	clock_tick(&x.threads[thread].hb, thread);
+	times_tick(&x.threads[thread].hb, thread);
 }
 
 void memory_membarrier(unsigned int thread)
@@ -501,30 +509,35 @@ void memory_membarrier(unsigned int thread)
 	fence(&x.threads[thread], __ATOMIC_SEQ_CST);
 }
 
+static union view *view_of(const struct object *object)
+{
+	return &x.objects_c11[object - x.objects].view;
+}
+
 void memory_acquire_object(const struct object *object)
 {
-	clock_join(&self()->hb, &object->hb);
+	times_join(&self()->hb, &object->hb);
 	if (x.model == UHMM_MODEL_C11)
-		view_join(&self()->view, &object->view);
+		view_join(&far_of(self())->view, view_of(object));
 }
 
 void memory_release_object(struct object *object)
 {
-	clock_join(&object->hb, &self()->hb);
+	times_join(&object->hb, &self()->hb);
 	if (x.model == UHMM_MODEL_C11)
-		view_join(&object->view, &self()->view);
+		view_join(view_of(object), &far_of(self())->view);
 }
 
 void memory_thread(unsigned int parent, unsigned int child)
 {
 	x.threads[child].hb = x.threads[parent].hb;
-	view_copy(&x.threads[child].view, &x.threads[parent].view);
+	view_copy(&x.far[child].view, &x.far[parent].view);
 }
 
 void memory_joined(unsigned int thread)
 {
-	clock_join(&self()->hb, &x.threads[thread].hb);
-	view_join(&self()->view, &x.threads[thread].view);
+	times_join(&self()->hb, &x.threads[thread].hb);
+	view_join(&far_of(self())->view, &x.far[thread].view);
 }
 
 /* ------------------------------------------------------------------ snapshots */

@@ -6,6 +6,7 @@
 #include "internal.h"
 #include "order.h"
 #include "step.h"
+#include "world.h"
 
 #include <string.h>
 
@@ -22,33 +23,29 @@ static unsigned int nqueues;
 void objects_forget(void)
 {
 	memset(x.objects, 0, x.nobjects * sizeof(x.objects[0]));
+	memset(x.tried, 0, x.nobjects * sizeof(x.tried[0]));
 	x.nobjects = OBJECT_FIRST;
 	nqueues = 0;
 }
 
-static uint16_t object_new(const void *addr)
+static uint16_t object_new(void)
 {
 	if (x.nobjects >= MAX_OBJECTS)
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, NULL,
 			      "more than %d words are shared", MAX_OBJECTS);
-	x.objects[x.nobjects].addr = (void *)addr;
 	return (uint16_t)x.nobjects++;
 }
 
 /* Nobody has touched it yet in this execution. */
 void object_begin(struct object *object)
 {
-	void *addr = object->addr;
-	bool tried = object->tried;
+	struct object_c11 *c11 = &x.objects_c11[object - x.objects];
 
-	memset(object, 0, offsetof(struct object, view));
-	view_clear(&object->view);
-	object->addr = addr;
-	object->tried = tried;
-	object->epoch = x.epoch;
-	object->execution = x.execution;
-	object->last_write = -1;
-	object->location = -1;
+	*object = (struct object){ .last_write = -1 };
+	if (x.model != UHMM_MODEL_C11)
+		return;
+	c11->location = -1;
+	view_clear(&c11->view);
 }
 
 /* As object_of(), for a word that has no number yet, and one that gets none. */
@@ -77,8 +74,7 @@ uint16_t object_of_new(const void *addr, unsigned int size)
 	if (!region->wide[word])
 		number += offset / 4 % 2;
 	if (unlikely(!*number))
-		*number = object_new((const void *)
-				     ((uintptr_t)addr & ~(uintptr_t)3));
+		*number = object_new();
 	return *number;
 }
 
@@ -100,7 +96,7 @@ uint16_t object_of_queue(const void *addr)
 			      "threads sleep at more than %d places",
 			      MAX_QUEUES);
 	queues[nqueues].addr = addr;
-	queues[nqueues].object = object_new(addr);
+	queues[nqueues].object = object_new();
 	return queues[nqueues++].object;
 }
 
@@ -149,11 +145,11 @@ static bool watched_changed(const struct thread *t)
 		return true;
 	for (unsigned int i = 0; i < t->nwatched; i++) {
 		object = &x.objects[t->watched[i].object];
-		if (object->execution != x.execution)
+		if (!object_used(object))
 			continue;
 		if (object->version != t->watched[i].version)
 			return true;
-		if (x.model == UHMM_MODEL_C11 && memory_has_newer(t, object))
+		if (x.model == UHMM_MODEL_C11 && memory_has_newer(t, t->watched[i].object))
 			return true;
 	}
 	return false;
@@ -226,7 +222,7 @@ const union clock *op_clock_of(unsigned int actor, union clock *room)
 
 	if (actor >= MAX_THREADS) {
 		*room = x.flush_clock[actor - MAX_THREADS];
-		clock_join(room, &t->buffered[0].clock);
+		clock_join(room, &far_of(t)->buffered[0].clock);
 		return room;
 	}
 	*room = t->clock;
@@ -245,20 +241,38 @@ const union clock *op_clock_of(unsigned int actor, union clock *room)
 	return room;
 }
 
+/* The place of a step in the order of all; see op_commit(). */
+union clock take_places(unsigned int actor, const union clock *before,
+			const struct touch *touch, unsigned int n, bool counts)
+{
+	union clock clock = *before;
+
+	for (unsigned int i = 0; i < n; i++)
+		comes_after(&clock, object_now(touch[i].object), touch[i].write);
+	clock_tick(&clock, actor);
+	for (unsigned int i = 0; i < n; i++)
+		comes_before(&clock, &x.objects[touch[i].object], touch[i].write,
+			     actor, counts);
+	return clock;
+}
+
 void flush_commit(unsigned int thread)
 {
-	const struct buffered *first = &x.threads[thread].buffered[0];
+	const struct buffered *first = &x.far[thread].buffered[0];
 	unsigned int actor = thread + MAX_THREADS;
 	struct touch touch[MAX_TOUCH] = { { first->object, true } };
 	union clock *clock = &x.flush_clock[thread];
+	struct event *event;
 	unsigned int n = 1;
 
 	if (unlikely(x.membarriers))
 		touch[n++] = (struct touch){ (uint16_t)(OBJECT_THREAD + thread),
 					     false };
 	clock_join(clock, &first->clock);
-	take_place(actor, clock, touch, n, false);
-	event_add(actor, OP_FLUSH, touch, n, (int)x.depth - 1, clock);
+	*clock = take_places(actor, clock, touch, n, false);
+	event = event_add(actor, OP_FLUSH, (int)x.depth, clock);
+	event->ntouch = (uint8_t)n;
+	memcpy(event->touch, touch, sizeof(touch));
 }
 
 /* What the thread that changed it watches is the change of others. */
@@ -280,7 +294,7 @@ void op_commit_silent(const struct op *op)
 	struct object *object;
 
 	clock_tick(&t->clock, x.self);
-	clock_tick(&t->hb, x.self);
+	times_tick(&t->hb, x.self);
 	for (unsigned int i = 0; i < op->ntouch; i++) {
 		object = object_now(op->touch[i].object);
 		if (op->touch[i].write) {
@@ -290,7 +304,7 @@ void op_commit_silent(const struct op *op)
 			clock_join(&object->read_clock, &t->clock);
 		}
 	}
-	event_add(x.self, op->kind, op->touch, 0, -1, &t->clock);
+	event_add(x.self, op->kind, -1, &t->clock);
 }
 
 void ops_begin(void)

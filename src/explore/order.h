@@ -15,6 +15,8 @@
 bool thread_enabled(const struct thread *t);
 unsigned int ops_enabled_with_buffers(void);
 const union clock *op_clock_of(unsigned int actor, union clock *room);
+union clock take_places(unsigned int actor, const union clock *before,
+			const struct touch *touch, unsigned int n, bool counts);
 void flush_commit(unsigned int thread);
 
 /* Of threads that are alike, the earlier one is the first to make a step. */
@@ -32,19 +34,13 @@ static inline unsigned int ops_enabled(void)
 		return ops_enabled_with_buffers();
 	for (unsigned int left = x.live & x.waits & ~x.parked; left;
 	     left &= left - 1) {
-		unsigned int i = (unsigned int)__builtin_ctz(left);
-		const struct op *op = &x.threads[i].op;
+		const struct thread *t = &x.threads[__builtin_ctz(left)];
 
 		/* What most of them wait for; nothing is buffered here. */
-		if (op->kind == OP_LOCK) {
-			if (*(const volatile unsigned int *)op->addr)
-				continue;
-			if (likely(!waits_for_twin(&x.threads[i]))) {
-				mask |= 1U << i;
-				continue;
-			}
-		}
-		mask |= (unsigned int)thread_enabled(&x.threads[i]) << i;
+		if (likely(t->op.kind == OP_LOCK && !t->twin) ?
+		    !*(const volatile unsigned int *)t->op.addr :
+		    thread_enabled(t))
+			mask |= left & -left;
 	}
 	return mask;
 }
@@ -62,7 +58,7 @@ static inline void comes_before(const union clock *clock, struct object *object,
 {
 	if (write) {
 		object->write_clock = *clock;
-		object->last_write = (int32_t)x.nevents;
+		object->last_write = (int16_t)x.nevents;
 		object->readers = 0;
 		object->read_clock = (union clock){ 0 };
 		object->version += counts;
@@ -73,80 +69,91 @@ static inline void comes_before(const union clock *clock, struct object *object,
 	}
 }
 
-/*
- * The step comes after all that it depends on, and what depends on it after it.
- * Stores and their like count if they change something: object_changed().
- */
-static inline void take_place(unsigned int actor, union clock *clock,
-		       const struct touch *touch, unsigned int n, bool counts)
-{
-	struct object *object;
-
-	/* Most steps touch one object. */
-	if (likely(n == 1)) {
-		object = object_now(touch->object);
-		comes_after(clock, object, touch->write);
-		clock_tick(clock, actor);
-		comes_before(clock, object, touch->write, actor, counts);
-		return;
-	}
-	for (unsigned int i = 0; i < n; i++)
-		comes_after(clock, object_now(touch[i].object), touch[i].write);
-	clock_tick(clock, actor);
-	for (unsigned int i = 0; i < n; i++)
-		comes_before(clock, &x.objects[touch[i].object], touch[i].write,
-			     actor, counts);
-}
-
-static inline void event_add(unsigned int actor, uint8_t kind,
-		      const struct touch *touch, unsigned int n, int node,
-		      const union clock *clock)
+static inline struct event *event_add(unsigned int actor, unsigned int kind,
+				      int node, const union clock *clock)
 {
 	struct event *event = &x.events[x.nevents++];
 
+	event->kind = (uint8_t)kind;
+	event->ntouch = 0;
 	event->actor = (uint8_t)actor;
-	event->kind = kind;
-	event->ntouch = (uint8_t)n;
-	if (n)
-		memcpy(event->touch, touch, sizeof(event->touch));
 	event->node = node;
 	event->clock = *clock;
+	return event;
 }
 
-/* Everything that comes before the actor's next step, in @room if need be. */
-static inline const union clock *op_clock(unsigned int actor, union clock *room)
+/* Everything that comes before the thread's next step, in @room if need be. */
+static inline const union clock *op_clock(const struct thread *t,
+					  union clock *room)
 {
 	const unsigned int more = 1U << OP_SLEEP | 1U << OP_JOIN |
 				  1U << OP_MEMBARRIER;
-	const struct thread *t = &x.threads[actor % MAX_THREADS];
 
-	if (likely(actor < MAX_THREADS && !(more >> t->op.kind & 1) &&
-		   x.model != UHMM_MODEL_TSO && !(t->twin && t->nsteps == 1)))
+	if (likely(!(more >> t->op.kind & 1) && x.model != UHMM_MODEL_TSO &&
+		   !(t->twin && t->nsteps == 1)))
 		return &t->clock;
-	return op_clock_of(actor, room);
+	return op_clock_of((unsigned int)(t - x.threads), room);
 }
 
-/* @before: its op_clock() */
-static inline void op_commit(unsigned int actor, const union clock *before)
+/* Is the event before everything that @clock is of? */
+static inline bool before(const struct event *event, const union clock *clock)
 {
-	struct thread *t = &x.threads[actor % MAX_THREADS];
-	struct op *op = &t->op;
+	return event->clock.at[event->actor] <= clock->at[event->actor];
+}
+
+/* May a step on the object have come before one that was made? */
+static inline bool may_race(const struct object *object, bool write,
+			    const union clock *clock)
+{
+	return (write && object->readers) ||
+	       (object->last_write >= 0 &&
+		!before(&x.events[object->last_write], clock));
+}
+
+/*
+ * The step of a thread is made: it comes after all that it depends on, and what
+ * depends on it after it. @clock: its op_clock(). @races: look for steps that it
+ * could have come before.
+ */
+static inline void op_commit(struct thread *t, unsigned int actor,
+			     const union clock *before, bool races)
+{
+	const struct op *op = &t->op;
+	const words8 one = one_of_8[actor];
+	/* Stores and their like count if they change something. */
+	bool counts = op->kind != OP_STORE && op->kind != OP_RMW;
+	struct event *event;
+	/* A copy that nobody else can change: it stays in registers. */
 	union clock clock;
 
-	if (unlikely(actor >= MAX_THREADS)) {
-		flush_commit(actor - MAX_THREADS);
-		return;
+	/* Most steps touch one object. */
+	if (likely(op->ntouch == 1)) {
+		struct object *object = object_now(op->touch->object);
+		bool write = op->touch->write;
+
+		if (races && may_race(object, write, before))
+			dpor_races(actor, before);
+		clock = *before;
+		comes_after(&clock, object, write);
+		clock.v[0] += one;
+		comes_before(&clock, object, write, actor, counts);
+	} else if (!op->ntouch) {
+		clock = *before;
+		clock.v[0] += one;
+	} else {
+		if (races)
+			dpor_races(actor, before);
+		clock = take_places(actor, before, op->touch, op->ntouch, counts);
 	}
-	/* A copy that nobody else can change: it stays in registers. */
-	clock = *before;
-	take_place(actor, &clock, op->touch, op->ntouch,
-		   op->kind != OP_STORE && op->kind != OP_RMW);
 	t->clock = clock;
-	event_add(actor, op->kind, op->touch, op->ntouch, (int)x.depth - 1,
-		  &clock);
-	if (t->nsteps < 2 && ++t->nsteps == 2)
+	event = &x.events[x.nevents++];
+	words_copy(event, op, EVENT_OF_OP);
+	event->actor = (uint8_t)actor;
+	event->node = (int)x.depth;
+	event->clock = clock;
+	if (unlikely(t->nsteps < 2) && ++t->nsteps == 2)
 		t->first_clock = clock;
-	clock_tick(&t->hb, actor);
+	t->hb.v += one;
 }
 
 #pragma GCC visibility pop

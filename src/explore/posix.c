@@ -16,6 +16,7 @@
 #include "internal.h"
 #include "step.h"
 #include "tsan.h"
+#include "world.h"
 
 #define PC __builtin_return_address(0)
 #define NSEC_PER_SEC 1000000000LL
@@ -37,9 +38,9 @@ static void thread_clear(struct thread *t)
 {
 	memset(t, 0, offsetof(struct thread, clock));
 	t->clock = t->first_clock = (union clock){ 0 };
-	t->hb_acquire = t->hb_release = (union clock){ 0 };
-	view_clear(&t->view_acquire);
-	view_clear(&t->view_release);
+	t->hb_acquire = t->hb_release = (union times){ 0 };
+	view_clear(&far_of(t)->view_acquire);
+	view_clear(&far_of(t)->view_release);
 	t->used = true;
 	t->deadline = -1;
 	t->name = NULL;

@@ -14,6 +14,7 @@
 
 #include "internal.h"
 #include "tsan.h"
+#include "world.h"
 
 #define PC __builtin_return_address(0)
 #define NSEC_PER_SEC 1000000000LL

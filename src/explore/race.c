@@ -8,6 +8,7 @@
 #include "race.h"
 
 #include "internal.h"
+#include "world.h"
 
 /* How a word was ever accessed. */
 enum { KIND_ATOMIC = 1, KIND_PLAIN = 2, KIND_MIXED = 3 };
@@ -32,7 +33,7 @@ static int unordered(const union times *times)
 	union {
 		words8 v;
 		uint64_t half[2];
-	} later = { times->v > self()->hb.v[0] };
+	} later = { times->v > self()->hb.v };
 
 	if (likely(!(later.half[0] | later.half[1])))
 		return -1;
@@ -61,8 +62,8 @@ static struct cell *cell_now(struct cell *cell)
 		return cell;
 	if (x.kept)
 		undo_cell(cell);
-	if (cell->execution != x.execution)
-		*cell = (struct cell){ .execution = x.execution };
+	if (cell->epoch < x.began)
+		*cell = (struct cell){ 0 };
 	cell->epoch = x.epoch;
 	return cell;
 }

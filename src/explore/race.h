@@ -10,14 +10,9 @@
  */
 struct cell {
 	uint64_t epoch;
-	uint32_t execution;
 	int16_t write_time;
 	uint8_t writer;
-	uint8_t unused;
-	union times {
-		words8 v;
-		int16_t at[MAX_THREADS];
-	} read, atomic_read, atomic_write;
+	union times read, atomic_read, atomic_write;
 };
 
 #endif

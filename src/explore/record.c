@@ -8,6 +8,7 @@
 
 #include "internal.h"
 #include "names.h"
+#include "world.h"
 
 #define MAX_ROWS 20000
 #define MAX_FRAMES 64
@@ -226,7 +227,7 @@ struct trace_event *record_row_add(enum trace_kind kind, const void *addr,
 
 void record_flush(unsigned int thread)
 {
-	const struct buffered *b = &x.threads[thread].buffered[0];
+	const struct buffered *b = &x.far[thread].buffered[0];
 	struct trace_event *row = row_add(thread, TRACE_FLUSH, b->addr, b->pc);
 
 	row->size = b->size;

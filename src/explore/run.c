@@ -11,6 +11,7 @@
 
 #include "internal.h"
 #include "set.h"
+#include "world.h"
 
 #define LEARN_EXECUTIONS 64
 #define PROGRESS_EVERY 8192

@@ -10,6 +10,7 @@
 
 #include "internal.h"
 #include "snapshot.h"
+#include "world.h"
 
 struct header {
 	unsigned int nthreads, live, waits, parked, self, depth, nevents;
@@ -41,10 +42,10 @@ static char *keep_thread(char *at, unsigned int i)
 	if (t->nwatched)
 		at = bytes_put(at, t->watched, t->nwatched * sizeof(t->watched[0]));
 	if (t->nbuffered)
-		at = bytes_put(at, t->buffered,
-			 t->nbuffered * sizeof(t->buffered[0]));
+		at = bytes_put(at, far_of(t)->buffered,
+			 t->nbuffered * sizeof(far_of(t)->buffered[0]));
 	if (x.model == UHMM_MODEL_C11)
-		at = bytes_put(at, &t->view, 3 * sizeof(t->view));
+		at = bytes_put(at, &far_of(t)->view, 3 * sizeof(far_of(t)->view));
 	if (size)
 		at = bytes_put(at, tls, size);
 	return bytes_put(at, t->sp, stack_bytes(i));
@@ -63,10 +64,10 @@ static void put_thread(const char *at, unsigned int i)
 	if (t->nwatched)
 		at = bytes_get(t->watched, at, t->nwatched * sizeof(t->watched[0]));
 	if (t->nbuffered)
-		at = bytes_get(t->buffered, at,
-			 t->nbuffered * sizeof(t->buffered[0]));
+		at = bytes_get(far_of(t)->buffered, at,
+			 t->nbuffered * sizeof(far_of(t)->buffered[0]));
 	if (x.model == UHMM_MODEL_C11)
-		at = bytes_get(&t->view, at, 3 * sizeof(t->view));
+		at = bytes_get(&far_of(t)->view, at, 3 * sizeof(far_of(t)->view));
 	if (size)
 		at = bytes_get(tls, at, size);
 	bytes_get(t->sp, at, stack_bytes(i));

@@ -16,6 +16,7 @@
 #include "order.h"
 #include "set.h"
 #include "snapshot.h"
+#include "world.h"
 
 /* Memory for states that are kept. */
 #define MAX_KEPT_BYTES (512UL << 20)
@@ -50,8 +51,9 @@ static struct {
 static char *keep_objects(char *at)
 {
 	if (x.model != UHMM_MODEL_SC) {
-		memcpy(at, x.objects, x.nobjects * sizeof(x.objects[0]));
-		at += x.nobjects * sizeof(x.objects[0]);
+		at = bytes_put(at, x.objects, x.nobjects * sizeof(x.objects[0]));
+		at = bytes_put(at, x.objects_c11,
+			       x.nobjects * sizeof(x.objects_c11[0]));
 		return memory_save(at);
 	}
 	for (unsigned int i = 0; i < x.nobjects; i++, at += sizeof(uint32_t))
@@ -62,10 +64,11 @@ static char *keep_objects(char *at)
 static const char *put_objects(const char *at, unsigned int n)
 {
 	if (x.model != UHMM_MODEL_SC) {
-		memcpy(x.objects, at, n * sizeof(x.objects[0]));
+		at = bytes_get(x.objects, at, n * sizeof(x.objects[0]));
+		at = bytes_get(x.objects_c11, at, n * sizeof(x.objects_c11[0]));
 		for (unsigned int i = n; i < x.nobjects; i++)
-			x.objects[i].execution = x.objects[i].epoch = 0;
-		return memory_restore(at + n * sizeof(x.objects[0]));
+			x.objects[i].epoch = 0;
+		return memory_restore(at);
 	}
 	for (unsigned int i = 0; i < n; i++, at += sizeof(uint32_t))
 		memcpy(&x.objects[i].version, at, sizeof(uint32_t));
@@ -75,7 +78,8 @@ static const char *put_objects(const char *at, unsigned int n)
 static size_t objects_bytes(void)
 {
 	return x.model == UHMM_MODEL_SC ? x.nobjects * sizeof(uint32_t) :
-	       x.nobjects * sizeof(x.objects[0]) + memory_save_bytes();
+	       x.nobjects * (sizeof(x.objects[0]) +
+			     sizeof(x.objects_c11[0])) + memory_save_bytes();
 }
 
 static int keep(struct frame *frame)
@@ -126,8 +130,8 @@ static uint64_t hash_thread(uint64_t hash, unsigned int i, unsigned int moved)
 	for (unsigned int k = 0; k < t->nheld; k++)
 		hash = mix(hash * 31 + (uintptr_t)t->held[k].lock);
 	for (unsigned int k = 0; k < t->nbuffered; k++)
-		hash = mix(hash * 31 + (uintptr_t)t->buffered[k].addr +
-			   t->buffered[k].value * 7);
+		hash = mix(hash * 31 + (uintptr_t)far_of(t)->buffered[k].addr +
+			   far_of(t)->buffered[k].value * 7);
 	if (t->ended)
 		return hash;
 	if (1U << i & (moved | x.foreign_stacks))
@@ -149,13 +153,12 @@ static uint64_t state_hash(unsigned int moved)
 	hash = memory_hash(hash);
 	/* What comes with locks and queues. */
 	for (unsigned int i = 0; i < x.nobjects; i++)
-		if (x.objects[i].execution == x.execution &&
-		    x.objects[i].location < 0)
-			hash = hash_bytes(hash + i, &x.objects[i].view, size);
+		if (object_used(&x.objects[i]) && x.objects_c11[i].location < 0)
+			hash = hash_bytes(hash + i, &x.objects_c11[i].view, size);
 	for (unsigned int i = 0; i < x.nthreads; i++) {
-		hash = hash_bytes(hash, &x.threads[i].view, size);
-		hash = hash_bytes(hash, &x.threads[i].view_acquire, size);
-		hash = hash_bytes(hash, &x.threads[i].view_release, size);
+		hash = hash_bytes(hash, &x.far[i].view, size);
+		hash = hash_bytes(hash, &x.far[i].view_acquire, size);
+		hash = hash_bytes(hash, &x.far[i].view_release, size);
 	}
 	return hash;
 }
@@ -185,21 +188,25 @@ static bool may_choose(unsigned int enabled)
 /* Make the step of @actor; false: the execution is over with it. */
 static bool step(unsigned int actor, unsigned int enabled, unsigned int choice)
 {
-	struct node *node = &x.nodes[x.depth++];
+	struct node *node = &x.nodes[x.depth];
 	union clock room;
+	struct thread *t;
 
 	node->chosen = (uint8_t)actor;
 	node->enabled = (uint16_t)enabled;
 	node->choice = 0;
 	s.choice = choice;
 	s.choices = 1;
-	if (actor < MAX_THREADS)
-		x.last = (int)actor;
-	op_commit(actor, op_clock(actor, &room));
 	if (actor >= MAX_THREADS) {
+		flush_commit(actor - MAX_THREADS);
+		x.depth++;
 		memory_flush(actor - MAX_THREADS);
 		return true;
 	}
+	t = &x.threads[actor];
+	op_commit(t, actor, op_clock(t, &room), false);
+	x.depth++;
+	x.last = (int)actor;
 	x.end = END_DONE;
 	resume(actor);
 	return x.inside;

@@ -5,7 +5,7 @@
 #ifndef EXPLORE_STEP_H
 #define EXPLORE_STEP_H
 
-#include "internal.h"
+#include "world.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -48,9 +48,9 @@ static inline struct op *op_begin(enum op_kind kind, void *addr, const void *pc)
 	unsigned int me = 1U << x.self;
 
 	op->kind = (uint8_t)kind;
+	op->ntouch = 0;
 	op->order = 0;
 	op->size = 0;
-	op->ntouch = 0;
 	op->addr = addr;
 	op->value = 0;
 	op->pc = pc;

@@ -11,6 +11,7 @@
 
 #include "step.h"
 #include "tsan.h"
+#include "world.h"
 
 #define PC __builtin_return_address(0)
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "race.h"
+#include "world.h"
 
 /* Low enough for machines with 39 bits of addresses. */
 #define HEAP_WISH ((void *)0x3000000000)
