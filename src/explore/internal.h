@@ -81,6 +81,8 @@ struct touch {
  * @failure_order: of a compare and exchange that compared unequal
  * @store_object: where a buffered store goes
  * @addr: the lock, word or location
+ * @region: of an access or a lock: where that is
+ * @offset: of it in @region
  * @value: to store, or to wait while it is there; the other thread
  * @pc: in the code
  */
@@ -93,6 +95,8 @@ struct op {
 	uint8_t failure_order;
 	uint16_t store_object;
 	void *addr;
+	struct region *region;
+	size_t offset;
 	uint64_t value;
 	const void *pc;
 };
@@ -171,12 +175,10 @@ struct thread {
 	union times hb, hb_acquire, hb_release;
 	void *sp;
 	const char *name;
-	struct {
-		void *lock;
-		uint8_t count;
-	} held[MAX_HELD];
+	uint8_t times_held[MAX_HELD];
+	void *held[MAX_HELD];	/* locks */
 	struct watched watched[MAX_WATCHED];
-};
+} __attribute__((aligned(512)));
 
 /* What of it only tso has, and only c11. */
 struct far {
@@ -309,7 +311,7 @@ struct explorer {
 	bool bound_cut;		/* the bound kept something out */
 	unsigned int foreign_stacks;	/* that others write to */
 
-	_Alignas(512) struct thread threads[MAX_THREADS];
+	struct thread threads[MAX_THREADS];
 	struct far far[MAX_THREADS];
 	struct event events[MAX_STEPS];
 	struct node nodes[MAX_STEPS + 1];
@@ -500,7 +502,9 @@ uint64_t memory_hash(uint64_t hash);
 /* -------------------------------------------------------------------- race.c */
 
 void race_plain(void *addr, size_t size, bool write, const void *pc);
-void race_atomic(void *addr, size_t size, bool write, const void *pc);
+/* The same, for the sizes that most have. */
+void race_plain4(void *addr, bool write, const void *pc);
+void race_plain8(void *addr, bool write, const void *pc);
 void race_freed(void *addr, size_t size, const void *pc);
 
 /* ----------------------------------------------------------------- locking.c */

@@ -73,9 +73,9 @@ void locks_took(void *lock, const void *pc)
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
 			      "more than %d locks are held", MAX_HELD);
 	for (unsigned int i = 0; pc && !x.setup && i < t->nheld; i++)
-		order_add(t->held[i].lock, lock, pc);
-	t->held[t->nheld].lock = lock;
-	t->held[t->nheld++].count = 1;
+		order_add(t->held[i], lock, pc);
+	t->times_held[t->nheld] = 1;
+	t->held[t->nheld++] = lock;
 }
 
 void locks_dropped(void *lock)
@@ -83,11 +83,13 @@ void locks_dropped(void *lock)
 	struct thread *t = self();
 
 	for (unsigned int i = 0; i < t->nheld; i++) {
-		if (t->held[i].lock != lock)
+		if (t->held[i] != lock)
 			continue;
 		t->nheld--;
-		memmove(&t->held[i], &t->held[i + 1],
-			(t->nheld - i) * sizeof(t->held[0]));
+		for (; i < t->nheld; i++) {
+			t->held[i] = t->held[i + 1];
+			t->times_held[i] = t->times_held[i + 1];
+		}
 		return;
 	}
 }
@@ -111,7 +113,7 @@ void locks_at_end(void)
 	if (self()->nheld)
 		execution_bad(UHMM_DEFECT_ASSERTION, NULL,
 			      "CPU%u ends and holds %s", x.self,
-			      name_of(self()->held[0].lock, name, sizeof(name)));
+			      name_of(self()->held[0], name, sizeof(name)));
 }
 
 /* --------------------------------------------------------------- nobody goes on */
@@ -125,7 +127,7 @@ static int holder_of(const void *lock)
 {
 	for (unsigned int i = 0; i < x.nthreads; i++)
 		for (unsigned int k = 0; k < x.threads[i].nheld; k++)
-			if (x.threads[i].held[k].lock == lock)
+			if (x.threads[i].held[k] == lock)
 				return (int)i;
 	return -1;
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "race.h"
 #include "step.h"
 #include "tsan.h"
 #include "world.h"
@@ -36,25 +37,25 @@ int explore_lock_holders(const unsigned int *lock)
 	return *lock & LOCK_WRITER ? -1 : __builtin_popcount(*lock);
 }
 
-static inline struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
-			const void *pc)
-{
-	uint16_t object = object_of(lock, 4);
-	struct op *op = op_begin(kind, lock, pc);
-
-	world_touched_at(lock, sizeof(*lock));
-	op_touch(op, object, write);
-	return op;
-}
-
-static void check_memory(unsigned int *lock, const void *pc)
+static inline void check_memory(const struct op *op)
 {
 	char name[64];
 
-	if (heap_is_freed(lock))
-		execution_bad(UHMM_DEFECT_USE_AFTER_FREE, pc,
+	if (unlikely(heap_is_freed(op->region, op->offset)))
+		execution_bad(UHMM_DEFECT_USE_AFTER_FREE, op->pc,
 			      "the lock %s is used, and was freed",
-			      name_of(lock, name, sizeof(name)));
+			      name_of(op->addr, name, sizeof(name)));
+}
+
+static inline struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
+			const void *pc)
+{
+	struct op *op = op_begin(kind, lock, pc);
+
+	op_touch(op, op_place(op, lock, 4), write);
+	check_memory(op);
+	world_touched_word(op->region, op->offset);
+	return op;
 }
 
 /* ------------------------------------------------------------------- locks */
@@ -66,7 +67,6 @@ static void take(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 	char name[64];
 	struct op *op;
 
-	check_memory(lock, pc);
 	if (*lock & mine())
 		execution_bad(UHMM_DEFECT_DEADLOCK, pc,
 			      reads ? "CPU%u read-locks %s again: a writer "
@@ -76,7 +76,7 @@ static void take(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 	op = begin(kind, lock, !reads, pc);
 	if (!x.solo)
 		op_point();
-	check_memory(lock, pc);
+	check_memory(op);
 	*lock |= mine() | (reads ? 0 : LOCK_WRITER);
 	memory_acquire_object(object_touched(op));
 	op_watch(op->touch[x.membarriers].object);
@@ -123,7 +123,6 @@ static bool try(unsigned int *lock, enum op_kind kind, unsigned int in_the_way,
 	struct op *op;
 	bool got;
 
-	check_memory(lock, pc);
 	op = begin(kind, lock, true, pc);
 	learn_tried(op->touch[x.membarriers].object);
 	if (!x.solo)
@@ -167,7 +166,6 @@ static void give(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 	char name[64];
 	struct op *op;
 
-	check_memory(lock, pc);
 	if (!(*lock & mine()))
 		execution_bad(UHMM_DEFECT_ASSERTION, pc,
 			      "CPU%u unlocks %s, which it does not hold", x.self,
@@ -280,18 +278,17 @@ int explore_wait(unsigned int *word, unsigned int value, int64_t timeout_ns,
 		 const void *pc)
 {
 	struct trace_event *row;
-	uint16_t object;
 	struct op *op;
 
 	if (alone())
 		return 0;
 	locks_may_sleep("a wait", pc);
-	object = object_of(word, 4);
 	op = enqueue(word, pc);
-	op_touch(op, object, false);
+	op_touch(op, op_place(op, word, 4), false);
+	op->size = 4;
 	op->value = value;
 	op_point();
-	race_atomic(word, 4, false, pc);
+	race_atomic(op, 4, false);
 	row = record_row(TRACE_WAIT, word, pc);
 	row->value = value;
 	memory_acquire_object(object_now(object_of_queue(word)));

@@ -343,8 +343,7 @@ static uint64_t c11_rmw(const struct op *op, update_fn update, uint64_t arg,
 void memory_plain_write(struct region *region, size_t offset, size_t size)
 {
 	for (size_t at = offset / 4; at <= (offset + size - 1) / 4; at++) {
-		size_t slot = region->wide[at / 2] ? at & ~(size_t)1 : at;
-		uint16_t object = region->objects[slot];
+		uint16_t object = region->objects[at];
 
 		if (object && object_used(&x.objects[object]) &&
 		    x.objects_c11[object].location >= 0)

@@ -48,7 +48,7 @@ void object_begin(struct object *object)
 	view_clear(&c11->view);
 }
 
-/* As object_of(), for a word that has no number yet, and one that gets none. */
+/* As op_place(), for a word that has no number yet, and one that gets none. */
 uint16_t object_of_new(const void *addr, unsigned int size)
 {
 	size_t offset, word;
@@ -63,17 +63,18 @@ uint16_t object_of_new(const void *addr, unsigned int size)
 	if (unlikely(offset & (size - 1)))
 		execution_bad(UHMM_DEFECT_UNSUPPORTED, self()->op.pc,
 			      "an atomic access that is not aligned");
+	number = &region->objects[2 * word];
 	if (size == 8 && unlikely(!region->wide[word])) {
 		region->wide[word] = 1;
-		if (region->objects[2 * word] || region->objects[2 * word + 1]) {
-			region->objects[2 * word + 1] = 0;
+		if (number[0] || number[1]) {
+			number[0] = number[1] = number[0] ? number[0] : number[1];
 			execution_stop(END_RESTART);
 		}
 	}
-	number = &region->objects[2 * word];
-	if (!region->wide[word])
-		number += offset / 4 % 2;
-	if (unlikely(!*number))
+	if (region->wide[word] && !number[0])
+		number[0] = number[1] = object_new();
+	number += offset / 4 % 2;
+	if (!*number)
 		*number = object_new();
 	return *number;
 }

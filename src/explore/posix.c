@@ -304,8 +304,8 @@ static int kind_of(const pthread_mutex_t *m)
 static uint8_t *depth_of(pthread_mutex_t *m)
 {
 	for (unsigned int i = 0; i < self()->nheld; i++)
-		if (self()->held[i].lock == m)
-			return &self()->held[i].count;
+		if (self()->held[i] == m)
+			return &self()->times_held[i];
 	return NULL;
 }
 

@@ -10,9 +10,6 @@
 #include "internal.h"
 #include "world.h"
 
-/* How a word was ever accessed. */
-enum { KIND_ATOMIC = 1, KIND_PLAIN = 2, KIND_MIXED = 3 };
-
 /*
  * A plain access belongs to the thread's next step: what it released before, be
  * it in the step just made, says nothing of it.
@@ -129,21 +126,9 @@ static inline void split(struct region *region, size_t offset)
 		split_piece(region, offset);
 }
 
-/* All of the access has been of one kind, always. */
-static inline bool only_of(const struct region *region, size_t offset,
-			   size_t size, unsigned int kind)
-{
-	const uint8_t *kinds = &region->kinds[offset / 4];
-
-	if (offset % size)
-		return false;
-	return size <= 4 ? kinds[0] == kind :
-	       size == 8 && kinds[0] == kind && kinds[1] == kind;
-}
-
 /*
- * Nothing is kept of words that are only ever accessed atomically, in all
- * executions: most are. The first one that does otherwise is run again.
+ * In all executions. The first one that accesses a word in another way is run
+ * again: of atomic accesses alone nothing was kept.
  */
 static unsigned int kinds_of(struct region *region, size_t offset, size_t size,
 			     unsigned int kind)
@@ -160,24 +145,21 @@ static unsigned int kinds_of(struct region *region, size_t offset, size_t size,
 	return all;
 }
 
-/*
- * What most accesses are: one cell's, that only plain ones have been to, with a
- * border at each end.
- */
-static inline struct cell *single_plain(const struct region *region,
-					size_t offset, size_t size)
-{
-	unsigned int borders, ends, within;
+#define BORDER_IN_MIDDLE (1U << 4)
 
-	if (size > 8 - offset % 8 || region->kinds[offset / 4] != KIND_PLAIN ||
-	    region->kinds[(offset + size - 1) / 4] != KIND_PLAIN)
-		return NULL;
+/* What most accesses are: one cell's, that only plain ones have been to. */
+static inline bool is_piece(const struct region *region, size_t offset,
+			    size_t size)
+{
+	const uint8_t *kinds = &region->kinds[offset / 4];
+	unsigned int borders = region->borders[offset / 8];
+
 	/* There is one in front of each eight bytes, of which no bit is kept. */
-	borders = region->borders[offset / 8] | 1U | 1U << 8;
-	ends = (1U | 1U << size) << offset % 8;
-	within = ((1U << size) - 1) << offset % 8;
-	return (borders & (within | ends)) == ends ? &region->cells[offset] :
-						     NULL;
+	if (size == 4)
+		return !(offset % 4) && borders == BORDER_IN_MIDDLE &&
+		       kinds[0] == KIND_PLAIN;
+	return size == 8 && !(offset % 8) && !borders &&
+	       kinds[0] == KIND_PLAIN && kinds[1] == KIND_PLAIN;
 }
 
 static void check(struct region *region, size_t offset, size_t size, bool write,
@@ -201,7 +183,7 @@ static void check(struct region *region, size_t offset, size_t size, bool write,
 	}
 }
 
-static void use_after_free(void *addr, bool write, const void *pc)
+void use_after_free(const void *addr, bool write, const void *pc)
 {
 	char name[64];
 
@@ -210,22 +192,28 @@ static void use_after_free(void *addr, bool write, const void *pc)
 		      write ? "written" : "read");
 }
 
-void race_plain(void *addr, size_t size, bool write, const void *pc)
+static void elsewhere(void *addr, bool write, const void *pc)
+{
+	if (!write)
+		return;
+	tls_touched(addr);
+	if (!world_is_tls(addr) && !world_is_errno(addr))
+		execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
+			      "%p is written, which is not memory of the "
+			      "scenario", addr);
+}
+
+static inline __attribute__((always_inline)) void
+plain(void *addr, size_t size, bool write, const void *pc)
 {
 	size_t offset;
 	struct region *region = region_of(addr, &offset);
-	struct cell *cell;
 
 	if (unlikely(!region)) {
-		if (write)
-			tls_touched(addr);
-		if (write && !world_is_tls(addr) && !world_is_errno(addr))
-			execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
-				      "%p is written, which is not memory of "
-				      "the scenario", addr);
+		elsewhere(addr, write, pc);
 		return;
 	}
-	if (unlikely(heap_is_freed(addr)))
+	if (unlikely(heap_is_freed(region, offset)))
 		use_after_free(addr, write, pc);
 	if (write)
 		world_touched(region, offset, size);
@@ -235,29 +223,31 @@ void race_plain(void *addr, size_t size, bool write, const void *pc)
 		memory_plain_write(region, offset, size);
 	if (!x.races)
 		return;
-	cell = single_plain(region, offset, size);
-	if (likely(cell))
-		check_cell(cell, write, false, false, addr, pc);
+	if (likely(is_piece(region, offset, size)))
+		check_cell(&region->cells[offset], write, false, false, addr, pc);
 	else
 		check(region, offset, size, write, false, pc);
 }
 
-void race_atomic(void *addr, size_t size, bool write, const void *pc)
+void race_plain(void *addr, size_t size, bool write, const void *pc)
 {
-	size_t offset;
-	struct region *region = region_of(addr, &offset);
+	plain(addr, size, write, pc);
+}
 
-	if (unlikely(!region))
-		execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
-			      "%p is accessed, which is not memory of the "
-			      "scenario", addr);
-	if (unlikely(heap_is_freed(addr)))
-		use_after_free(addr, write, pc);
-	if (write)
-		world_touched(region, offset, size);
-	if (x.races && x.concurrent &&
-	    unlikely(!only_of(region, offset, size, KIND_ATOMIC)))
-		check(region, offset, size, write, true, pc);
+void race_plain4(void *addr, bool write, const void *pc)
+{
+	plain(addr, 4, write, pc);
+}
+
+void race_plain8(void *addr, bool write, const void *pc)
+{
+	plain(addr, 8, write, pc);
+}
+
+void race_with_plain(const struct op *op, bool write)
+{
+	if (x.races && x.concurrent)
+		check(op->region, op->offset, op->size, write, true, op->pc);
 }
 
 /* Of words that nobody ever accessed there is nothing to know. */

@@ -206,10 +206,7 @@ static struct trace_event *row_add(unsigned int thread, enum trace_kind kind,
 			r.frames[thread].pc[r.frames[thread].n - i];
 	region = addr ? region_of(addr, &offset) : NULL;
 	if (region && (is_read(kind) || is_write(kind))) {
-		slot = offset / 8 * 2;
-		if (!region->wide[offset / 8])
-			slot += offset / 4 % 2;
-		slot = region->objects[slot];
+		slot = region->objects[offset / 4];
 		if (is_read(kind) && x.model != UHMM_MODEL_C11)
 			row->from = r.stored_by[slot] - 1;
 		if (is_write(kind))
@@ -368,7 +365,7 @@ static int holder(const void *lock, unsigned int except)
 {
 	for (unsigned int i = 0; lock && i < x.nthreads; i++)
 		for (unsigned int k = 0; k < x.threads[i].nheld; k++)
-			if (i != except && x.threads[i].held[k].lock == lock)
+			if (i != except && x.threads[i].held[k] == lock)
 				return (int)i;
 	return -1;
 }
@@ -391,7 +388,7 @@ static void thread_write(struct trace_thread *to, unsigned int number)
 			 holder(t->op.addr, number) : -1;
 	for (unsigned int i = 0; i < t->nheld; i++) {
 		strcat(held, i ? ", " : "");
-		strcat(held, name_of(t->held[i].lock, name, sizeof(name)));
+		strcat(held, name_of(t->held[i], name, sizeof(name)));
 	}
 	to->held = strdup(held);
 	names_place(t->op.pc, &place);

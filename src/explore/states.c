@@ -128,7 +128,7 @@ static uint64_t hash_thread(uint64_t hash, unsigned int i, unsigned int moved)
 	if (t->deadline >= 0)
 		hash = mix(hash * 31 + (uint64_t)(t->deadline - x.now));
 	for (unsigned int k = 0; k < t->nheld; k++)
-		hash = mix(hash * 31 + (uintptr_t)t->held[k].lock);
+		hash = mix(hash * 31 + (uintptr_t)t->held[k]);
 	for (unsigned int k = 0; k < t->nbuffered; k++)
 		hash = mix(hash * 31 + (uintptr_t)far_of(t)->buffered[k].addr +
 			   far_of(t)->buffered[k].value * 7);

@@ -10,22 +10,20 @@
 #pragma GCC visibility push(hidden)
 
 /*
- * Words of four bytes are objects of their own, unless somebody accesses eight
- * at once. That is learnt once, and the search begins anew.
+ * Where the step is, which is looked up once; and the object there. Words of four
+ * bytes are objects of their own, unless somebody accesses eight at once. That is
+ * learnt once, and the search begins anew.
  */
-static inline uint16_t object_of(const void *addr, unsigned int size)
+static inline __attribute__((always_inline)) uint16_t
+op_place(struct op *op, const void *addr, unsigned int size)
 {
-	size_t offset, word;
-	const struct region *region = region_of(addr, &offset);
-	uint16_t number;
+	struct region *region = region_of(addr, &op->offset);
+	uint16_t number = 0;
 
-	if (unlikely(!region || offset & (size - 1)))
-		return object_of_new(addr, size);
-	word = offset / 8;
-	if (region->wide[word])
-		number = region->objects[2 * word];
-	else
-		number = size == 8 ? 0 : region->objects[offset / 4];
+	op->region = region;
+	if (likely(region && !(op->offset & (size - 1)) &&
+		   (size < 8 || region->wide[op->offset / 8])))
+		number = region->objects[op->offset / 4];
 	return likely(number) ? number : object_of_new(addr, size);
 }
 

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "race.h"
 #include "step.h"
 #include "tsan.h"
 #include "world.h"
@@ -19,10 +20,16 @@
 
 static inline void plain(void *addr, size_t size, bool write, const void *pc)
 {
-	if (likely(x.inside && x.concurrent))
-		race_plain(addr, size, write, pc);
-	else if (x.inside && write)
+	if (likely(x.inside && x.concurrent)) {
+		if (size == 4)
+			race_plain4(addr, write, pc);
+		else if (size == 8)
+			race_plain8(addr, write, pc);
+		else
+			race_plain(addr, size, write, pc);
+	} else if (x.inside && write) {
 		world_touched_at(addr, size);
+	}
 }
 
 #define PLAIN(prefix, size) \
@@ -155,7 +162,7 @@ begin(enum op_kind kind, void *addr, unsigned int size, unsigned int order,
 
 	op->size = (uint8_t)size;
 	op->order = (uint8_t)order_at(order, pc);
-	op_touch(op, object_of(addr, size), kind != OP_LOAD);
+	op_touch(op, op_place(op, addr, size), kind != OP_LOAD);
 	if (x.model == UHMM_MODEL_C11 && op->order == __ATOMIC_SEQ_CST)
 		op_touch(op, OBJECT_SC, false);
 	return op;
@@ -183,7 +190,7 @@ uint64_t tsan_load(void *addr, unsigned int size, unsigned int order,
 	check_order(ORDERS_OF_LOADS, order, pc);
 	op = begin(OP_LOAD, addr, size, order, pc);
 	op_point();
-	race_atomic(addr, size, false, pc);
+	race_atomic(op, size, false);
 	row = row_of(op, TRACE_LOAD, order);
 	value = memory_load(op);
 	row->value = value;
@@ -202,12 +209,12 @@ static void store_late(void *addr, unsigned int size, uint64_t value,
 		op_point();
 	}
 	memory_step(x.self);
-	race_atomic(addr, size, true, pc);
 	op = op_begin(OP_STORE, addr, pc);
 	op->size = (uint8_t)size;
 	op->order = (uint8_t)order_at(order, pc);
 	op->value = value;
-	op->store_object = object_of(addr, size);
+	op->store_object = op_place(op, addr, size);
+	race_atomic(op, size, true);
 	row_of(op, TRACE_STORE, order)->value = value;
 	memory_store(op);
 }
@@ -226,7 +233,7 @@ void tsan_store(void *addr, unsigned int size, uint64_t value,
 	op = begin(OP_STORE, addr, size, order, pc);
 	op->value = value;
 	op_point();
-	race_atomic(addr, size, true, pc);
+	race_atomic(op, size, true);
 	row_of(op, TRACE_STORE, order)->value = value;
 	memory_store(op);
 }
@@ -246,7 +253,7 @@ uint64_t tsan_rmw(void *addr, unsigned int size, update_fn update,
 							   __ATOMIC_RELAXED);
 	op->value = value;
 	op_point();
-	race_atomic(addr, size, true, pc);
+	race_atomic(op, size, true);
 	row = row_of(op, TRACE_RMW, order);
 	row->old = memory_rmw(op, update, arg, &stored);
 	row->value = row->old;

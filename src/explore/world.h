@@ -21,8 +21,8 @@ struct region {
 	struct cell *cells;	/* race.c */
 	uint8_t *borders;	/* race.c */
 	uint8_t *kinds;		/* race.c; one for each 4 bytes */
-	uint16_t *objects;	/* two for each 8 bytes; race.c knows the bytes */
-	uint8_t *wide;		/* 8 bytes that are accessed as one */
+	uint16_t *objects;	/* one for each 4 bytes; race.c knows the bytes */
+	uint8_t *wide;		/* 8 bytes are accessed as one, which is one object */
 };
 
 /* The object's variables; heap and stacks. */
@@ -64,6 +64,14 @@ static inline void world_touched(struct region *region, size_t offset,
 		if (unlikely(!region->written[line]))
 			world_written(region, line);
 	} while (++line <= (offset + size - 1) / LINE_BYTES);
+}
+
+/* The same of an aligned word, which is in one line. */
+static inline void world_touched_word(struct region *region, size_t offset)
+{
+	if (unlikely(offset >= region->tracked ||
+		     !region->written[offset / LINE_BYTES]))
+		world_touched(region, offset, 1);
 }
 
 static inline void world_touched_at(const void *addr, size_t size)
@@ -124,12 +132,9 @@ void heap_put_back(const struct heap *was);
 /* A bit for each 8 bytes. */
 extern uint64_t heap_freed[HEAP_BYTES / 512];
 
-static inline bool heap_is_freed(const void *addr)
+static inline bool heap_is_freed(const struct region *region, size_t offset)
 {
-	size_t offset = (size_t)((const char *)addr -
-				 regions[REGION_HEAP].base);
-
-	return offset < HEAP_BYTES &&
+	return region == &regions[REGION_HEAP] && offset < HEAP_BYTES &&
 	       heap_freed[offset / 512] >> offset / 8 % 64 & 1;
 }
 
