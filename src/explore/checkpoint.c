@@ -13,11 +13,16 @@
 #include <string.h>
 
 #include "internal.h"
+#include "order.h"
 #include "race.h"
 #include "snapshot.h"
 
-/* Steps from one to the next, if not said; one more for each so many bytes. */
-#define DISTANCE 10
+/*
+ * Steps from one to the next, if not said; one more for each so many bytes. Most
+ * decisions that come out in another way are about who takes a lock.
+ */
+#define DISTANCE_TO_LOCK 4
+#define DISTANCE 24
 #define BYTES_PER_STEP 3072
 #define MAX_CHECKPOINTS 512
 #define MAX_UNDONE 16384
@@ -29,14 +34,26 @@ static struct checkpoint {
 } checkpoints[MAX_CHECKPOINTS];
 static unsigned int n;
 
-static unsigned int next_at(void)
+static void plan_next(void)
 {
-	unsigned int distance = x.options->keep_every;
 	size_t bytes = n ? checkpoints[n - 1].bytes : 0;
+	unsigned int more = (unsigned int)(bytes / BYTES_PER_STEP);
 
-	if (!distance)
-		distance = DISTANCE + (unsigned int)(bytes / BYTES_PER_STEP);
-	return x.depth + distance;
+	x.keep_at = x.depth + DISTANCE_TO_LOCK + more;
+	x.keep_late = x.depth + DISTANCE + more;
+	if (x.options->keep_every)
+		x.keep_at = x.keep_late = x.depth + x.options->keep_every;
+}
+
+/* From x.keep_at on: is there to be one before this step? */
+bool checkpoint_wanted(void)
+{
+	unsigned int enabled;
+
+	if (x.depth >= x.keep_late)
+		return true;
+	enabled = self()->op.kind == OP_LOCK ? ops_enabled() : 0;
+	return enabled & (enabled - 1);
 }
 
 /* What was there before, in the order in which it changed. */
@@ -56,7 +73,7 @@ static struct {
 void checkpoints_drop(void)
 {
 	n = 0;
-	x.keep_at = ~0U;
+	x.keep_at = x.keep_late = x.stateful ? 0 : ~0U;
 	x.kept = false;
 	undo.nobjects = undo.ncells = 0;
 }
@@ -70,10 +87,10 @@ void checkpoints_begin(void)
 
 	checkpoints_drop();
 	if (x.force && x.record)
-		x.keep_at = 0;
+		x.keep_at = x.keep_late = 0;
 	else if (depth_first && !x.force && !x.stateful && x.split == ~0U &&
 	    x.model != UHMM_MODEL_C11)
-		x.keep_at = next_at();
+		plan_next();
 }
 
 static inline void undo_object(struct object *object)
@@ -128,7 +145,7 @@ void checkpoint_take(void)
 	n++;
 	x.kept = true;
 	x.epoch++;
-	x.keep_at = next_at();
+	plan_next();
 }
 
 /* False: the next execution has to begin at the beginning. */
@@ -164,6 +181,6 @@ bool checkpoint_put(void)
 	x.defect_pc = NULL;
 	x.text[0] = '\0';
 	x.epoch++;
-	x.keep_at = next_at();
+	plan_next();
 	return true;
 }

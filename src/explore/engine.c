@@ -375,7 +375,7 @@ void op_point(void)
 {
 	int t;
 
-	if (unlikely(x.stateful || x.depth >= x.keep_at)) {
+	if (unlikely(x.depth >= x.keep_at) && checkpoint_wanted()) {
 		x.stopped_at = STOPPED_STEP;
 		go_main();
 		return;

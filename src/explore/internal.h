@@ -271,7 +271,8 @@ struct explorer {
 	uint64_t epoch;		/* another one behind each checkpoint */
 	uint64_t began;		/* epoch in which the execution began */
 	bool kept;		/* there is a checkpoint */
-	unsigned int keep_at;	/* depth of the next one */
+	unsigned int keep_at;	/* depth of the next one, see checkpoint.c */
+	unsigned int keep_late;
 	unsigned int self;	/* who runs */
 	int last;		/* actor of the last step, -1: none */
 	unsigned int nthreads;
@@ -370,6 +371,7 @@ struct cell;
 
 void checkpoints_begin(void);
 void checkpoints_drop(void);
+bool checkpoint_wanted(void);
 void checkpoint_take(void);
 bool checkpoint_put(void);
 void undo_cell(struct cell *cell);

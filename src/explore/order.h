@@ -37,8 +37,9 @@ static inline unsigned int ops_enabled(void)
 		const struct thread *t = &x.threads[__builtin_ctz(left)];
 
 		/* What most of them wait for; nothing is buffered here. */
-		if (likely(t->op.kind == OP_LOCK && !t->twin) ?
-		    !*(const volatile unsigned int *)t->op.addr :
+		if (likely(t->op.kind == OP_LOCK) ?
+		    !*(const volatile unsigned int *)t->op.addr &&
+			    !waits_for_twin(t) :
 		    thread_enabled(t))
 			mask |= left & -left;
 	}
