@@ -13,7 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/internal.h"
+
 #define MSEC 1000000L
+/* More than who is not held up can need, however many others run. */
+#define PATIENCE_MS 10000
 
 /* ---------------------------------------------------------------- pause points */
 
@@ -50,7 +54,7 @@ void await(const bool *word, const char *otherwise)
 {
 	struct timespec ts = { 0, MSEC };
 
-	for (unsigned int i = 0; i < 1000; i++) {
+	for (unsigned int i = 0; i < PATIENCE_MS; i++) {
 		if (smp_load_acquire(word))
 			return;
 		nanosleep(&ts, NULL);
@@ -110,7 +114,7 @@ void let_victim_go(struct job *job)
 /* ------------------------------------------------------------------ the stage */
 
 struct mm_struct *mm;
-struct mmu_notifier_range range;
+__thread struct mmu_notifier_range range;
 struct mmu_interval_notifier subs[CROWD];
 unsigned int calls;
 bool gone[CROWD];
@@ -163,6 +167,32 @@ void end_range(void)
 	mmu_notifier_invalidate_range_end(&range);
 }
 
+void insert_all(void)
+{
+	for (unsigned int i = 0; i < CROWD; i++)
+		insert(i, i);
+}
+
+void start_all(void)
+{
+	start_range(0, CROWD);
+	end_range();
+}
+
+unsigned int called_before_resume(void)
+{
+	struct uhmm_interval_node *hits[INDEX_BATCH];
+	struct index_finger none;
+	struct index_walk walk;
+	unsigned int n;
+
+	n = mm->index.search->first(&mm->index, &none, PG(0), PG(CROWD) - 1,
+				    &walk, hits);
+	if (walk.done)
+		abort();
+	return n;
+}
+
 struct job job, other;
 
 void start_ten(void)
@@ -190,7 +220,7 @@ static void make_mm(void)
 
 int main(int argc, char **argv)
 {
-	alarm(20);
+	alarm(60);
 	make_mm();
 	for (unsigned int i = 0; argc > 1 && i < ARRAY_SIZE(all); i++) {
 		for (const struct interleaving *c = all[i]; c->name; c++) {

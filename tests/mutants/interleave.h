@@ -54,7 +54,7 @@ void let_victim_go(struct job *job);
 /* -------------------------------------------------------------- the stage */
 
 extern struct mm_struct *mm;
-extern struct mmu_notifier_range range;
+extern __thread struct mmu_notifier_range range;
 extern struct mmu_interval_notifier subs[CROWD];
 extern unsigned int calls;
 extern bool gone[CROWD];
@@ -72,5 +72,10 @@ void start_range(unsigned int first, unsigned int n);
 void end_range(void);
 /* Pages 10 to 40. */
 void start_ten(void);
+/* Page i is the i-th one's, and all are called. */
+void insert_all(void);
+void start_all(void);
+/* How many of them before the start searches on. */
+unsigned int called_before_resume(void);
 
 #endif

@@ -6,8 +6,6 @@
 
 #include "core/reserve.h"
 
-#define BATCH_END 120
-
 static void reserve_or_die(struct mmu_interval_notifier *sub)
 {
 	if (uhmm_interval_reserve(sub))
@@ -21,13 +19,26 @@ static bool would_wait(struct mmu_interval_notifier *sub)
 	return uhmm_interval_read_begin_timeout(sub, 0, &seq);
 }
 
+/* Does a start stand still for a reservation? */
+static bool somebody_stands(void)
+{
+	struct thread_block *block;
+	struct slot *slot;
+
+	for_each_slot(slot, block, mm)
+		if (slot_look(slot) & SLOT_STALLED)
+			return true;
+	return false;
+}
+
 /* A start that stands still for subs[0], which this thread has reserved. */
 static void stand_still(void)
 {
 	insert(0, 10);
 	reserve_or_die(&subs[0]);
 	begin(&job, start_ten);
-	nap();
+	while (!somebody_stands())
+		nap();
 	if (calls)
 		forbidden("called while it was reserved");
 }
@@ -59,25 +70,22 @@ static void a_new_reservation_waits(void)
 	go_on();
 }
 
-static void start_all(void)
-{
-	start_range(0, 2 * BATCH_END);
-	end_range();
-}
-
 /* It has called the first batch, and stands still before the second. */
 static void one_that_was_called_waits(void)
 {
-	for (unsigned int i = 0; i < 2 * BATCH_END; i++)
-		insert(i, i);
+	unsigned int batch;
+
+	insert_all();
+	batch = called_before_resume();
 	if (would_wait(&subs[0]))
 		forbidden("held up by nothing");
-	reserve_or_die(&subs[BATCH_END + 5]);
+	reserve_or_die(&subs[batch]);
 	begin(&job, start_all);
-	nap();
+	while (!somebody_stands())
+		nap();
 	if (!would_wait(&subs[0]))
 		forbidden("a read goes on beside a start that called it");
-	uhmm_interval_unreserve(&subs[BATCH_END + 5]);
+	uhmm_interval_unreserve(&subs[batch]);
 	finish(&job);
 }
 
