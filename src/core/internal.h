@@ -372,7 +372,7 @@ static inline unsigned long slot_announce(struct mm_struct *mm,
 	 */
 	smp_store_release(&slot->word, id | state | SLOT_SEARCH);
 	/*
-	 * Ordering: (ANNOUNCE-FENCE) pairs with (REMOVE-FENCE) in sub_unlink()
+	 * Ordering: (ANNOUNCE-FENCE) pairs with (REMOVE-FENCE) in unlock_unlinked()
 	 * and (READ-FENCE) in read_begin_wait() and (OLDEST-FENCE) in
 	 * slot_oldest_reader() and (LIST-ADD-FENCE) in list_add() and
 	 * (RELEASE-FENCE) in wait_called() and (RESERVE-FENCE) in

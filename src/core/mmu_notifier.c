@@ -269,7 +269,7 @@ static unsigned int call_resume(struct caller *c, struct index_walk *walk,
 	smp_store_release(&slot->version, READ_ONCE(c->mm->index.version));
 	WRITE_ONCE(slot->word, c->id | SLOT_SEARCH);
 	/*
-	 * Ordering: (RESUME-FENCE) pairs with (REMOVE-FENCE) in sub_unlink()
+	 * Ordering: (RESUME-FENCE) pairs with (REMOVE-FENCE) in unlock_unlinked()
 	 * and (OLDEST-FENCE) in slot_oldest_reader(): as (ANNOUNCE-FENCE).
 	 */
 	smp_mb();

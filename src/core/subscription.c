@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "check.h"
+#include "../lib/index_write.h"
 #include "find.h"
 #include "reserve.h"
 
@@ -32,22 +33,34 @@ static inline bool is_in_use(const struct mmu_interval_notifier *sub)
 }
 
 /* What is in the subscription before it is in the index. */
-static inline int sub_link(struct mmu_interval_notifier *sub,
-			   struct mm_struct *mm, unsigned long start,
-			   unsigned long last,
-			   const struct mmu_interval_notifier_ops *ops,
-			   bool alone)
+static inline void sub_fill(struct mmu_interval_notifier *sub,
+			    struct mm_struct *mm, unsigned long start,
+			    unsigned long last,
+			    const struct mmu_interval_notifier_ops *ops)
 {
-	int ret;
-
 	WRITE_ONCE(sub->verified, VERIFIED_NEW);
 	sub->interval_tree.start = start;
 	sub->interval_tree.last = last;
 	sub->ops = ops;
 	sub->mm = mm;
 	sub->removing = SUB_INSERTED;
-	spin_lock(&mm->index.lock);
-	WRITE_ONCE(sub->invalidate_seq, SEQ_BORN(mm->index.next_order));
+}
+
+/* @order: the next of the index. */
+static inline void sub_born(struct mmu_interval_notifier *sub,
+			    unsigned long order)
+{
+	WRITE_ONCE(sub->invalidate_seq, SEQ_BORN(order));
+}
+
+/* Into the index, wherever it belongs. */
+static __attribute__((noinline)) int
+sub_enter(struct mmu_interval_notifier *sub, struct mm_struct *mm, bool alone)
+	__releases(&mm->index.lock)
+{
+	int ret;
+
+	sub_born(sub, mm->index.next_order);
 	ret = alone ? index_insert_alone(&mm->index, &sub->interval_tree) :
 		      index_insert(&mm->index, &sub->interval_tree);
 	if (unlikely(ret))
@@ -56,6 +69,24 @@ static inline int sub_link(struct mmu_interval_notifier *sub,
 		mmgrab(mm);
 	spin_unlock(&mm->index.lock);
 	return ret;
+}
+
+static __attribute__((noinline)) int
+sub_lock_enter(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+	       bool alone)
+{
+	spin_lock(&mm->index.lock);
+	return sub_enter(sub, mm, alone);
+}
+
+static inline int sub_link(struct mmu_interval_notifier *sub,
+			   struct mm_struct *mm, unsigned long start,
+			   unsigned long last,
+			   const struct mmu_interval_notifier_ops *ops,
+			   bool alone)
+{
+	sub_fill(sub, mm, start, last, ops);
+	return sub_lock_enter(sub, mm, alone);
 }
 
 static __attribute__((noinline)) int
@@ -96,22 +127,51 @@ sub_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm,
 	return sub_link(sub, mm, start, last, ops, alone);
 }
 
-/* What check_ops() finds in order, at a glance. */
-static inline bool plain_ops(const struct mmu_interval_notifier_ops *ops)
+/* Anything of the arguments, or of @mm, needs a closer look, or is wrong. */
+static __attribute__((noinline)) int
+insert_odd(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+	   unsigned long start, unsigned long length,
+	   const struct mmu_interval_notifier_ops *ops, const void *from)
 {
-	return ops && ops->invalidate && !ops->invalidate_start &&
-	       !ops->invalidate_finish && !ops->uhmm_invalidate_batch;
+	int ret = check_ops(ops);
+
+	return ret ? ret : sub_insert(sub, mm, start, length, ops, false, from);
 }
 
+/* What insert_odd() finds in order, at a glance. */
+static inline bool plain_insert(const struct mmu_interval_notifier *sub,
+				const struct mm_struct *mm,
+				const struct mmu_interval_notifier_ops *ops)
+{
+	return ops && ops->invalidate &&
+	       !((uintptr_t)ops->invalidate_start |
+		 (uintptr_t)ops->invalidate_finish |
+		 (uintptr_t)ops->uhmm_invalidate_batch) &&
+	       sub && !sub->removing && mm && mm_alive(mm) && !mm_checked(mm);
+}
+
+/* Without a call where nothing comes in between, so that nothing is saved. */
 int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 				 struct mm_struct *mm, unsigned long start,
 				 unsigned long length,
 				 const struct mmu_interval_notifier_ops *ops)
 {
-	int ret = likely(plain_ops(ops)) ? 0 : check_ops(ops);
+	unsigned long last, order;
 
-	return ret ? ret : sub_insert(interval_sub, mm, start, length, ops,
-				      false, CHECK_FROM);
+	if (unlikely(!plain_insert(interval_sub, mm, ops) || !length ||
+		     __builtin_add_overflow(start, length - 1, &last)))
+		return insert_odd(interval_sub, mm, start, length, ops,
+				  CHECK_FROM);
+	sub_fill(interval_sub, mm, start, last, ops);
+	if (unlikely(!spin_lock_at_once(&mm->index.lock)))
+		return sub_lock_enter(interval_sub, mm, false);
+	order = mm->index.next_order;
+	sub_born(interval_sub, order);
+	if (unlikely(!index_insert_recent(&mm->index,
+					 &interval_sub->interval_tree, order)))
+		return sub_enter(interval_sub, mm, false);
+	spin_unlock(&mm->index.lock);
+	return 0;
 }
 
 int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_sub,
@@ -147,23 +207,40 @@ int interval_insert_alone(struct mmu_interval_notifier *sub,
 
 /* ------------------------------------------------------------------- remove */
 
-/* Out of the index; true: it was the last one there. */
-static inline bool sub_unlink(struct mmu_interval_notifier *sub)
+/* Out of the index. */
+static inline void unlock_unlinked(struct mm_struct *mm)
+	__releases(&mm->index.lock)
 {
-	struct mm_struct *mm = sub->mm;
-	bool last;
-
-	spin_lock(&mm->index.lock);
-	index_remove(&mm->index, &sub->interval_tree);
-	last = !mm->index.count;
+	spin_unlock_begin(&mm->index.lock);
 	/*
 	 * Ordering: (REMOVE-FENCE) pairs with (ANNOUNCE-FENCE) in
 	 * slot_announce() and (RESUME-FENCE) in call_resume(): a start that
 	 * found us is seen in its slot.
 	 */
 	smp_mb();
-	spin_unlock(&mm->index.lock);
+}
+
+/* True: it was the last one there. */
+static inline bool sub_unlink_locked(struct mmu_interval_notifier *sub,
+				     struct mm_struct *mm)
+	__releases(&mm->index.lock)
+{
+	bool last;
+
+	index_remove(&mm->index, &sub->interval_tree);
+	last = !mm->index.count;
+	unlock_unlinked(mm);
+	if (unlikely(spin_has_waiters(&mm->index.lock)))
+		spin_unlock_wake(&mm->index.lock);
 	return last;
+}
+
+static inline bool sub_unlink(struct mmu_interval_notifier *sub)
+{
+	struct mm_struct *mm = sub->mm;
+
+	spin_lock(&mm->index.lock);
+	return sub_unlink_locked(sub, mm);
 }
 
 /* Will the invalidation in @slot, which overlaps, call @sub no more? */
@@ -302,23 +379,59 @@ sub_remove(struct mmu_interval_notifier *sub, struct patience patience,
 	return 0;
 }
 
-static bool anything_open(const struct mm_struct *mm)
+static inline bool anything_open(const struct mm_struct *mm)
 {
 	const struct thread_block *block;
-	const struct slot *slot;
+	const struct slot *slot, *end;
 
-	for_each_slot(slot, block, mm)
-		if (slot_look(slot) & SLOT_ACTIVE)
-			return true;
+	for_each_block(block, mm) {
+		slot = block->slots;
+		end = slot + READ_ONCE(block->nslots);
+		do {
+			if (slot_look(slot) & SLOT_ACTIVE)
+				return true;
+		} while (++slot < end);
+	}
 	return false;
 }
 
-/* What sub_remove() does if nothing comes in between. */
+/* It is unlinked, and the lock given back. */
+static __attribute__((noinline)) void
+remove_end(struct mmu_interval_notifier *sub, struct thread_block *hold,
+	   bool last)
+{
+	struct mm_struct *mm = sub->mm;
+
+	if (spin_has_waiters(&mm->index.lock))
+		spin_unlock_wake(&mm->index.lock);
+	wait_for_callbacks(sub, PATIENCE_ENDLESS);
+	block_unhold(hold);
+	if (last)
+		mmdrop(mm);
+	sub->removing = NULL;
+}
+
+static __attribute__((noinline)) void
+remove_locked(struct mmu_interval_notifier *sub, struct thread_block *hold)
+	__releases(&sub->mm->index.lock)
+{
+	bool last = sub_unlink_locked(sub, sub->mm);
+
+	remove_end(sub, hold, last);
+}
+
+static __attribute__((noinline)) void
+remove_lock(struct mmu_interval_notifier *sub, struct thread_block *hold)
+{
+	spin_lock(&sub->mm->index.lock);
+	remove_locked(sub, hold);
+}
+
+/* What sub_remove() does if nothing comes in between: without a call, as insert. */
 void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 {
 	struct mm_struct *mm = interval_sub->mm;
 	struct thread_block *hold;
-	bool last;
 
 	if (unlikely(interval_sub->removing != SUB_INSERTED || mm_checked(mm) ||
 		     reserve_knows(interval_sub) || !(hold = block_at_hand(mm)))) {
@@ -327,12 +440,21 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 	}
 	block_hold(hold);
 	interval_sub->removing = SUB_UNLINKED;
-	last = sub_unlink(interval_sub);
-	if (unlikely(anything_open(mm)))
-		wait_for_callbacks(interval_sub, PATIENCE_ENDLESS);
+	if (unlikely(!spin_lock_at_once(&mm->index.lock))) {
+		remove_lock(interval_sub, hold);
+		return;
+	}
+	if (unlikely(!index_remove_recent(&mm->index,
+					 &interval_sub->interval_tree))) {
+		remove_locked(interval_sub, hold);
+		return;
+	}
+	unlock_unlinked(mm);
+	if (unlikely(spin_has_waiters(&mm->index.lock) || anything_open(mm))) {
+		remove_end(interval_sub, hold, false);
+		return;
+	}
 	block_unhold(hold);
-	if (unlikely(last))
-		mmdrop(mm);
 	interval_sub->removing = NULL;
 }
 

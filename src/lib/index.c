@@ -4,6 +4,7 @@
  * search may look at any time.
  */
 #include "index_memory.h"
+#include "index_write.h"
 
 #include <errno.h>
 #include <string.h>
@@ -217,26 +218,14 @@ static __attribute__((noinline)) bool
 path_find(struct interval_index *ix, unsigned long start, unsigned long order)
 	__must_hold(&ix->lock)
 {
-	if (!path_leads(&ix->path, (struct key){ start, order }))
+	if (!path_leads(&ix->path, (struct key){ start, order })) {
 		ix->search->descend(ix->root, start, order, &ix->path);
+		recent_forget(&ix->path.recent);
+	}
 	return path_holds(&ix->path, start);
 }
 
 /* ------------------------------------------------------------------- insert */
-
-static inline void leaf_fill(struct index_node *leaf, unsigned int slot,
-			     struct uhmm_interval_node *x, unsigned long order,
-			     unsigned int lo, unsigned int hi)
-{
-	WRITE_ONCE(x->order, order | slot);
-	WRITE_ONCE(leaf->lo[slot], lo);
-	WRITE_ONCE(leaf->hi[slot], hi);
-	/*
-	 * Ordering: (IX-FILL) pairs with (IX-TAKE) in entry(): who finds @x by
-	 * an old word of the leaf must still see what it is.
-	 */
-	smp_store_release(&leaf->at[slot], (void *)x);
-}
 
 /*
  * Is @pos where something that starts at @at, scaled, goes: behind its equals? Not
@@ -274,42 +263,23 @@ static unsigned int leaf_pos(const struct interval_index *ix,
 	return pos;
 }
 
-/* Do @lo and @hi of a leaf tell where @x is? */
+/* Does a leaf tell where [@start, @last] is, whose @last is @units? */
 static inline bool leaf_can_tell(const struct index_node *leaf,
-				 const struct uhmm_interval_node *x,
-				 unsigned int hi)
+				 unsigned long start, unsigned long last,
+				 unsigned long units)
 {
-	return scale_whole(leaf->scale, x->start, x->last) && hi != UINT_MAX;
+	return scale_whole(leaf->scale, start, last) && units < UINT_MAX;
 }
 
-static inline __attribute__((always_inline)) void
-leaf_add(struct index_node *leaf, unsigned long perm,
-	 struct uhmm_interval_node *x, unsigned long order, unsigned int lo,
-	 unsigned int pos)
+/* Whatever its leaf can tell of it; @pos is known. */
+static void leaf_put(struct index_node *leaf, struct uhmm_interval_node *x,
+		     unsigned int pos)
 {
+	unsigned int lo = scale_units(leaf->scale, x->start);
 	unsigned int hi = scaled_above(leaf->scale, x->last);
-	unsigned long tag = leaf->tag + INDEX_FILLING;
 
-	if (unlikely(!leaf_can_tell(leaf, x, hi)))
-		tag |= INDEX_ROUGH;
-	WRITE_ONCE(leaf->tag, tag);
-	/*
-	 * Ordering: (IX-REFILL-FENCE) pairs with (IX-SAME-TAG) in leaf_tells():
-	 * the tag is raised before the slot is filled.
-	 */
-	smp_wmb();
-	leaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, order, lo,
-		  hi);
-	/*
-	 * Ordering: (IX-PUBLISH) pairs with (IX-LEAF) in leaf_hits(): the slot
-	 * is filled before it counts as live.
-	 */
-	smp_store_release(&leaf->perm, perm_insert(perm, pos));
-	/*
-	 * Ordering: (IX-ADDED) pairs with (IX-WHOLE) in leaf_tag(): who reads
-	 * the new tag finds the entry.
-	 */
-	smp_store_release(&leaf->tag, tag + INDEX_FILLING);
+	leaf_add(leaf, leaf->perm, x, node_order(x), lo, hi,
+		 !leaf_can_tell(leaf, x->start, x->last, hi), pos);
 }
 
 /* Where something begins, unless the leaf is rough. */
@@ -334,8 +304,7 @@ static struct index_node *leaf_of(struct interval_index *ix,
 		index_new_leaf(ix, scale_for(all[0]->start, all[n - 1]->start));
 
 	for (unsigned int i = 0; i < n; i++)
-		leaf_add(leaf, leaf->perm, all[i], node_order(all[i]),
-			 scale_units(leaf->scale, all[i]->start), i);
+		leaf_put(leaf, all[i], i);
 	return leaf;
 }
 
@@ -412,9 +381,9 @@ static void split_leaf(struct interval_index *ix, const struct index_node *leaf,
 			       leaf->lo[slot] ? 0 : node_order(leaf->at[slot]);
 	}
 	if (at < cut)
-		leaf_add(h->a, h->a->perm, x, node_order(x), lo, at);
+		leaf_put(h->a, x, at);
 	else
-		leaf_add(h->b, h->b->perm, x, node_order(x), lo, at - cut);
+		leaf_put(h->b, x, at - cut);
 }
 
 /* Two leaves with @x if it was full, one if @x does not fit its scale. */
@@ -536,6 +505,7 @@ insert(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
 	path_find(ix, x->start, x->order);
 	if (alone && !ix->search->alone(p, x->start, x->last))
 		return -EEXIST;
+	recent_forget(&p->recent);
 	raise_bounds(ix, p, x->last);
 	leaf = p->leaf;
 	if (unlikely(perm_count(leaf->perm) == INDEX_FANOUT ||
@@ -544,7 +514,7 @@ insert(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
 	lo = scale_units(leaf->scale, x->start);
 	if (!leaf_pos_is(leaf, leaf->perm, p->pos, lo))
 		p->pos = leaf_pos(ix, leaf, x->start, lo);
-	leaf_add(leaf, leaf->perm, x, x->order, lo, p->pos);
+	leaf_put(leaf, x, p->pos);
 	return 0;
 }
 
@@ -566,40 +536,47 @@ insert_any(struct interval_index *ix, struct uhmm_interval_node *x,
 	return 0;
 }
 
-static __attribute__((noinline)) int insert_odd(struct interval_index *ix,
-						struct uhmm_interval_node *x,
-						unsigned long order)
-	__must_hold(&ix->lock)
-{
-	return insert_any(ix, x, order, false);
-}
-
 int index_insert_alone(struct interval_index *ix, struct uhmm_interval_node *x)
 {
 	return insert_any(ix, x, ix->next_order++ * ORDER_STEP, true);
 }
 
-/* Its leaf has room, no bound rises, and where it goes there is known. */
+/*
+ * If @x belongs where the path leads, its leaf tells all, and no bound rises. Then
+ * it is known where the next one goes that is the same; nor will a bound fall when
+ * it goes: another one is there that ends as late, or @recent is forgotten.
+ */
+static inline bool insert_here(struct interval_index *ix,
+			       struct uhmm_interval_node *x)
+	__must_hold(&ix->lock)
+{
+	struct index_path *p = &ix->path;
+	struct index_node *leaf = p->leaf;
+	unsigned long perm = leaf->perm;
+	struct index_recent recent = { .start = x->start, .last = x->last, .x = x };
+
+	recent.lo = scale_units(leaf->scale, x->start);
+	recent.hi = scaled_above(leaf->scale, x->last);
+	if (unlikely(perm_count(perm) == INDEX_FANOUT || leaf_rough(leaf) ||
+		     x->last > p->bound->hi ||
+		     !leaf_can_tell(leaf, x->start, x->last, recent.hi)))
+		return false;
+	if (!leaf_pos_is(leaf, perm, p->pos, recent.lo))
+		p->pos = leaf_pos(ix, leaf, x->start, recent.lo);
+	recent.tag = leaf_add(leaf, perm, x, ix->next_order++ * ORDER_STEP,
+			     recent.lo, recent.hi, false, p->pos) | RECENT_THERE;
+	p->recent = recent;
+	ix->count++;
+	return true;
+}
+
 int index_insert(struct interval_index *ix, struct uhmm_interval_node *x)
 {
-	unsigned long perm, order = ix->next_order++ * ORDER_STEP;
-	struct index_path *p = &ix->path;
-	struct index_node *leaf;
-	unsigned int lo, pos;
-
-	if (unlikely(!path_holds(p, x->start)) && !path_find(ix, x->start, order))
-		return insert_odd(ix, x, order);
-	leaf = p->leaf;
-	perm = leaf->perm;
-	pos = p->pos;
-	lo = scale_units(leaf->scale, x->start);
-	if (unlikely(perm_count(perm) == INDEX_FANOUT ||
-		     x->last > p->bound->hi ||
-		     !leaf_pos_is(leaf, perm, pos, lo)))
-		return insert_odd(ix, x, order);
-	leaf_add(leaf, perm, x, order, lo, pos);
-	ix->count++;
-	return 0;
+	if ((path_holds(&ix->path, x->start) ||
+	     path_find(ix, x->start, ix->next_order * ORDER_STEP)) &&
+	    likely(insert_here(ix, x)))
+		return 0;
+	return insert_any(ix, x, ix->next_order++ * ORDER_STEP, false);
 }
 
 /* ------------------------------------------------------------------- remove */
@@ -656,24 +633,17 @@ remove_above(struct interval_index *ix, unsigned int count)
 
 void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
 {
-	unsigned int pos, slot = x->order & ORDER_SLOT;
+	unsigned int slot = x->order & ORDER_SLOT;
 	struct index_path *p = &ix->path;
-	struct index_node *leaf;
 	unsigned long perm;
 
 	if (unlikely(!path_holds(p, x->start)))
 		path_find(ix, x->start, node_order(x));
-	leaf = p->leaf;
-	perm = leaf->perm;
-	pos = perm_position(perm, slot);
+	perm = p->leaf->perm;
+	p->pos = perm_position(perm, slot);
+	recent_forget(&p->recent);
+	leaf_drop(p->leaf, perm, p->pos, slot);
 	ix->count--;
-	WRITE_ONCE(leaf->lo[slot], UINT_MAX);
-	/*
-	 * Ordering: (IX-UNPUBLISH) pairs with (IX-LEAF) in leaf_hits(): who sees
-	 * that the slot is not live any more finds nothing there, unless it has
-	 * been filled with something else, which comes later still.
-	 */
-	smp_store_release(&leaf->perm, perm_remove(perm, pos, slot));
 	if (unlikely(perm_count(perm) == 1 || p->bound->hi == x->last))
 		remove_above(ix, perm_count(perm));
 }

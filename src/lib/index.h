@@ -182,9 +182,31 @@ extern const struct index_search index_search_avx512;
 /* NULL where this build or this machine has none. */
 const struct index_search *index_search_vector(void);
 
+/**
+ * struct index_recent - what was inserted last
+ * @start: of it; above @last: nothing is known
+ * @last: of it; another one in its leaf ends as late, or later
+ * @tag: while the leaf of the path has it, it goes to &index_path.pos again; with
+ *	RECENT_THERE: it is there
+ * @lo: @start, scaled
+ * @hi: @last, scaled
+ * @x: it, if it is there
+ */
+struct index_recent {
+	unsigned long start;
+	unsigned long last;
+	unsigned long tag;
+	unsigned int lo, hi;
+	const struct uhmm_interval_node *x;
+};
+
+#define RECENT_THERE 1UL	/* in no tag of a leaf */
+
 /* The way from the root to a leaf, and which keys belong there. */
 struct index_path {
+	struct index_recent recent;
 	struct index_node *leaf;	/* NULL: no path */
+	unsigned int pos;		/* in it, of the last insert or search */
 	unsigned long inside;		/* with @room: starts that do whatever */
 	unsigned long room;		/* their order is, and fit its scale: so */
 					/* many from there on */
@@ -196,7 +218,6 @@ struct index_path {
 	} step[INDEX_MAX_HEIGHT];
 	unsigned long lo, lo_order;	/* first key of the leaf */
 	unsigned long hi, hi_order;	/* first key of the next one, if any */
-	unsigned int pos;		/* in the leaf, of the last insert or search */
 };
 
 /* Nodes of one size. */
@@ -369,9 +390,9 @@ static inline unsigned int perm_slot(unsigned long perm, unsigned int pos)
 }
 
 /* Where @slot stands: the lowest digit that is 0 in the difference. */
-static inline unsigned int perm_position(unsigned long perm, unsigned int slot)
+static inline unsigned int perm_position(unsigned long perm, unsigned long slot)
 {
-	unsigned long d = (perm ^ slot * PERM_ONES) & PERM_SLOTS;
+	unsigned long d = perm ^ slot * PERM_ONES;
 
 	return (unsigned int)__builtin_ctzl((d - PERM_ONES) & ~d & PERM_TOPS) /
 	       4;
@@ -384,33 +405,27 @@ static inline void index_prefetch(const struct index_node *node)
 	__builtin_prefetch(&node->at[8]);
 }
 
-/* The digits of the positions from @from on, up to @to. */
-static inline unsigned long perm_digits(unsigned long perm, unsigned int from,
-					unsigned int to)
-{
-	return perm & ((1UL << 4 * to) - (1UL << 4 * from));
-}
-
 /* Make the first free slot live, at position @pos. */
 static inline unsigned long perm_insert(unsigned long perm, unsigned int pos)
 {
 	unsigned int n = perm_count(perm);
-	unsigned long slot = perm_slot(perm, n);
-	unsigned long moved = perm_digits(perm, pos, n);
+	/* Ones below the digits from @pos on that make room for it. */
+	unsigned long ones = (1UL << 4 * n) - (1UL << 4 * pos);
 
-	return perm - moved + (moved << 4) - (slot << 4 * n) +
-	       (slot << 4 * pos) + (1UL << PERM_COUNT_SHIFT);
+	return perm + 15 * (perm & ones) - perm_slot(perm, n) * ones +
+	       (1UL << PERM_COUNT_SHIFT);
 }
 
 /* Make @slot, which is at position @pos, the first free one. */
 static inline unsigned long perm_remove(unsigned long perm, unsigned int pos,
 					unsigned long slot)
 {
-	unsigned int n = perm_count(perm);
-	unsigned long moved = perm_digits(perm, pos + 1, n);
+	/* Ones below the digits behind it, a digit lower, where they go. */
+	unsigned long ones = (1UL << 4 * (perm_count(perm) - 1)) -
+			     (1UL << 4 * pos);
 
-	return perm - moved + (moved >> 4) - (slot << 4 * pos) +
-	       (slot << 4 * (n - 1)) - (1UL << PERM_COUNT_SHIFT);
+	return perm - 15 * ((perm >> 4) & ones) + slot * ones -
+	       (1UL << PERM_COUNT_SHIFT);
 }
 
 #endif

@@ -5,6 +5,7 @@
  * pages of its own, so that an insert may come from inside of malloc().
  */
 #include "index_memory.h"
+#include "index_write.h"
 
 #include <errno.h>
 
@@ -202,6 +203,7 @@ int index_init(struct interval_index *ix,
 	if (!ix->search)
 		ix->search = &index_search_portable;
 	ix->version = 1;
+	recent_forget(&ix->path.recent);
 	ix->room = sync_alloc_pages(ROOM);
 	if (!ix->room)
 		return -ENOMEM;

@@ -152,7 +152,7 @@ leaf_hits(const struct index_node *leaf, const struct scaled_range *range,
 	unsigned long tag = leaf_tag(leaf);
 	/*
 	 * Ordering: (IX-LEAF) pairs with (IX-PUBLISH) in leaf_add() and
-	 * (IX-UNPUBLISH) in index_remove(): the slots that the word calls live
+	 * (IX-UNPUBLISH) in leaf_drop(): the slots that the word calls live
 	 * are seen as they were filled.
 	 */
 	unsigned long perm = smp_load_acquire(&leaf->perm);

@@ -107,6 +107,28 @@ static inline void spin_lock_init(spinlock_t *lock)
 #define SYNC_SIZE(native, explored) (explored)
 void spin_lock(spinlock_t *lock) __acquires(lock);
 void spin_unlock(spinlock_t *lock) __releases(lock);
+
+static inline bool spin_lock_at_once(spinlock_t *lock)
+	__acquires(lock) __no_context_analysis
+{
+	spin_lock(lock);
+	return true;
+}
+
+static inline void spin_unlock_begin(spinlock_t *lock)
+	__releases(lock) __no_context_analysis
+{
+	spin_unlock(lock);
+}
+
+static inline bool spin_has_waiters(const spinlock_t *lock)
+{
+	return false;
+}
+
+static inline void spin_unlock_wake(spinlock_t *lock)
+{
+}
 #else
 #define SYNC_SPINS 100
 #define SYNC_SIZE(native, explored) (native)
@@ -120,15 +142,37 @@ static inline void spin_lock(spinlock_t *lock)
 		spin_lock_slow(lock);
 }
 
-static inline void spin_unlock(spinlock_t *lock)
+/* False: somebody has it. So there is no call where nobody has. */
+static inline bool spin_lock_at_once(spinlock_t *lock)
+	__acquires(lock) __no_context_analysis
+{
+	return !__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * spin_unlock() in steps, for who has a fence of his own to make: spin_unlock_begin(),
+ * smp_mb(), and if spin_has_waiters(), spin_unlock_wake().
+ */
+static inline void spin_unlock_begin(spinlock_t *lock)
 	__releases(lock) __no_context_analysis
 {
 	smp_store_release(&lock->locked, 0);
+}
+
+static inline bool spin_has_waiters(const spinlock_t *lock)
+{
+	return READ_ONCE(lock->waiters);
+}
+
+static inline void spin_unlock(spinlock_t *lock)
+	__releases(lock) __no_context_analysis
+{
+	spin_unlock_begin(lock);
 	if (likely(READ_ONCE(sync_asymmetric)))
 		barrier();
 	else
 		smp_mb();
-	if (unlikely(READ_ONCE(lock->waiters)))
+	if (unlikely(spin_has_waiters(lock)))
 		spin_unlock_wake(lock);
 }
 #endif

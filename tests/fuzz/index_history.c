@@ -175,18 +175,27 @@ static bool overlapped(const struct history *h, unsigned long start,
 	return false;
 }
 
-/* Every other time only if it is alone, as far as the index can tell. */
+/* As subscriptions do it. */
+static int insert(struct history *h, struct uhmm_interval_node *node)
+{
+	if (!index_insert_recent(&h->ix, node, h->ix.next_order))
+		return index_insert(&h->ix, node);
+	h->recents++;
+	return 0;
+}
+
+/* Every third time only if it is alone, as far as the index can tell. */
 static int insert_some_way(struct history *h, struct entry *entry)
 {
 	unsigned long start = entry->node.start, last = entry->node.last;
 	int ret;
 
-	if (h->time & 1)
-		return index_insert(&h->ix, &entry->node);
+	if (h->time / 3 % 3)
+		return insert(h, &entry->node);
 	ret = index_insert_alone(&h->ix, &entry->node);
 	if (!ret && overlapped(h, start, last))
 		wrong(h, "[%lx, %lx] is not alone", start, last);
-	return ret == -EEXIST ? index_insert(&h->ix, &entry->node) : ret;
+	return ret == -EEXIST ? insert(h, &entry->node) : ret;
 }
 
 int history_insert(struct history *h, unsigned long start, unsigned long last)
@@ -225,7 +234,8 @@ void history_remove(struct history *h, size_t i)
 	struct entry *entry = h->sorted[i];
 
 	spin_lock(&h->ix.lock);
-	index_remove(&h->ix, &entry->node);
+	if (!index_remove_recent(&h->ix, &entry->node))
+		index_remove(&h->ix, &entry->node);
 	spin_unlock(&h->ix.lock);
 	memmove(&h->sorted[i], &h->sorted[i + 1],
 		(--h->n - i) * sizeof(*h->sorted));

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/index.h"
+#include "lib/index_write.h"
 
 /* How two bytes become an interval; the first byte of a history. */
 enum index_shape {
@@ -73,6 +73,7 @@ struct history {
 	unsigned long time;
 	enum index_shape shape;
 	bool refused;		/* an insert, for want of memory */
+	unsigned long recents;	/* inserts of what was inserted last */
 	char problem[200];	/* empty: none */
 };
 

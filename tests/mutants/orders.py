@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Releases and acquires, by their labels in docs/ordering.md."""
 
-from detectors import (INDEX, INDEX_H, INTERNAL, LIST, NOTIFIER, PUBLIC, READ,
-                       RESERVE, SEARCH, SLOT, SUB, Group, Mutant, litmus,
-                       stress)
+from detectors import (INDEX, INDEX_H, INDEX_WRITE, INTERNAL, LIST, NOTIFIER,
+                       PUBLIC, READ, RESERVE, SEARCH, SLOT, SUB, Group, Mutant,
+                       litmus, stress)
 
 NO_PLAIN = 'x86-64 orders it, and no plain word is ordered by it'
 NOT_MET = 'x86-64 orders it, and no run met the end of one only looked at'
@@ -61,11 +61,12 @@ def edits(*mutants):
     return [edit for mutant in mutants for edit in mutant.edits]
 
 
-FILL = release('IX-FILL', INDEX, 'leaf->at[slot], (void *)x',
+FILL = release('IX-FILL', INDEX_WRITE, 'leaf->at[slot], (void *)x',
                why_not=sometimes('stress hot'))
-PUBLISH = release('IX-PUBLISH', INDEX, 'leaf->perm, perm_insert(perm, pos)',
+PUBLISH = release('IX-PUBLISH', INDEX_WRITE,
+                  'leaf->perm, perm_insert(perm, pos)',
                   why_not=masked('IX-ADDED'))
-ADDED = release('IX-ADDED', INDEX, 'leaf->tag, tag + INDEX_FILLING',
+ADDED = release('IX-ADDED', INDEX_WRITE, 'leaf->tag, tag + INDEX_FILLING',
                 why_not=masked('IX-PUBLISH'))
 TAKE = acquire('IX-TAKE', SEARCH, 'leaf->at[slot]',
                why_not=sometimes('stress hot'))
@@ -172,8 +173,8 @@ MUTANTS = [
     ADDED,
     Mutant('IX-FILL, IX-PUBLISH and IX-ADDED', 'plain stores',
            edits(FILL, PUBLISH, ADDED), [INDEXES, ONE_PAGE]),
-    release('IX-UNPUBLISH', INDEX, 'leaf->perm, perm_remove(perm, pos, slot)',
-            why_not=NO_PLAIN),
+    release('IX-UNPUBLISH', INDEX_WRITE,
+            'leaf->perm, perm_remove(perm, pos, slot)', why_not=NO_PLAIN),
     acquire('IX-FINGER', SEARCH, 'ix->version', 'version = ',
             why_not=NO_PLAIN),
     TAKE,
@@ -183,7 +184,8 @@ MUTANTS = [
            [INDEXES, ONE_PAGE]),
     acquire('IX-ROOT', SEARCH, 'ix->root', caught_by=[INDEXES]),
     acquire('IX-CHILD', SEARCH, 'node->at[i]', caught_by=[INDEXES]),
-    Mutant('IX-REFILL-FENCE', 'no fence', [(INDEX, 'smp_wmb();', 'barrier();')],
+    Mutant('IX-REFILL-FENCE', 'no fence',
+           [(INDEX_WRITE, 'smp_wmb();', 'barrier();')],
            why_not=NO_FENCE),
     Mutant('IX-SAME-TAG', 'no fence', [(SEARCH, 'smp_rmb();', 'barrier();')],
            why_not=NO_FENCE),

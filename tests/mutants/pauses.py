@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Where a thread can be made to stand still (see interleave.c)."""
 
-from detectors import INDEX, NOTIFIER, READ, SEARCH, SLOT, SUB
+from detectors import INDEX_WRITE, NOTIFIER, READ, SEARCH, SLOT, SUB
 
 DECLARE = 'void pause_here(const char *point);\n'
 
 IN_SEARCH = '#include "index_match.h"\n'
-IN_INDEX = '#include "index_memory.h"\n'
+IN_INDEX = '#include "index.h"\n'
 IN_READ = '#include UHMM_PROBES_H\n'
 IN_SLOT = '#define CHUNK_BYTES SYNC_SIZE(16384UL, 4096UL)\n'
 IN_SUB = '#include "reserve.h"\n'
@@ -45,18 +45,18 @@ AFTER_THE_LANES = [
      '\tpause_here("after the lanes");'),
 ]
 IN_AN_INSERT = [
-    declared(INDEX, IN_INDEX),
-    before(INDEX, 'WRITE_ONCE(leaf->lo[slot], lo);', 'in an insert', '\t'),
+    declared(INDEX_WRITE, IN_INDEX),
+    before(INDEX_WRITE, 'WRITE_ONCE(leaf->lo[slot], lo);', 'in an insert', '\t'),
 ]
 IN_A_FILL = [
-    declared(INDEX, IN_INDEX),
-    before(INDEX, 'smp_store_release(&leaf->at[slot], (void *)x);',
+    declared(INDEX_WRITE, IN_INDEX),
+    before(INDEX_WRITE, 'smp_store_release(&leaf->at[slot], (void *)x);',
            'in an insert', '\t'),
 ]
 REMOVED = 'smp_store_release(&leaf->perm, perm_remove(perm, pos, slot));'
 IN_A_REMOVE = [
-    declared(INDEX, IN_INDEX),
-    before(INDEX, REMOVED, 'in a remove', '\t'),
+    declared(INDEX_WRITE, IN_INDEX),
+    before(INDEX_WRITE, REMOVED, 'in a remove', '\t'),
 ]
 BEFORE_A_SLEEP = [
     declared(SLOT, IN_SLOT),

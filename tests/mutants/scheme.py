@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """The scheme and the index: what is done is wrong, or done too early."""
 
-from detectors import (INDEX, INDEX_H, INDEX_MEMORY, INTERNAL, LIST, NOTIFIER,
-                       READ, RESERVE, RESERVE_H, SEARCH, SUB, Group, Mutant,
-                       interleave, litmus, unit)
+from detectors import (INDEX, INDEX_H, INDEX_MEMORY, INDEX_WRITE, INTERNAL,
+                       LIST, NOTIFIER, READ, RESERVE, RESERVE_H, SEARCH, SUB,
+                       Group, Mutant, interleave, litmus, unit)
 from pauses import (AFTER_THE_LANES, BEFORE_A_LOOK, BEFORE_A_NODE,
                     BEFORE_THE_INTERVAL, BEFORE_THE_LANES, BEFORE_THE_VERDICT, IN_A_FILL,
                     IN_A_REMOVE, IN_AN_INSERT, IN_THE_CURSOR, REMOVED)
@@ -17,8 +17,8 @@ SCHEME = Group('Interval notifiers', '', [
              'id & ~(SLOT_STEP - 1)')],
            [unit('read', 'numbers_are_odd_and_never_come_back')]),
     Mutant('born verified', 'the first read of one that is new goes on at once',
-           [(SUB, 'SEQ_BORN(mm->index.next_order));\n',
-             'SEQ_BORN(mm->index.next_order));\n'
+           [(SUB, 'SEQ_BORN(order));\n',
+             'SEQ_BORN(order));\n'
              '\tWRITE_ONCE(sub->verified, sub->invalidate_seq);\n')],
            [unit('insert', 'the_first_read_waits_for_an_older_range'),
             unit('steps', 'a_start_meets_an_insert')], quick=True),
@@ -195,8 +195,8 @@ INDEXED = Group('The index', '', [
            [(INDEX, 'lower_bounds(p, p->depth, leaf_max(p->leaf))',
              'lower_bounds(p, p->depth, 0)')], [unit('index')]),
     Mutant('tag', 'a leaf that was added to looks as before',
-           [(INDEX, 'leaf->tag + INDEX_FILLING', 'leaf->tag'),
-            (INDEX, 'tag, tag + INDEX_FILLING', 'tag, tag')],
+           [(INDEX_WRITE, 'leaf->tag + INDEX_FILLING', 'leaf->tag'),
+            (INDEX_WRITE, 'tag, tag + INDEX_FILLING', 'tag, tag')],
            [unit('index')], quick=True),
     Mutant('tag read late', 'a finger takes the tag after it has searched',
            [(SEARCH, 'finger->tag = tag;',
@@ -204,23 +204,24 @@ INDEXED = Group('The index', '', [
            [interleave('tag')], AFTER_THE_LANES),
     Mutant('tag raised early', 'the tag of a leaf rises before the entry is '
            'there',
-           [(INDEX, 'WRITE_ONCE(leaf->tag, tag);',
+           [(INDEX_WRITE, 'WRITE_ONCE(leaf->tag, tag);',
              'WRITE_ONCE(leaf->tag, tag += INDEX_FILLING);'),
-            (INDEX, 'smp_store_release(&leaf->tag, tag + INDEX_FILLING);',
+            (INDEX_WRITE,
+             'smp_store_release(&leaf->tag, tag + INDEX_FILLING);',
              'smp_store_release(&leaf->tag, tag);')],
            [interleave('insert-in-two')], IN_AN_INSERT),
     Mutant('filled late', 'an entry is live before it is filled',
-           [(INDEX, '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, order, '
-             'lo,\n\t\t  hi);\n', ''),
-            (INDEX, '\tsmp_store_release(&leaf->tag, tag + ',
+           [(INDEX_WRITE, '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, '
+             'order, lo,\n\t\t  hi);\n', ''),
+            (INDEX_WRITE, '\tsmp_store_release(&leaf->tag, tag + ',
              '\tleaf_fill(leaf, perm_slot(perm, perm_count(perm)), x, order, lo, '
              'hi);\n'
              '\tsmp_store_release(&leaf->tag, tag + ')],
            [interleave('insert-in-two')], IN_A_FILL),
     Mutant('emptied late', 'a slot that is not live any more still looks like '
            'what was there',
-           [(INDEX, '\tWRITE_ONCE(leaf->lo[slot], UINT_MAX);\n', ''),
-            (INDEX, 'pause_here("in a remove");\n\t' + REMOVED,
+           [(INDEX_WRITE, '\tWRITE_ONCE(leaf->lo[slot], UINT_MAX);\n', ''),
+            (INDEX_WRITE, 'pause_here("in a remove");\n\t' + REMOVED,
              REMOVED + '\n\tpause_here("in a remove");\n'
              '\tWRITE_ONCE(leaf->lo[slot], UINT_MAX);')],
            [interleave('remove-in-two')], IN_A_REMOVE),
@@ -263,7 +264,7 @@ INDEXED = Group('The index', '', [
            [interleave('nodes-are-kept')], BEFORE_A_NODE),
     Mutant('part of a unit', 'an entry that ends within a unit is taken for '
            'one that fills it',
-           [(INDEX, 'tag |= INDEX_ROUGH;', ';')], [unit('index')]),
+           [(INDEX_WRITE, 'tag |= INDEX_ROUGH;', ';')], [unit('index')]),
     Mutant('outside', 'what lies before the base of its leaf goes into it',
            [(INDEX, '!scale_fits(leaf->scale, x->start)', '0')],
            [unit('index')]),
@@ -290,9 +291,31 @@ INDEXED = Group('The index', '', [
            [unit('index')]),
     Mutant('place of before', 'where the last one went in the leaf is not '
            'looked at again',
-           [(INDEX, '!leaf_pos_is(leaf, perm, pos, lo)', 'leaf_rough(leaf)')],
+           [(INDEX, '!leaf_pos_is(leaf, perm, p->pos, recent.lo)', '0')],
            [unit('index')]),
     Mutant('bound of the path', 'what ends above the bound of its leaf raises '
            'none',
            [(INDEX, 'x->last > p->bound->hi', '0')], [unit('index')]),
+    Mutant('recent elsewhere', 'what was inserted last is taken to be where the '
+           'writer is now',
+           [(INDEX, '\t\trecent_forget(&ix->path.recent);\n', '')],
+           [unit('index')]),
+    Mutant('recent moved', 'what was inserted last is taken to be where the '
+           'next one went',
+           [(INDEX, '\trecent_forget(&p->recent);\n\traise', '\traise')],
+           [unit('index')]),
+    Mutant('recent removed', 'what was inserted last is looked for after '
+           'another has been removed',
+           [(INDEX, '\trecent_forget(&p->recent);\n\tleaf_drop',
+             '\tleaf_drop')], [unit('index')]),
+    Mutant('recent still there', 'what is inserted twice goes before its equal',
+           [(INDEX_WRITE, ' | RECENT_THERE;', ';')], [unit('index')]),
+    Mutant('recent of another tag', 'what was inserted last goes where it was, '
+           'whatever came meanwhile',
+           [(INDEX_WRITE, 'leaf->tag != recent->tag', '0')],
+           [unit('index')]),
+    Mutant('last recent one', 'the only subscription is removed and its address '
+           'space kept',
+           [(INDEX_WRITE, 'if (unlikely(perm_count(perm) == 1))', 'if (0)')],
+           [unit('mm', 'the_only_subscription_keeps_the_struct')]),
 ])

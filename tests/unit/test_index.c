@@ -518,6 +518,70 @@ static void what_is_alone_is_told(void **state)
 	end();
 }
 
+/* ------------------------------------------------------ what was inserted last */
+
+#define STRIDE 4UL		/* pages from one of the others to the next */
+#define OTHERS (3 * INDEX_FANOUT)
+#define HOT_MOST 6
+
+/* None of the others. */
+static bool is_hot(const struct entry *entry)
+{
+	return entry->node.start / PAGE % STRIDE;
+}
+
+/* The one of them that was inserted last, most often; else any. */
+static void remove_hot(void)
+{
+	unsigned int skip = random_below(4) ? 0 : random_below(HOT_MOST);
+	size_t i, at = history.n;
+
+	for (i = 0; i < history.n; i++) {
+		if (!is_hot(history.sorted[i]))
+			continue;
+		if (at == history.n || skip ||
+		    history.sorted[i]->since > history.sorted[at]->since)
+			at = i;
+		skip -= !!skip;
+	}
+	history_remove(&history, at);
+}
+
+/*
+ * In two spots, one among the others and one behind them, of two lengths. An
+ * insert that fails elsewhere has the writer go there meanwhile.
+ */
+static void what_was_inserted_last_comes_and_goes(void **state)
+{
+	struct uhmm_interval_node node;
+
+	random_state = 6;
+	begin(SHAPE_DENSE);
+	for (unsigned long i = 0; i < OTHERS; i++)
+		history_insert(&history, i * STRIDE * PAGE,
+			       (i * STRIDE + 1) * PAGE - 1);
+	for (unsigned int i = 0; i < 30000; i++) {
+		unsigned long spot = random_below(3) ? OTHERS / 2 : OTHERS;
+		unsigned long start = (spot * STRIDE + 1 + random_below(2)) * PAGE;
+
+		if (history.n > OTHERS && (history.n == OTHERS + HOT_MOST ||
+					   random_below(2)))
+			remove_hot();
+		else
+			history_insert(&history, start, start - 1 +
+				       (random_below(4) ? 1 : 9) * PAGE);
+		if (!random_below(8))
+			assert_int_equal(insert_alone(random_below(OTHERS) *
+						      STRIDE, &node), -EEXIST);
+		history_find(&history, start - PAGE, start + 2 * PAGE);
+		if (i % 4 == 0)
+			history_check_tree(&history);
+		assert_right();
+	}
+	assert_true(history.recents > 300);
+	end();
+}
+
 /* ----------------------------------------------------------- random histories */
 
 static void try_random(enum index_shape shape)
@@ -588,6 +652,7 @@ int main(void)
 		cmocka_unit_test(memory_comes_back_under_churn),
 		cmocka_unit_test(memory_comes_back_when_readers_are_done),
 		cmocka_unit_test(what_is_alone_is_told),
+		cmocka_unit_test(what_was_inserted_last_comes_and_goes),
 		cmocka_unit_test(random_histories_of_short_intervals),
 		cmocka_unit_test(random_histories_of_long_intervals),
 		cmocka_unit_test(random_histories_of_equal_starts),

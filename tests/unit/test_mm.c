@@ -173,6 +173,23 @@ static void mmgrab_keeps_the_struct_but_not_the_space(void **state)
 	assert_recorded("destroy1");
 }
 
+static void the_only_subscription_keeps_the_struct(void **state)
+{
+	struct mm_struct *made = make(&saying_ops);
+	struct mirror one;
+
+	mirror_init(&one, 1);
+	assert_int_equal(mmu_interval_notifier_insert(&one.sub, made, PG(1),
+						      PG(1), &mirror_ops), 0);
+	mmu_interval_notifier_remove(&one.sub);
+	assert_int_equal(mmu_interval_notifier_insert(&one.sub, made, PG(1),
+						      PG(1), &mirror_ops), 0);
+	mmput(made);
+	assert_recorded("R1 exit1");
+	mirror_drop(&one);
+	assert_recorded("destroy1");
+}
+
 static void a_subscription_keeps_the_struct_but_not_the_space(void **state)
 {
 	struct mm_struct *made = make(&saying_ops);
@@ -458,6 +475,7 @@ int main(int argc, char **argv)
 		CASE(mmget_not_zero_takes_a_use_of_a_living_space),
 		CASE(mmget_not_zero_takes_none_of_an_ended_space),
 		CASE(mmgrab_keeps_the_struct_but_not_the_space),
+		CASE(the_only_subscription_keeps_the_struct),
 		CASE(a_subscription_keeps_the_struct_but_not_the_space),
 		CASE(a_list_notifier_keeps_the_struct_but_not_the_space),
 		CASE(release_comes_before_exit_and_exit_before_destroy),
