@@ -40,6 +40,16 @@ static void pages_take(struct device *device, unsigned long *dst,
 			abort();
 }
 
+unsigned long device_nfree(struct device *device)
+{
+	unsigned long n;
+
+	pthread_mutex_lock(&device->lock);
+	n = device->nfree;
+	pthread_mutex_unlock(&device->lock);
+	return n;
+}
+
 static void page_free(struct dev_pagemap *pgmap, unsigned long pfn,
 		      unsigned int order)
 {

@@ -46,6 +46,8 @@ struct device {
 int device_make(struct device *device, unsigned long npages, bool no_copy);
 int device_make_coherent(struct device *device, unsigned long npages,
 			 bool no_copy);
+/* How many pages are not in use. */
+unsigned long device_nfree(struct device *device);
 /* All pages have come home. */
 void device_destroy(struct device *device);
 /* Up to DEVICE_BATCH pages go; returns how many did, or -errno. */

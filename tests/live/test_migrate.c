@@ -83,7 +83,7 @@ static void a_touch_brings_a_page_home(void **state)
 		assert_int_equal(p[5 * PAGE], 55);
 		assert_int_equal(state_at(p), UHMM_PTE_PRESENT);
 		assert_int_equal(live_stats().home_touched, 16);
-		assert_int_equal(device.nfree, 1024);
+		assert_int_equal(device_nfree(&device), 1024);
 		munmap(p, 16 * PAGE);
 	}
 }
@@ -369,7 +369,7 @@ static void the_device_empties_itself_by_frame(void **state)
 		}
 		migrate_device_pages(src, dst, 1024);
 		migrate_device_finalize(src, dst, 1024);
-		assert_int_equal(device.nfree, 1024);
+		assert_int_equal(device_nfree(&device), 1024);
 		assert_int_equal(state_at(p), UHMM_PTE_PRESENT);
 		check_pages(p, 32);
 		munmap(p, 32 * PAGE);
@@ -383,7 +383,7 @@ static void the_end_brings_everything_home(void **state)
 
 		assert_int_equal(device_take(&device, mm, p, 32), 32);
 		drop_live();
-		assert_int_equal(device.nfree, 1024);
+		assert_int_equal(device_nfree(&device), 1024);
 		check_pages(p, 32);
 		munmap(p, 32 * PAGE);
 	}
@@ -541,7 +541,7 @@ ALONE(its_own_memory_stays)
 	memset(heap, 5, 64 * PAGE);
 	for (; !uhmm_mm_find_vma(mm, at, &vma); at = vma.end) {
 		n = (vma.end - vma.start) / PAGE;
-		if (is_own(&vma) && device.nfree > n)
+		if (is_own(&vma) && device_nfree(&device) > n)
 			went += (unsigned long)device_take_all(
 				&device, mm, (void *)vma.start, n);
 	}
@@ -601,12 +601,12 @@ static void what_goes_meanwhile_is_given_back_too(void **state)
 	begin(&ways[0]);
 	assert_int_equal(device_take(&device, mm, p, 50), 50);
 	goes_later(p + 10 * PAGE, 40);
-	assert_int_equal(device.nfree, 1024 - 50);
+	assert_int_equal(device_nfree(&device), 1024 - 50);
 	goes_meanwhile = p;
 	device.freed = another_goes;
 	out_give_back(live_of(mm));
 	assert_null(goes_meanwhile);
-	assert_int_equal(device.nfree, 1024 - 50 + 41);
+	assert_int_equal(device_nfree(&device), 1024 - 50 + 41);
 	device.freed = NULL;
 	munmap(p + PAGE, 9 * PAGE);
 	settle();
@@ -627,7 +627,7 @@ static void what_has_gone_is_not_forgotten(void **state)
 				MREMAP_MAYMOVE | MREMAP_FIXED, p), p);
 	WRITE_ONCE(live_of(mm)->out->forking, false);
 	out_give_back(live_of(mm));
-	assert_int_equal(device.nfree, 1024 - 8);
+	assert_int_equal(device_nfree(&device), 1024 - 8);
 	check_pages(p, 8);
 	munmap(p, 8 * PAGE);
 	end();

@@ -322,7 +322,7 @@ static int live_init(struct live *live, const struct uhmm_live_options *o)
 static void device_start(struct live *live)
 {
 	if (live->out)
-		live->out->off = !live->nshards || pool_init(live) ||
+		live->out->off = !READ_ONCE(live->nshards) || pool_init(live) ||
 				 home_start(live);
 }
 
