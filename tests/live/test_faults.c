@@ -254,7 +254,11 @@ ALONE(few_descriptors)
 		OK(!ret || ret == -EMFILE);
 		if (ret)
 			continue;
-		OK(info().descriptors == 4 || info().reasons);
+		if (info().descriptors < 4)
+			OK(info().reasons &
+			   (UHMM_LIVE_WHY_DESCRIPTORS | UHMM_LIVE_WHY_UFFD));
+		if (info().descriptors > 0 && info().descriptors < 4)
+			OK(info().reasons & UHMM_LIVE_WHY_DESCRIPTORS);
 		OK((info().guarantee >= UHMM_G0) == (info().descriptors > 0));
 		less += info().descriptors < 4;
 		all += info().descriptors == 4;
@@ -315,16 +319,26 @@ ALONE(no_area_is_left)
 {
 	struct uhmm_live_options o = { .size = sizeof(o) };
 	const size_t most = 70000, half = 4UL << 30;
-	char *p, *big;
+	char *p, *big = NULL;
 
 	OK(!uhmm_mm_create_live(&o, &mm));
 	need_g0();
-	/* More than is registered at once: somewhere it is to be split. */
-	big = mmap(NULL, half * 2, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	/*
+	 * More than is registered at once: somewhere it is to be split. That there
+	 * are notes for it already takes that it was watched before.
+	 */
+	for (int i = 0; i < 2; i++) {
+		big = mmap(i ? big : NULL, half * 2, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				   (i ? MAP_FIXED : 0), -1, 0);
+		OK(big != MAP_FAILED);
+		if (!i)
+			OK(!uhmm_live_watch(mm, (unsigned long)big, half * 2));
+	}
+	settle();
 	p = mmap(NULL, 2 * most * PAGE, PROT_NONE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	OK(big != MAP_FAILED && p != MAP_FAILED);
+	OK(p != MAP_FAILED);
 	big[half] = 1;
 	for (size_t i = 0; i < most; i++)
 		if (mprotect(p + 2 * i * PAGE, PAGE, PROT_READ))
@@ -409,9 +423,47 @@ ALONE(membarrier_is_forbidden)
 	OK(live_filter(SYS_membarrier, FORBIDDEN));
 	make_live(UHMM_G0, 0, UHMM_LIVE_UNWATCHED_TOO);
 	need_g0();
+	OK(!sync_asymmetric);
 	for (int i = 0; i < 20; i++)
 		assert_kept();
 	OK(info().guarantee == UHMM_G0);
+	drop_live();
+}
+
+static void *wait_to_read(void *view)
+{
+	view_begin(view);
+	return NULL;
+}
+
+/* By who is there already, and waits for the end of changes. */
+ALONE(membarrier_is_forbidden_later)
+{
+	struct live_bracket bracket;
+	struct view view;
+	pthread_t thread;
+	char *p;
+
+	make_live(UHMM_G0, 0, UHMM_LIVE_UNWATCHED_TOO);
+	need_g0();
+	if (!sync_asymmetric)
+		_exit(CANNOT);
+	p = some_pages(1);
+	view_add(&view, p, PAGE);
+	OK(live_filter(SYS_membarrier, FORBIDDEN));
+	for (int i = 0; i < 20; i++) {
+		live_bracket_start(&bracket, (unsigned long)p, PAGE,
+				   MMU_NOTIFY_CLEAR, 0);
+		OK(!pthread_create(&thread, NULL, wait_to_read, &view));
+		/* It has found out, and sleeps until this has ended. */
+		while (READ_ONCE(sync_asymmetric))
+			sched_yield();
+		live_bracket_end(&bracket);
+		OK(!pthread_join(thread, NULL));
+	}
+	assert_kept();
+	OK(info().guarantee == UHMM_G0);
+	view_drop(&view);
 	drop_live();
 }
 
@@ -490,6 +542,21 @@ static void *unmap_all_the_time(void *unused)
 	return NULL;
 }
 
+/* Descriptors that are userfaultfds. */
+static unsigned int count_userfaultfds(void)
+{
+	char path[32], text[64];
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		memset(text, 0, sizeof(text));
+		if (readlink(path, text, sizeof(text) - 1) > 0)
+			n += strstr(text, "userfaultfd") != NULL;
+	}
+	return n;
+}
+
 #define STORMS 2
 #define FORKS 60
 
@@ -504,6 +571,8 @@ static void *fork_all_the_time(void *ret)
 			/* The child makes its own, now and then. */
 			mmput(mm);
 			mm = NULL;
+			if (count_userfaultfds())
+				_exit(1);
 			if (i % 8 == 0) {
 				make_live(UHMM_G0, 0, UHMM_LIVE_UNWATCHED_TOO);
 				assert_kept();
@@ -539,6 +608,8 @@ ALONE(a_storm_of_forks)
 	__atomic_store_n(&storm_stop, 1, __ATOMIC_RELAXED);
 	OK(!pthread_join(changer, NULL));
 	OK(view_called(&view) >= STORMS * FORKS);
+	settle();
+	OK(count_userfaultfds() == info().descriptors);
 	OK(info().guarantee == UHMM_G0);
 	view_drop(&view);
 	drop_live();
@@ -589,6 +660,7 @@ int main(int argc, char **argv)
 		CASE_BARE(no_memory_at_all),
 		CASE_BARE(userfaultfd_is_forbidden),
 		CASE_BARE(membarrier_is_forbidden),
+		CASE_BARE(membarrier_is_forbidden_later),
 		CASE_BARE(threads_are_forbidden),
 		CASE_BARE(io_uring_is_forbidden),
 		CASE_BARE(signals_are_forbidden),
