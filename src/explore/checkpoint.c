@@ -39,21 +39,19 @@ static void plan_next(void)
 	size_t bytes = n ? checkpoints[n - 1].bytes : 0;
 	unsigned int more = (unsigned int)(bytes / BYTES_PER_STEP);
 
-	x.keep_at = x.depth + DISTANCE_TO_LOCK + more;
-	x.keep_late = x.depth + DISTANCE + more;
+	x.keep_at = x.depth + DISTANCE + more;
+	x.keep_lock_at = x.depth + DISTANCE_TO_LOCK + more;
 	if (x.options->keep_every)
-		x.keep_at = x.keep_late = x.depth + x.options->keep_every;
+		x.keep_at = x.keep_lock_at = x.depth + x.options->keep_every;
 }
 
-/* From x.keep_at on: is there to be one before this step? */
-bool checkpoint_wanted(void)
+/* A thread is about to take a lock: will another one do so, perhaps? */
+void checkpoint_at_lock(void)
 {
-	unsigned int enabled;
+	unsigned int enabled = ops_enabled();
 
-	if (x.depth >= x.keep_late)
-		return true;
-	enabled = self()->op.kind == OP_LOCK ? ops_enabled() : 0;
-	return enabled & (enabled - 1);
+	if (enabled & (enabled - 1))
+		x.keep_at = x.depth;
 }
 
 /* What was there before, in the order in which it changed. */
@@ -73,7 +71,8 @@ static struct {
 void checkpoints_drop(void)
 {
 	n = 0;
-	x.keep_at = x.keep_late = x.stateful ? 0 : ~0U;
+	x.keep_lock_at = ~0U;
+	x.keep_at = x.stateful ? 0 : ~0U;
 	x.kept = false;
 	undo.nobjects = undo.ncells = 0;
 }
@@ -87,7 +86,7 @@ void checkpoints_begin(void)
 
 	checkpoints_drop();
 	if (x.force && x.record)
-		x.keep_at = x.keep_late = 0;
+		x.keep_at = 0;
 	else if (depth_first && !x.force && !x.stateful && x.split == ~0U &&
 	    x.model != UHMM_MODEL_C11)
 		plan_next();
@@ -134,7 +133,7 @@ void checkpoint_take(void)
 				    sizeof(x.flush_clock)) : NULL;
 
 	if (!extra) {
-		x.keep_at = ~0U;
+		x.keep_at = x.keep_lock_at = ~0U;
 		return;
 	}
 	if (x.model == UHMM_MODEL_TSO)

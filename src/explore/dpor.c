@@ -147,6 +147,7 @@ static void add_backtrack(int first, unsigned int actor,
 	else
 		node->backtrack |= (uint16_t)(can >> actor & 1 ? 1U << actor :
 							 can & -can);
+	has_more(x.events[first].node);
 }
 
 static bool touches(const struct event *event, uint16_t object)
@@ -241,29 +242,24 @@ void dpor_races(unsigned int actor, const union clock *before)
 /* From the last execution to the next; decisions above @floor stand. */
 bool search_next(unsigned int floor)
 {
-	bool sleeps = x.engine == EXPLORE_DPOR || x.engine == EXPLORE_SLEEP;
-
-	for (unsigned int i = x.depth; i-- > floor;) {
-		struct node *node = &x.nodes[i];
+	for (; x.open >= (int)floor; x.open--) {
+		struct node *node = &x.nodes[x.open];
 		unsigned int todo;
 
+		x.replay_to = (unsigned int)x.open;
 		if (node->choice + 1 < node->choices) {
 			node->choice++;
-			x.replay_to = i;
 			return true;
 		}
+		/* Nobody sleeps but in searches that know sleep. */
 		node->done |= (uint16_t)(1U << node->chosen);
-		todo = node->backtrack & ~(unsigned int)node->done;
-		if (!todo)
-			continue;
-		if (sleeps)
-			todo &= ~(unsigned int)node->sleep;
+		todo = node->backtrack &
+		       ~((unsigned int)node->done | node->sleep);
 		if (!todo)
 			continue;
 		node->chosen = (uint8_t)__builtin_ctz(todo);
 		node->choice = 0;
 		node->choices = 1;
-		x.replay_to = i;
 		return true;
 	}
 	return false;

@@ -109,38 +109,44 @@ static int first_of(unsigned int mask)
 	return __builtin_ctz(mask);
 }
 
+/* Of those that come into question, as many as the bound allows. */
+static void try_all(struct node *node, unsigned int candidates)
+{
+	node->backtrack = (uint16_t)candidates;
+	if (x.engine == EXPLORE_PREEMPTIONS && x.last >= 0 &&
+	    node->enabled >> x.last & 1 && node->preemptions >= x.bound) {
+		/* What leaves a buffer preempts nobody. */
+		node->backtrack = (uint16_t)((1U << x.last) |
+					     (candidates & ~0xffU));
+		x.bound_cut |= node->backtrack != candidates;
+	}
+	has_more((int)x.depth);
+}
+
 /* A decision that was never made: which come into question? -1: none. */
 static int decide_anew(struct node *node, unsigned int enabled)
 {
-	unsigned int candidates = enabled;
-	bool bounded = x.engine == EXPLORE_PREEMPTIONS;
+	/* Nobody sleeps but in searches that know sleep. */
+	unsigned int candidates = enabled & ~(unsigned int)node->sleep &
+				  (x.only | x.only << MAX_THREADS);
 	int t;
 
 	node->enabled = (uint16_t)enabled;
 	node->done = 0;
 	node->choice = 0;
 	node->choices = 1;
-	if (bounded && !x.options->repeats && repeats(node))
+	if (unlikely(x.engine == EXPLORE_PREEMPTIONS) && !x.options->repeats &&
+	    repeats(node))
 		return -1;
-	if (x.depth < x.nprefix)
+	if (unlikely(x.depth < x.nprefix))
 		return prefix_decide(node, enabled);
-	if (x.engine == EXPLORE_DPOR || x.engine == EXPLORE_SLEEP)
-		candidates &= ~(unsigned int)node->sleep;
-	candidates &= x.only | x.only << MAX_THREADS;
-	if (!candidates)
+	if (unlikely(!candidates))
 		return -1;
 	t = first_of(candidates);
-	if (x.engine == EXPLORE_DPOR)
-		node->backtrack = (uint16_t)(1U << t);
-	else if (bounded && x.last >= 0 && enabled >> x.last & 1 &&
-		 node->preemptions >= x.bound) {
-		/* What leaves a buffer preempts nobody. */
-		node->backtrack = (uint16_t)((1U << x.last) |
-					     (candidates & ~0xffU));
-		x.bound_cut |= node->backtrack != candidates;
-	} else
-		node->backtrack = (uint16_t)candidates;
 	node->chosen = (uint8_t)t;
+	node->backtrack = (uint16_t)(1U << t);
+	if (x.engine != EXPLORE_DPOR)
+		try_all(node, candidates);
 	return t;
 }
 
@@ -169,9 +175,9 @@ static bool preempts(const struct node *node, unsigned int actor)
 	       node->enabled >> x.last & 1;
 }
 
-static inline void prepare_next(const struct node *node, unsigned int actor)
+static inline void prepare_next(struct node *node, unsigned int actor)
 {
-	struct node *next = &x.nodes[x.depth + 1];
+	struct node *next = node + 1;
 
 	if (x.engine == EXPLORE_PREEMPTIONS)
 		next->preemptions = (uint8_t)(node->preemptions +
@@ -204,13 +210,13 @@ static inline int newness(void)
 }
 
 /* -1: this execution need not go on. */
-static inline int decide(struct node *node, unsigned int enabled)
+static inline int decide(struct node *node, unsigned int enabled, int new)
 {
 	int t;
 
 	if (unlikely(!x.searches))
 		return decide_otherwise(node, enabled);
-	t = newness() > 0 ? decide_anew(node, enabled) : node->chosen;
+	t = new > 0 ? decide_anew(node, enabled) : node->chosen;
 	if (unlikely(t < 0))
 		x.end = END_BLOCKED;
 	return t;
@@ -320,8 +326,7 @@ int execution_pick(void)
 	struct thread *t;
 	struct node *node;
 	union clock room;
-	bool fresh;
-	int actor;
+	int actor, new;
 
 again:
 	enabled = ops_enabled();
@@ -331,8 +336,9 @@ again:
 			return -1;
 		goto again;
 	}
-	node = &x.nodes[x.depth];
-	actor = decide(node, enabled);
+	node = once(&x.nodes[x.depth]);
+	new = likely(x.searches) ? newness() : -1;
+	actor = decide(node, enabled, new);
 	if (unlikely(actor < 0))
 		return -1;
 	if (unlikely(actor >= MAX_THREADS)) {
@@ -341,13 +347,12 @@ again:
 			return actor;
 		goto again;
 	}
-	t = &x.threads[actor];
-	fresh = newness() >= 0 && likely(x.searches);
-	if (fresh)
+	t = once(&x.threads[actor]);
+	if (new >= 0)
 		prepare_next(node, (unsigned int)actor);
 	node->event = (int32_t)x.nevents;
 	op_commit(t, (unsigned int)actor, op_clock(t, &room),
-		  fresh && x.engine == EXPLORE_DPOR);
+		  new >= 0 && x.engine == EXPLORE_DPOR);
 	x.depth++;
 	x.last = actor;
 	return actor;
@@ -375,7 +380,7 @@ void op_point(void)
 {
 	int t;
 
-	if (unlikely(x.depth >= x.keep_at) && checkpoint_wanted()) {
+	if (unlikely(x.depth >= x.keep_at)) {
 		x.stopped_at = STOPPED_STEP;
 		go_main();
 		return;
@@ -411,6 +416,7 @@ unsigned int op_choose(unsigned int n)
 		return node->choice;
 	}
 	node->choices = (uint8_t)n;
+	has_more((int)x.depth - 1);
 	return node->choice;
 }
 

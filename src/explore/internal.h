@@ -34,6 +34,15 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+/*
+ * A pointer that is computed once. Of those into &x compilers think that each use
+ * may as well compute it anew.
+ */
+#define once(pointer) ({ \
+	__typeof__(pointer) once_ = (pointer); \
+	__asm__("" : "+r"(once_)); \
+	once_; \
+})
 
 /* -------------------------------------------------------------------- steps */
 
@@ -271,8 +280,8 @@ struct explorer {
 	uint64_t epoch;		/* another one behind each checkpoint */
 	uint64_t began;		/* epoch in which the execution began */
 	bool kept;		/* there is a checkpoint */
-	unsigned int keep_at;	/* depth of the next one, see checkpoint.c */
-	unsigned int keep_late;
+	unsigned int keep_at;	/* depth of the next one */
+	unsigned int keep_lock_at;	/* the same, where a lock is wanted */
 	unsigned int self;	/* who runs */
 	int last;		/* actor of the last step, -1: none */
 	unsigned int nthreads;
@@ -283,6 +292,7 @@ struct explorer {
 	unsigned int depth;
 	unsigned int nevents;
 	unsigned int replay_to;	/* decisions that stand */
+	int open;		/* the last one that has anything left to try */
 	enum end end;
 	enum uhmm_defect defect;
 	int defect_thread;
@@ -327,7 +337,7 @@ extern struct explorer x;
 
 static inline struct thread *self(void)
 {
-	return &x.threads[x.self];
+	return once(&x.threads[x.self]);
 }
 
 static inline struct far *far_of(const struct thread *t)
@@ -371,10 +381,16 @@ struct cell;
 
 void checkpoints_begin(void);
 void checkpoints_drop(void);
-bool checkpoint_wanted(void);
+void checkpoint_at_lock(void);
 void checkpoint_take(void);
 bool checkpoint_put(void);
 void undo_cell(struct cell *cell);
+
+static inline void checkpoint_before_lock(void)
+{
+	if (unlikely(x.depth >= x.keep_lock_at))
+		checkpoint_at_lock();
+}
 
 /* ---------------------------------------------------------------------- op.c */
 
@@ -403,7 +419,7 @@ static inline bool object_used(const struct object *object)
 
 static inline struct object *object_now(uint16_t number)
 {
-	struct object *object = &x.objects[number];
+	struct object *object = once(&x.objects[number]);
 
 	return likely(object->epoch == x.epoch) ? object : object_fresh(number);
 }

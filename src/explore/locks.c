@@ -37,14 +37,19 @@ int explore_lock_holders(const unsigned int *lock)
 	return *lock & LOCK_WRITER ? -1 : __builtin_popcount(*lock);
 }
 
-static inline void check_memory(const struct op *op)
+static __attribute__((noinline, cold)) void is_freed(const struct op *op)
 {
 	char name[64];
 
+	execution_bad(UHMM_DEFECT_USE_AFTER_FREE, op->pc,
+		      "the lock %s is used, and was freed",
+		      name_of(op->addr, name, sizeof(name)));
+}
+
+static inline void check_memory(const struct op *op)
+{
 	if (unlikely(heap_is_freed(op->region, op->offset)))
-		execution_bad(UHMM_DEFECT_USE_AFTER_FREE, op->pc,
-			      "the lock %s is used, and was freed",
-			      name_of(op->addr, name, sizeof(name)));
+		is_freed(op);
 }
 
 static inline struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
@@ -74,8 +79,10 @@ static void take(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 			      "CPU%u locks %s, which it holds", x.self,
 			      name_of(lock, name, sizeof(name)));
 	op = begin(kind, lock, !reads, pc);
-	if (!x.solo)
+	if (!x.solo) {
+		checkpoint_before_lock();
 		op_point();
+	}
 	check_memory(op);
 	*lock |= mine() | (reads ? 0 : LOCK_WRITER);
 	memory_acquire_object(object_touched(op));

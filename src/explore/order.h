@@ -19,6 +19,13 @@ union clock take_places(unsigned int actor, const union clock *before,
 			const struct touch *touch, unsigned int n, bool counts);
 void flush_commit(unsigned int thread);
 
+/* There is something left to try at the decision. */
+static inline void has_more(int decision)
+{
+	if (decision > x.open)
+		x.open = decision;
+}
+
 /* Of threads that are alike, the earlier one is the first to make a step. */
 static inline bool waits_for_twin(const struct thread *t)
 {
@@ -34,7 +41,7 @@ static inline unsigned int ops_enabled(void)
 		return ops_enabled_with_buffers();
 	for (unsigned int left = x.live & x.waits & ~x.parked; left;
 	     left &= left - 1) {
-		const struct thread *t = &x.threads[__builtin_ctz(left)];
+		const struct thread *t = once(&x.threads[__builtin_ctz(left)]);
 
 		/* What most of them wait for; nothing is buffered here. */
 		if (likely(t->op.kind == OP_LOCK) ?
@@ -147,7 +154,7 @@ static inline void op_commit(struct thread *t, unsigned int actor,
 		clock = take_places(actor, before, op->touch, op->ntouch, counts);
 	}
 	t->clock = clock;
-	event = &x.events[x.nevents++];
+	event = once(&x.events[x.nevents++]);
 	words_copy(event, op, EVENT_OF_OP);
 	event->actor = (uint8_t)actor;
 	event->node = (int)x.depth;

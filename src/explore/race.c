@@ -40,12 +40,11 @@ static int unordered(const union times *times)
 	return -1;
 }
 
-static void report(const struct cell *cell, int other, bool write, bool theirs,
-		   void *addr, const void *pc)
+static __attribute__((noinline, cold)) void
+report(int other, bool write, bool theirs, void *addr, const void *pc)
 {
 	char name[64];
 
-	(void)cell;
 	execution_bad(UHMM_DEFECT_RACE, pc,
 		      "data race: CPU%u %s %s, CPU%d %s it, nothing orders them",
 		      x.self, write ? "writes" : "reads",
@@ -78,21 +77,21 @@ check_cell(struct cell *cell, bool write, bool atomic, bool mixed, void *addr,
 			(!write && cell->read.at[x.self] == now)))
 		return;
 	if (unlikely(!ordered(cell->writer, cell->write_time)))
-		report(cell, cell->writer, write, true, addr, pc);
+		report(cell->writer, write, true, addr, pc);
 	if (mixed && !atomic) {
 		other = unordered(&cell->atomic_write);
 		if (unlikely(other >= 0))
-			report(cell, other, write, true, addr, pc);
+			report(other, write, true, addr, pc);
 	}
 	if (write) {
 		other = unordered(&cell->read);
 		if (unlikely(other >= 0))
-			report(cell, other, write, false, addr, pc);
+			report(other, write, false, addr, pc);
 	}
 	if (mixed && write && !atomic) {
 		other = unordered(&cell->atomic_read);
 		if (unlikely(other >= 0))
-			report(cell, other, write, false, addr, pc);
+			report(other, write, false, addr, pc);
 	}
 	if (write && !atomic) {
 		cell->writer = (uint8_t)x.self;

@@ -262,6 +262,7 @@ static void search_begin(void)
 {
 	checkpoints_drop();
 	x.replay_to = NOTHING_STANDS;
+	x.open = -1;
 	x.bound_cut = false;
 	repeats_forget();
 	memset(&x.nodes[0], 0, sizeof(x.nodes[0]));
