@@ -102,6 +102,9 @@ void explored_print(const struct uhmm_scenario *scenario,
 	print_coverage(report, out);
 	for (i = 0; i < report->nphases; i++)
 		print_phase(report, &report->phases[i], out);
+	if (!report->nphases)
+		fprintf(out, "  %-12s %" PRIu64 " executions, %.2f s\n", "altogether",
+			report->executions, report->seconds);
 	for (i = 0; i < report->nmeasures; i++)
 		fprintf(out, "measured: %s: %lu\n", report->measures[i].what,
 			report->measures[i].value);

@@ -586,6 +586,7 @@ int run_count(struct explore_phase *phase);
 int search(struct explore_phase *phase, struct budget most, bool stop_at_bad);
 void run_anew(struct explore_phase *phase);
 bool out_of_time(void);
+void run_progress(const struct explore_phase *phase);
 
 /* ------------------------------------------------------------------ shrink.c */
 

@@ -20,6 +20,8 @@
 
 /* Memory for states that are kept. */
 #define MAX_KEPT_BYTES (512UL << 20)
+#define CHEAP_BYTES 8192
+#define PROGRESS_EVERY 16384	/* steps */
 
 struct frame {
 	struct snapshot snapshot;
@@ -372,9 +374,14 @@ static int go_on(struct explore_phase *phase, bool alive)
 	return alive ? GO_ON : DEAD;
 }
 
+/* A step costs more the more there is to be kept. */
 static bool enough_of(const struct explore_phase *phase, struct budget most)
 {
-	return (most.steps && s.made >= most.steps) ||
+	uint64_t cost = 1 + world_save_bytes() / CHEAP_BYTES;
+
+	if (s.made % PROGRESS_EVERY == 0)
+		run_progress(phase);
+	return (most.steps && s.made * cost >= most.steps) ||
 	       (most.executions && phase->executions >= most.executions) ||
 	       (s.made % 4096 == 0 && out_of_time());
 }

@@ -6,9 +6,11 @@
 """
 
 import concurrent.futures
+import html
 import json
 import os
 import pathlib
+import pty
 import re
 import shlex
 import shutil
@@ -20,11 +22,13 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from protobuf import events
 from tap import EMULATOR, run_cases
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 UHMM = [*EMULATOR, str(pathlib.Path(sys.argv[1]).resolve())]
+BUGS = pathlib.Path(sys.argv[2]).resolve() / 'tests/explored_test.so'
 HOLDS, VIOLATED, CANNOT_TELL, INTERNAL, USAGE = 0, 1, 125, 128, 129
 # Found in the first second, and each of another kind.
 BAD = ('acquire_missing', 'came_and_went_active_list', 'fence_locked',
@@ -154,10 +158,77 @@ def test_json_has_all_of_it():
 def test_pages_and_traces_are_written():
     with tempfile.TemporaryDirectory() as folder:
         page, trace = (pathlib.Path(folder) / x for x in ('x.html', 'x.pftrace'))
-        explore('no_set_seq_uhmm', '--html', page, '--pftrace', trace)
-        for part in ('<svg', 'CPU0 device', 'device.h', 'random'):
-            contains(page.read_text(), part)
-        contains(trace.read_bytes(), b'read_begin')
+        rows = json.loads(explore('no_set_seq_uhmm', '--json', '--html', page,
+                                  '--pftrace', trace))['ladder']['rows']
+        texts = [row['text'] for row in rows]
+        drawn = page.read_text()
+        for part in ('<svg', 'CPU0 device', 'CPU1 unmap', 'device.h',
+                     '<th>executions', '<td>random'):
+            contains(drawn, part)
+        for text in texts:
+            contains(drawn, html.escape(text.strip(), quote=False))
+        tracks, happened = events(trace.read_bytes())
+        slices = [dict(event) for event in happened]
+        kinds = [event[9] for event in slices]
+        equal(kinds.count(1), kinds.count(2))
+        equal({event[11] for event in slices}, set(tracks))
+        names = {event[23].decode() for event in slices if 23 in event}
+        equal({text for text in texts if '=' in text} - names, set())
+        # Each arrow has two ends.
+        arrows = [value for event in happened for key, value in event if key == 47]
+        if not arrows or any(arrows.count(a) < 2 for a in arrows):
+            raise AssertionError(f'arrows: {arrows}')
+
+
+def test_a_replay_is_a_page_and_json_too():
+    with tempfile.TemporaryDirectory() as folder:
+        bad, page = (pathlib.Path(folder) / x for x in ('bad', 'page'))
+        found = json.loads(explore('no_set_seq_uhmm', '--json', '--output', bad))
+        run = uhmm('replay', bad, '--json', '--html', page)
+        equal(run.returncode, HOLDS)
+        equal(json.loads(run.stdout)['ladder'], found['ladder'])
+        contains(page.read_text(), '<svg')
+
+
+def test_the_status_is_of_what_is_declared():
+    for name, status in (('race', VIOLATED), ('race_not', HOLDS),
+                         ('valid_bool', HOLDS), ('good1', HOLDS),
+                         ('unknown_call', CANNOT_TELL)):
+        explore(BUGS, name, '--output', os.devnull, status=status)
+
+
+def test_a_loop_that_does_not_end_is_named():
+    text = explore(BUGS, 'too_long', '--output', os.devnull, status=VIOLATED)
+    if not re.search(r'^a loop did not end: (bugs\.c:\d+ in )?spin_hard', text,
+                     re.M):
+        raise AssertionError(text)
+
+
+def test_what_is_measured_is_printed():
+    for name, waits in (('sequence_1', 1), ('sequence_minus_1', 0)):
+        contains(explore(name), f'\nmeasured: needless waits: {waits}\n')
+        equal(json.loads(explore(name, '--json'))['measures'],
+              {'needless waits': waits})
+
+
+def test_progress_is_shown_on_a_terminal():
+    terminal, end = pty.openpty()
+    with subprocess.Popen([*UHMM, 'explore', 'fault2_uhmm', '--engine', 'states',
+                           '--executions', '20000', '--seconds', '-1'],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=end) as run:
+        os.close(end)
+        said = b''
+        try:
+            while part := os.read(terminal, 4096):
+                said += part
+        except OSError:     # the other end is closed
+            pass
+    os.close(terminal)
+    equal(run.returncode, HOLDS)
+    if not re.search(rb'\rstates +\d+ executions +\d+/s +\d+ states  depth \d',
+                     said):
+        raise AssertionError(said)
 
 
 def test_a_search_that_is_cut_short_says_so():
@@ -209,6 +280,71 @@ def test_parts_add_up():
     merged = sum_of(lines)
     for key in ('executions', 'violations', 'complete', 'outcome'):
         equal((key, merged[key]), (key, whole[key]))
+
+
+# What starts programs on many machines, played by the shell on this one.
+STARTERS = {
+    'parallel': '''#!/bin/sh
+[ "$1" = -a ] || exit 9
+parts=$2
+shift 2
+while read -r part; do
+    words=
+    for word; do
+        [ "$word" = {} ] && word="'$part'"
+        words="$words $word"
+    done
+    sh -c "$words" </dev/null || exit
+done < "$parts"
+''',
+    'sbatch': '''#!/bin/sh
+while [ $# -gt 0 ]; do
+    case $1 in
+    --array=1-*) last=${1#--array=1-} ;;
+    --output=done.%a) ;;
+    --wrap) wrap=$2; shift ;;
+    --wait) ;;
+    *) exit 9 ;;
+    esac
+    shift
+done
+for n in $(seq "$last"); do
+    SLURM_ARRAY_TASK_ID=$n sh -c "$wrap" > done.$n || exit
+done
+''',
+    'mpirun': '''#!/bin/sh
+for rank in 0 1; do
+    OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=$rank "$@" || exit
+done
+''',
+}
+
+
+def test_the_documented_ways_to_many_machines_add_up():
+    text = (ROOT / 'docs/explore.md').read_text()
+    ways = [way for way in re.findall(r'```sh\n(.*?)```', text, re.S)
+            if '--split' in way]
+    equal(len(ways), len(STARTERS))
+    whole = re.search(r'  dpor +(\d+ executions)',
+                      explore('sequence_minus_1', '--engine', 'dpor'))[1]
+    for way, (name, script) in zip(ways, STARTERS.items()):
+        contains(way, name)
+        way = way.replace('fault2_uhmm', 'sequence_minus_1')
+        with tempfile.TemporaryDirectory() as folder:
+            for file, body in ((name, script), ('uhmm', '#!/bin/sh\nexec ' +
+                                                f'{shlex.join(UHMM)} "$@"\n')):
+                path = pathlib.Path(folder) / file
+                path.write_text(body)
+                path.chmod(0o755)
+            way = way.replace('--split 12', '--split 6')
+            run = subprocess.run(
+                ['sh', '-ec', way], cwd=folder, text=True, check=False,
+                env={**os.environ, 'PATH': f'{folder}:{os.environ["PATH"]}'},
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT)
+            equal((name, run.returncode), (name, HOLDS))
+            contains(run.stdout, 'covered: everything, memory model sc')
+            contains(run.stdout, whole)
 
 
 def test_a_barrier_is_weakened():

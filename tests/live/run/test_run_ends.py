@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from protobuf import events
 from tap import Tap
 
 UHMM = os.path.abspath(sys.argv[1])
@@ -210,50 +211,16 @@ def check_page(folder):
     return None
 
 
-def fields(data):
-    """(number, value) of each field of a message of protocol buffers."""
-    at = 0
-
-    def varint():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while at < len(data):
-        key = varint()
-        if key & 7 == 0:
-            yield key >> 3, varint()
-        elif key & 7 == 2:
-            length = varint()
-            yield key >> 3, data[at:at + length]
-            at += length
-        else:
-            raise AssertionError(f'field {key}')
-
-
 def check_pftrace(folder):
     """As many slices end as begin, on tracks that have a name."""
     path = folder / 'trace'
     subprocess.run([UHMM, 'run', '--pftrace', path, '--', 'sh', '-c',
                     '/bin/true; exit 0'], stdin=subprocess.DEVNULL, timeout=60,
                    capture_output=True, check=True)
-    named, used, kinds = set(), set(), []
-    for number, packet in fields(path.read_bytes()):
-        packet = dict(fields(packet))
-        if number != 1:
-            return f'field {number}'
-        if 60 in packet:
-            named.add(dict(fields(packet[60]))[1])
-        else:
-            event = dict(fields(packet[11]))
-            used.add(event[11])
-            kinds.append(event[9])
+    tracks, happened = events(path.read_bytes())
+    happened = [dict(event) for event in happened]
+    named, used = set(tracks), {event[11] for event in happened}
+    kinds = [event[9] for event in happened]
     if not used or used - named or kinds.count(1) != kinds.count(2) or \
             not kinds.count(3):
         return f'tracks {named}, used {used}, events {kinds}'
