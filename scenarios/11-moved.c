@@ -32,6 +32,15 @@ static void *inserts_there(void *unused)
 	return NULL;
 }
 
+/* Its slot is the next to be filled, with what is elsewhere. */
+static void *moves(void *unused)
+{
+	uhmm_thread_name("move");
+	view_gone(view[0]);
+	view_at(THERE, &own);
+	return NULL;
+}
+
 static void *unmaps_here(void *unused)
 {
 	uhmm_thread_name("unmap");
@@ -49,5 +58,4 @@ static void *unmaps_there(void *unused)
 #define OTHERS_PAGE "a view is called for what it does not look at"
 ORDERED_RUN(moved, OTHERS_PAGE, views(1, PAGE, &own), removes_first,
 	    inserts_there, unmaps_here);
-ORDERED_RUN(moved_there, OTHERS_PAGE, views(1, PAGE, &own), removes_first,
-	    inserts_there, unmaps_there);
+ORDERED_RUN(moved_there, OTHERS_PAGE, views(1, PAGE, &own), moves, unmaps_there);

@@ -44,10 +44,16 @@ static void *removes(unsigned int i)
 	{ \
 		return removes(I); \
 	}
-REMOVES(14)
 REMOVES(28)
-REMOVES(42)
 REMOVES(210)
+
+/* One node is joined with the next, three times. */
+static void *removes_three(void *unused)
+{
+	for (unsigned int i = LEAF; i <= 3 * LEAF; i += LEAF)
+		removes(i);
+	return NULL;
+}
 
 #define UNMAPS(FROM, TO) \
 	static void *unmaps_##FROM(void *unused) \
@@ -64,5 +70,4 @@ UNMAPS(200, 201)
 ORDERED_RUN(root, USED, fill(2 * LEAF + 1), removes_28, unmaps_0);
 ORDERED_RUN(node, USED, fill(ROOT), removes_210, unmaps_200);
 ORDERED_RUN(node_next, USED, fill(ROOT), removes_210, unmaps_195);
-ORDERED_RUN(node_again, USED, thin_out(), unmaps_0, removes_14, removes_28,
-	    removes_42);
+ORDERED_RUN(node_again, USED, thin_out(), unmaps_0, removes_three);

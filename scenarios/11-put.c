@@ -39,10 +39,11 @@ static void *puts_it(void *unused)
 	return NULL;
 }
 
-static void *exits(void *unused)
+static void *exits_and_puts(void *unused)
 {
 	uhmm_thread_name("exit");
 	mmput(mm);
+	mmu_notifier_put(&view[0]->list);
 	return NULL;
 }
 
@@ -70,7 +71,7 @@ static void put(void)
 static void put_late(void)
 {
 	begin_with_one();
-	TOGETHER(puts_it, unmap, exits);
+	TOGETHER(exits_and_puts, unmap);
 	end();
 }
 

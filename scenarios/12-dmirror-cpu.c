@@ -12,13 +12,7 @@
  */
 #include "mirror.h"
 
-static unsigned char moved[PAGE], read_there;
-
-static void *go_home(void *unused)
-{
-	command(HMM_DMIRROR_MIGRATE_TO_SYS, moved);
-	return NULL;
-}
+static unsigned char read_there;
 
 /* Nobody writes to a page that is on its way, but before that anybody may. */
 static void *copy_and_migrate(void *unused)
@@ -30,22 +24,10 @@ static void *copy_and_migrate(void *unused)
 	return NULL;
 }
 
-static void *migrate(void *unused)
-{
-	command(HMM_DMIRROR_MIGRATE_TO_DEV, moved);
-	return NULL;
-}
-
 static void *cpu_looks(void *unused)
 {
 	read_there = cpu_reads(mm);
 	return NULL;
-}
-
-static void begin_there(void)
-{
-	begin();
-	command(HMM_DMIRROR_MIGRATE_TO_DEV, moved);
 }
 
 static void agree_on(unsigned char value)
@@ -65,8 +47,8 @@ static void agree_on(unsigned char value)
 	}
 AGAINST(home_cpu, begin_there, go_home, cpu, 5)
 AGAINST(home_cpu_looks, begin_there, go_home, cpu_looks, 1)
-AGAINST(migrate_cpu, begin, migrate, cpu, 5)
-AGAINST(migrate_cpu_looks, begin, migrate, cpu_looks, 1)
+AGAINST(migrate_cpu, begin_with_memory, migrate, cpu, 5)
+AGAINST(migrate_cpu_looks, begin_with_memory, migrate, cpu_looks, 1)
 AGAINST(copied_early, begin, copy_and_migrate, cpu, 5)
 
 #define FROM .source = "mail, 15 August 2019 (teardown)", .bad = "stale access"

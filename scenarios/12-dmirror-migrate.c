@@ -11,19 +11,6 @@
 #include "mirror.h"
 
 static struct mm_struct *child;
-static unsigned char moved[PAGE];
-
-static void *migrate(void *unused)
-{
-	command(HMM_DMIRROR_MIGRATE_TO_DEV, moved);
-	return NULL;
-}
-
-static void *go_home(void *unused)
-{
-	command(HMM_DMIRROR_MIGRATE_TO_SYS, moved);
-	return NULL;
-}
 
 static void *fork_it(void *unused)
 {
@@ -46,12 +33,6 @@ static void agree_on(unsigned char value)
 		expect(cpu_reads(child), 1, "child");
 }
 
-static void begin_there(void)
-{
-	begin();
-	command(HMM_DMIRROR_MIGRATE_TO_DEV, moved);
-}
-
 #define AGAINST(NAME, BEGIN, A, B, THEN) \
 	static void NAME(void) \
 	{ \
@@ -59,8 +40,8 @@ static void begin_there(void)
 		together(A, B); \
 		THEN; \
 	}
-AGAINST(migrate_fault, begin, migrate, write_it, agree_on(2))
-AGAINST(migrate_fork, begin, migrate, fork_it, agree_on(1))
+AGAINST(migrate_fault, begin_with_memory, migrate, write_it, agree_on(2))
+AGAINST(migrate_fork, begin_with_memory, migrate, fork_it, agree_on(1))
 AGAINST(migrate_exit, begin, migrate, exit_it, (void)0)
 AGAINST(home_fault, begin_there, go_home, write_it, agree_on(2))
 AGAINST(home_fork, begin_there, go_home, fork_it, agree_on(1))

@@ -20,7 +20,7 @@ static struct mm_struct *mm;
 static struct uhmm_dmirror_device *device;
 static struct uhmm_dmirror *file;
 static unsigned long addr;
-static unsigned char buffer[PAGE];
+static unsigned char buffer[PAGE], moved[PAGE];
 
 static inline bool command(unsigned long what, unsigned char *data)
 {
@@ -84,6 +84,32 @@ static inline void *cpu(void *unused)
 {
 	cpu_writes(5);
 	return NULL;
+}
+
+static inline void *migrate(void *unused)
+{
+	command(HMM_DMIRROR_MIGRATE_TO_DEV, moved);
+	return NULL;
+}
+
+static inline void *go_home(void *unused)
+{
+	command(HMM_DMIRROR_MIGRATE_TO_SYS, moved);
+	return NULL;
+}
+
+/* The page is the device's. */
+static inline void begin_there(void)
+{
+	begin();
+	migrate(NULL);
+}
+
+/* The device has got memory, which is many steps, and the page is not there. */
+static inline void begin_with_memory(void)
+{
+	begin_there();
+	go_home(NULL);
 }
 
 static inline void together(void *(*a)(void *), void *(*b)(void *))

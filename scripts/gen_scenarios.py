@@ -6,7 +6,8 @@ gen_scenarios.py UHMM [--write] runs them all and prints the page, or writes it,
 and what of it is in README.md.
 """
 
-import json
+import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -28,9 +29,16 @@ HEAD = '''<!-- SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause -->
 # Scenarios, and who fails what
 
 How often the bad outcome that a scenario names came about, in all executions
-that `uhmm explore` looked at: `Never`, `Sometimes`, `Always`. Where it looked at
-all there are, `uhmm explore NAME` says so. [explore.md](explore.md) has how, and
-[designs.md](designs.md) what the schemes are.
+that `uhmm explore` looked at: `Never`, `Sometimes`, `Always`. At the end stands
+how far it looked. [explore.md](explore.md) has how, and [designs.md](designs.md)
+what the schemes are.
+'''
+
+
+FAR = '''## How far "Never" goes
+
+What was covered of those where nothing bad came about, and the number of them.
+More than that is a matter of time: `--engine dpor --seconds -1`.
 '''
 
 
@@ -52,8 +60,15 @@ def bad_of(text):
     return re.sub(r'\s+\*?\s*', ' ', body).strip().replace('|', '/')
 
 
-def page(outcomes):
-    """The page, given {scenario: outcome}."""
+def covered_in(said):
+    """How far a run went, in its own words, or None: it found something."""
+    words = re.findall(r'^covered: (.*)', said, re.M)
+    found = re.match(r'\w+: (?!Never)', said)
+    return None if found else '; '.join(words)
+
+
+def page(outcomes, coverage):
+    """The page, given {scenario: outcome} and {scenario: how far it went}."""
     schemes, others = [], []
     for path in sorted((ROOT / 'scenarios').glob('[0-9]*.c')):
         text = path.read_text()
@@ -76,7 +91,20 @@ def page(outcomes):
         '|---|---|' + '---|' * len(DESIGNS), *schemes,
         '<!-- end of who fails what -->', '', '## Of one scheme alone', '',
         '| from | scenario | outcome | bad is that |', '|---|---|---|---|',
-        *others, ''])
+        *others, '', *how_far(coverage), ''])
+
+
+def how_far(coverage):
+    """Lines of a table: who went how far, the farthest first."""
+    ways = {}
+    for name, words in coverage.items():
+        if words:
+            ways.setdefault(words, []).append(f'`{name}`')
+    return [FAR, '| covered | by |', '|---|---|',
+            *(f'| {way} | {len(names)}: {", ".join(names)} |'
+              for way, names in sorted(ways.items(), key=lambda way: (
+                  'everything, ' not in way[0], 'races' not in way[0],
+                  -int((re.findall(r'most (\d)', way[0]) or [-1])[0]), way[0])))]
 
 
 def differences(page_text):
@@ -103,17 +131,23 @@ def inserted(readme, lines):
 
 
 def run(uhmm, name):
-    return json.loads(subprocess.run(
-        [uhmm, 'explore', name, '--json', '--seconds', '-1', '--output',
-         '/dev/null'], check=False, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL).stdout)['outcome']
+    """Its outcome, and what it covered."""
+    said = subprocess.run([uhmm, 'explore', name, '--seconds', '-1', '--output',
+                           '/dev/null'], check=False, text=True,
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL).stdout
+    return re.match(r'\w+: (\w+)', said)[1], covered_in(said)
 
 
 def main():
     names = subprocess.run([sys.argv[1], 'explore', '--list'], check=True,
                            text=True, stdout=subprocess.PIPE).stdout
-    text = page({name: run(sys.argv[1], name) for name in
-                 (line.split('\t')[0] for line in names.splitlines())})
+    names = [line.split('\t')[0] for line in names.splitlines()]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = dict(zip(names, pool.map(lambda name: run(sys.argv[1], name),
+                                        names)))
+    text = page({name: outcome for name, (outcome, _) in runs.items()},
+                {name: covered for name, (_, covered) in runs.items()})
     if '--write' in sys.argv:
         PAGE.write_text(text)
         README.write_text(inserted(README.read_text(), differences(text)))

@@ -53,17 +53,43 @@ def problem_of(path, results):
     return None
 
 
+def problem_of_ladder(said):
+    """It can be pasted into a mail, and be read there."""
+    ladder = said.partition('\n\n')[2]
+    rows = [line for line in ladder.partition('\n\n')[2].partition('\n\n')[0]
+            .splitlines() if re.match(r' *\d+ ', line)]
+    if not ladder.isascii() or len(rows) > 25 or \
+            any(len(line) > 72 for line in ladder.splitlines()):
+        return f'{len(rows)} rows, or too wide\n{ladder}'
+    return None
+
+
 def explore(uhmm, name, options):
-    """What is wrong, and whether it is but that the outcome has yet to come."""
+    """What is wrong, whether it is but that the outcome has yet to come, and what
+    was covered."""
     run = subprocess.run([*uhmm, 'explore', name, '--seconds', '-1',
                           '--output', os.devnull, *options],
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, check=False)
     if not run.returncode:
-        return None, False
+        return problem_of_ladder(run.stdout), False, \
+            gen_scenarios.covered_in(run.stdout)
     early = run.returncode == CANNOT_TELL and \
         f'{name}: Never, declared Sometimes' in run.stdout
-    return f'status {run.returncode}\n{run.stdout}', early
+    return f'status {run.returncode}\n{run.stdout}', early, None
+
+
+def say_whether_fresh(tap, page, short):
+    """What is declared has just been found to be what comes out; how far it went
+    is as the page has it only if all went as far as they do by themselves."""
+    there = gen_scenarios.PAGE.read_text()
+    readme = gen_scenarios.README.read_text()
+    stale = 'run scripts/gen_scenarios.py UHMM --write'
+    if short:
+        page, there = (text.partition('## How far')[0] for text in (page, there))
+    tap.say('docs/scenarios.md is fresh', None if page == there else stale)
+    fresh = gen_scenarios.inserted(readme, gen_scenarios.differences(page)) == readme
+    tap.say('so is what README.md has of it', None if fresh else stale)
 
 
 def main():
@@ -77,23 +103,22 @@ def main():
     short = {line.split('\t')[0] for line in listed
              if few or line.endswith(BARRIERS) and '--all' not in sys.argv}
     files = sorted((ROOT / 'scenarios').glob('[0-9]*.c'))
-    tap = Tap(len(files) + 2 + len(names))
+    tap = Tap(len(files) + 3 + len(names))
     for path in files:
         tap.say(path.name, problem_of(path, results))
     tap.say('each is in a file', str(results) if results else None)
+    coverage = {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, (problem, early) in zip(names, pool.map(
+        for name, (problem, early, covered) in zip(names, pool.map(
                 lambda name: explore(uhmm, name,
                                      ['--executions', str(most)] * (name in short)),
                 names)):
+            coverage[name] = covered
             if few and early:
                 tap.say(name, skip=f'not found in {most} executions of an engine')
             else:
                 tap.say(name, problem)
-    # What is declared has just been found to be what comes out.
-    fresh = gen_scenarios.page(outcomes) == gen_scenarios.PAGE.read_text()
-    tap.say('docs/scenarios.md is fresh', None if fresh else
-            'run scripts/gen_scenarios.py UHMM --write')
+    say_whether_fresh(tap, gen_scenarios.page(outcomes, coverage), bool(short))
     return tap.status()
 
 
