@@ -260,6 +260,8 @@ MUTANTS = {
          r'src/core/mm\.c:\d+: no newline'),
         ('a long file', 'src/core/mm.c', '', 'extern int x;\n' * 700,
          r'src/core/mm\.c:701: \d+ lines, at most 700'),
+        ('a long driver', 'src/drivers/mirror.c', '', '/* more */\n' * 300,
+         r'src/drivers/mirror\.c:301: 302 lines, at most 300'),
         ('a long function', 'src/core/mm.c', '',
          'int f(int x)\n{\n' + '\tx++;\n' * 70 + '\treturn x;\n}\n',
          r'src/core/mm\.c:\d+: f\(\) has 74 lines'),
