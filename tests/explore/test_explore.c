@@ -333,6 +333,43 @@ static void one_bad_execution_is_not_all(void **state)
 		}
 }
 
+/* Of threads that are alike any may be the first: n of them, n! orders are one. */
+static void threads_alike_are_explored_once(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned int orders;
+	} alike[] = { { "good1", 1 }, { "good2", 2 }, { "valid_bool", 2 },
+		      { "rmw", 6 } };
+	struct explore_options options = {
+		.engine = EXPLORE_DPOR, .final_states = true, .go_on = true,
+		.no_shrink = true };
+
+	for (size_t i = 0; i < sizeof(alike) / sizeof(alike[0]); i++) {
+		struct uhmm_scenario *s = explore_find(alike[i].name);
+		struct explore_report one, all, states;
+		unsigned int flags = s->flags;
+
+		s->flags = UHMM_SCENARIO_SYMMETRIC;
+		one = explore(s->name, options);
+		options.engine = EXPLORE_STATES;
+		states = explore(s->name, options);
+		options.engine = EXPLORE_DPOR;
+		s->flags = 0;
+		all = explore(s->name, options);
+		s->flags = flags;
+		assert_true(one.complete && all.complete && states.complete);
+		assert_int_equal(one.traces * alike[i].orders, all.traces);
+		assert_int_equal(one.violations * alike[i].orders, all.violations);
+		/* What is bad ends anywhere. */
+		if (!one.violations)
+			assert_int_equal(states.finals_hash, one.finals_hash);
+		explore_report_free(&one);
+		explore_report_free(&all);
+		explore_report_free(&states);
+	}
+}
+
 static unsigned int threads_in(const struct trace *trace)
 {
 	unsigned int threads = 0;
@@ -535,6 +572,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_rest_is_done_by_states),
 		cmocka_unit_test(checkpoints_change_nothing),
 		cmocka_unit_test(one_bad_execution_is_not_all),
+		cmocka_unit_test(threads_alike_are_explored_once),
 		cmocka_unit_test(replay_is_the_same),
 		cmocka_unit_test(all_is_under_control),
 		cmocka_unit_test(the_simplest_is_shown),
