@@ -14,7 +14,7 @@
 #include "internal.h"
 #include "set.h"
 
-/* Who has just made a step, and could go on; behind the actors: nobody. */
+/* Of who has just made a step, and can go on; behind the threads: nobody. */
 #define NOBODY MAX_THREADS
 #define BITS 4
 #define MOST_COUNTED ((1U << BITS) - 2)
@@ -116,11 +116,22 @@ static bool is_covered(uint64_t least, unsigned int last, unsigned int used)
 	return false;
 }
 
+/*
+ * Whom the next thread preempts, if that is not this one itself. A buffer that is
+ * emptied may let a thread go on that could not, and whom nobody came after yet.
+ */
+static unsigned int preempted(unsigned int enabled)
+{
+	if (x.last < 0 || x.threads[x.last].ended ||
+	    !(enabled >> x.last & 1 || enabled >> MAX_THREADS))
+		return NOBODY;
+	return (unsigned int)x.last;
+}
+
 /* At a new decision. */
 bool repeats(const struct node *node)
 {
-	bool goes_on = x.last >= 0 && node->enabled >> x.last & 1;
-	unsigned int last = goes_on ? (unsigned int)x.last : NOBODY, at;
+	unsigned int last = preempted(node->enabled), at;
 	uint64_t hash = beginning();
 	struct known *known;
 
