@@ -260,7 +260,7 @@ ALONE(few_descriptors)
 		if (info().descriptors > 0 && info().descriptors < 4)
 			OK(info().reasons & UHMM_LIVE_WHY_DESCRIPTORS);
 		OK((info().guarantee >= UHMM_G0) == (info().descriptors > 0));
-		less += info().descriptors < 4;
+		less += info().descriptors > 0 && info().descriptors < 4;
 		all += info().descriptors == 4;
 		assert_kept();
 		drop_live();

@@ -528,6 +528,8 @@ int monitor_start(struct live *live, unsigned int descriptors)
 		live_why(live, UHMM_LIVE_WHY_UFFD);
 		return -EPERM;
 	}
+	/* First: without it the others are of no use. */
+	live->monitor_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	while (live->nshards < descriptors) {
 		fd = open_shard(live);
 		if (fd < 0)
@@ -538,7 +540,6 @@ int monitor_start(struct live *live, unsigned int descriptors)
 		live_why(live, fd == -EMFILE || fd == -ENFILE ?
 				       UHMM_LIVE_WHY_DESCRIPTORS :
 				       UHMM_LIVE_WHY_UFFD);
-	live->monitor_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!live->nshards || live->monitor_wake < 0) {
 		live_why(live, live->nshards ? UHMM_LIVE_WHY_DESCRIPTORS :
 					       UHMM_LIVE_WHY_UFFD);
