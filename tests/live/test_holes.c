@@ -255,6 +255,36 @@ static void a_fork_stops_what_goes_to_a_device(void **state)
 	drop_live();
 }
 
+/* Other pages take the place of those on their way, when no lock is held. */
+static void replace(void)
+{
+	for (int i = 0; i < NPAGES; i++) {
+		munmap(memory + i * PAGE, PAGE);
+		map_at(memory + i * PAGE, 1, RW, MAP_FIXED_NOREPLACE);
+		memory[i * PAGE] = (char)('a' + i);
+	}
+}
+
+static void what_takes_their_place_stays(void **state)
+{
+	need_g0();
+	if (!kernel_has(UHMM_LIVE_MOVE)) {
+		print_message("the kernel cannot move pages\n");
+		skip();
+	}
+	make_live(UHMM_G0, 0, UHMM_LIVE_DEVICE);
+	assert_int_equal(device_make(&device, 16, true), 0);
+	memory = some_pages(NPAGES);
+	refused = replace;
+	device_take(&device, mm, memory, NPAGES);
+	for (int i = 0; i < NPAGES; i++)
+		assert_int_equal(memory[i * PAGE], 'a' + i);
+	munmap(memory, NPAGES * PAGE);
+	memory = NULL;
+	device_destroy(&device);
+	drop_live();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +293,7 @@ int main(int argc, char **argv)
 		CASE(nor_what_takes_the_place_of_it),
 		CASE_BARE(an_area_that_is_half_watched_moves),
 		CASE(a_fork_stops_what_goes_to_a_device),
+		CASE(what_takes_their_place_stays),
 	};
 
 	cases_begin(argc, argv);

@@ -284,13 +284,20 @@ static void collect_system(struct collect *c)
 			continue;
 		}
 		next = kept;
-		while ((ret = move_register(c->live, addr, next)) == -EAGAIN)
-			if (!get_ready(c, addr, ret))
-				break;
+		ret = move_register(c->live, addr, next);
+		/* What is there now may be the library's own. */
+		if (ret == -EAGAIN && get_ready(c, addr, ret))
+			next = addr;
 		if (ret)
 			continue;
 		while (addr < next) {
 			n = in_place(c, addr, next);
+			/* Nothing else, that came while the lock was given back. */
+			if (n && !BROKEN(live_broken, BROKEN_ALONE) &&
+			    !out_all_missing(c->out, addr,
+					     addr + n * LIVE_PAGE))
+				n = out_all_missing(c->out, addr,
+						    addr + LIVE_PAGE);
 			addr += n ? collect_some(c, addr, n) * LIVE_PAGE :
 				    LIVE_PAGE;
 		}
