@@ -124,8 +124,8 @@ static void rcu_pair(void *arg, unsigned long n)
 	}
 }
 
-static double one(struct bench *b, const char *test,
-		  void (*slice)(void *arg, unsigned long n), void *arg)
+static struct quartiles one(struct bench *b, const char *test,
+			    void (*slice)(void *arg, unsigned long n), void *arg)
 {
 	struct cell cell = {
 		.section = SECTION, .test = test, .slice_us = 100,
@@ -133,7 +133,7 @@ static double one(struct bench *b, const char *test,
 	};
 
 	bench_run(b, &cell, WEIGHT);
-	return cell.first.ns.median;
+	return cell.first.ns;
 }
 
 static void memory(struct bench *b)
@@ -268,10 +268,10 @@ void bench_primitives(struct bench *b, struct primitives *ret)
 	sync_register_membarrier();
 	spin_lock_init(&lock);
 	memory(b);
-	ret->rmw = one(b, "locked read-modify-write", locked_rmw, &word);
+	ret->rmw = one(b, "locked read-modify-write", locked_rmw, &word).median;
 	one(b, "store + full fence", store_fence, &word);
 	one(b, "spin lock + unlock", lock_pair, &lock);
-	ret->mutex = one(b, "pthread mutex pair", mutex_pair, &mutex);
+	ret->mutex = one(b, "pthread mutex pair", mutex_pair, &mutex).min;
 	one(b, "indirect call", indirect_call, &fn);
 	one(b, "system call", system_call, NULL);
 	one(b, "membarrier, alone", membarriers, NULL);

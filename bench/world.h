@@ -146,8 +146,12 @@ struct ops {
 	/* Open an invalidation that hits one; and close it. */
 	void (*open)(struct world *world);
 	void (*close)(struct world *world);
-	/* Insert @n while one is open, close it: how long the end takes, in ns. */
-	double (*end_after_inserts)(struct world *world, unsigned long n);
+	/*
+	 * Insert @n while one is open, close it: how long the end takes, in ns.
+	 * @elsewhere: the end of one that was open in an empty address space.
+	 */
+	double (*end_after_inserts)(struct world *world, unsigned long n,
+				    bool elsewhere);
 	/* Register a list notifier that does nothing; and take it off. */
 	void (*list_register)(struct world *world);
 	void (*list_unregister)(struct world *world);

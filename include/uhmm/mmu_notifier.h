@@ -421,7 +421,8 @@ mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)
 	 * at the slots for this number saw those invalidations end, and so
 	 * must we.
 	 */
-	if (__atomic_load_n(&interval_sub->verified, __ATOMIC_ACQUIRE) == seq)
+	if (__builtin_expect(__atomic_load_n(&interval_sub->verified,
+					     __ATOMIC_ACQUIRE) == seq, 1))
 		return seq;
 	return uhmm_interval_read_begin_slow(interval_sub, seq);
 }
@@ -438,8 +439,8 @@ static inline bool
 mmu_interval_read_retry(struct mmu_interval_notifier *interval_sub,
 			unsigned long seq)
 {
-	if (__atomic_load_n(&interval_sub->invalidate_seq, __ATOMIC_RELAXED) ==
-	    seq)
+	if (__builtin_expect(__atomic_load_n(&interval_sub->invalidate_seq,
+					     __ATOMIC_RELAXED) == seq, 1))
 		return false;
 	return uhmm_interval_read_retry_slow(interval_sub, seq);
 }
@@ -457,8 +458,8 @@ static inline bool
 mmu_interval_check_retry(struct mmu_interval_notifier *interval_sub,
 			 unsigned long seq)
 {
-	if (__atomic_load_n(&interval_sub->invalidate_seq, __ATOMIC_RELAXED) ==
-	    seq)
+	if (__builtin_expect(__atomic_load_n(&interval_sub->invalidate_seq,
+					     __ATOMIC_RELAXED) == seq, 1))
 		return false;
 	return uhmm_interval_check_retry_slow(interval_sub, seq);
 }
