@@ -96,7 +96,7 @@ MUTANTS = [
     acquire('SLOT-SEEN', INTERNAL, 'slot->word', 'return ',
             caught_by=[END]),
     acquire('SLOT-OVER', INTERNAL, 'slot->word', 'SLOT_ID(', ') != SLOT_ID',
-            caught_by=[END]),
+            why_not=sometimes('litmus "an end wakes the reads"')),
     Mutant('SLOT-RECHECK', 'no fence',
            [(INTERNAL, '\tsmp_rmb();\n\t/*\n\t * Ordering: (SLOT-OVER)',
              '\t/*\n\t * Ordering: (SLOT-OVER)')],
