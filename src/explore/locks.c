@@ -37,19 +37,26 @@ int explore_lock_holders(const unsigned int *lock)
 	return *lock & LOCK_WRITER ? -1 : __builtin_popcount(*lock);
 }
 
-static __attribute__((noinline, cold)) void is_freed(const struct op *op)
+/*
+ * Not inlined: room for a name would be a hole in the stack of a thread at a step,
+ * and what is left over there makes states differ that do not.
+ */
+static __attribute__((noinline, cold)) void
+misused(enum uhmm_defect defect, const char *format, const void *lock,
+	const void *pc)
 {
 	char name[64];
 
-	execution_bad(UHMM_DEFECT_USE_AFTER_FREE, op->pc,
-		      "the lock %s is used, and was freed",
-		      name_of(op->addr, name, sizeof(name)));
+	name_of(lock, name, sizeof(name));
+	execution_bad(defect, pc, format, x.self, name);
 }
 
 static inline void check_memory(const struct op *op)
 {
 	if (unlikely(heap_is_freed(op->region, op->offset)))
-		is_freed(op);
+		misused(UHMM_DEFECT_USE_AFTER_FREE,
+			"CPU%u uses the lock %s, which was freed", op->addr,
+			op->pc);
 }
 
 static inline struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
@@ -69,15 +76,13 @@ static void take(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 		 const void *pc)
 {
 	bool reads = kind == OP_READ_LOCK;
-	char name[64];
 	struct op *op;
 
-	if (*lock & mine())
-		execution_bad(UHMM_DEFECT_DEADLOCK, pc,
-			      reads ? "CPU%u read-locks %s again: a writer "
-			      "between the two would stop it" :
-			      "CPU%u locks %s, which it holds", x.self,
-			      name_of(lock, name, sizeof(name)));
+	if (unlikely(*lock & mine()))
+		misused(UHMM_DEFECT_DEADLOCK, reads ?
+			"CPU%u read-locks %s again: a writer between the two "
+			"would stop it" : "CPU%u locks %s, which it holds",
+			lock, pc);
 	op = begin(kind, lock, !reads, pc);
 	if (!x.solo) {
 		checkpoint_before_lock();
@@ -170,13 +175,11 @@ static void give(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 {
 	bool reads = kind == OP_READ_UNLOCK;
 	unsigned int left = *lock & ~(mine() | LOCK_WRITER);
-	char name[64];
 	struct op *op;
 
-	if (!(*lock & mine()))
-		execution_bad(UHMM_DEFECT_ASSERTION, pc,
-			      "CPU%u unlocks %s, which it does not hold", x.self,
-			      name_of(lock, name, sizeof(name)));
+	if (unlikely(!(*lock & mine())))
+		misused(UHMM_DEFECT_ASSERTION,
+			"CPU%u unlocks %s, which it does not hold", lock, pc);
 	op = begin(kind, lock, !reads, pc);
 	if (!x.solo && is_tried(op))
 		op_point();

@@ -205,7 +205,7 @@ static bool agree(unsigned long number, enum uhmm_model model)
 		return false;
 	options.final_fn = NULL;
 	options.executions = 0;
-	options.keep_every = 1 + (unsigned int)(number % 3);
+	options.keep_every = (unsigned int)(number % 4);
 	for (unsigned int i = 0; i < 3; i++) {
 		options.engine = engines[i];
 		report = explore(options);
