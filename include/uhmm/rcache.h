@@ -121,7 +121,6 @@ struct uhmm_registration {
 	unsigned long length;
 	unsigned int access;
 	/* private: */
-	struct uhmm_rcache *cache;
 	unsigned long *hold;
 	unsigned long *life;
 };

@@ -13,7 +13,8 @@ static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 		return NULL;
 	sync_populate_pages(b, HOLD_BLOCK_SIZE);
 	b->owner = me;
-	/* The first get may find, with the hold that the cursor is at. */
+	b->cache = c;
+	/* The first get may find, with the first hold. */
 	b->top = 1;
 	b->hold[BLOCK_HOLDS] = ~0UL;
 	b->hits_then = ~0UL;
@@ -60,8 +61,8 @@ block_find_slow(struct uhmm_rcache *c)
 	struct hold_block *b = block_take(c, sync_thread_number());
 
 	if (b) {
-		hold_block_cache[c->id % BLOCK_CACHE].id = c->id;
-		hold_block_cache[c->id % BLOCK_CACHE].block = b;
+		block_cached(c)->id = c->id;
+		hold_next(c, b, 0);
 	}
 	return b;
 }
@@ -70,7 +71,8 @@ struct hold_block *block_find(struct uhmm_rcache *c)
 {
 	const struct hold_block_cache *cached = block_cached(c);
 
-	return likely(cached->id == c->id) ? cached->block : block_find_slow(c);
+	return likely(cached->id == c->id) ? hold_block_of(cached->hold) :
+					     block_find_slow(c);
 }
 
 /* The last one used is not free: from the first on. */
@@ -87,7 +89,7 @@ unsigned long *hold_find(struct uhmm_rcache *c, struct hold_block **b)
 			 */
 			if (smp_load_acquire(&(*b)->hold[i]))
 				continue;
-			WRITE_ONCE((*b)->cursor, i);
+			hold_next(c, *b, i);
 			if (i >= (*b)->top)
 				WRITE_ONCE((*b)->top, i + 1);
 			return &(*b)->hold[i];
@@ -129,7 +131,7 @@ static struct region *hold_settled(const unsigned long *hold)
 	 */
 	while ((v = smp_load_acquire(hold)) & HOLD_TRIES)
 		sync_yield();
-	return (struct region *)v;
+	return life_region(v);
 }
 
 bool holds_have(struct uhmm_rcache *c, const struct region *r)
@@ -139,8 +141,8 @@ bool holds_have(struct uhmm_rcache *c, const struct region *r)
 
 	for_each_hold_block(b, c)
 		for (i = 0; i < READ_ONCE(b->top); i++)
-			if ((READ_ONCE(b->hold[i]) & ~HOLD_TRIES) ==
-			    (unsigned long)r && hold_settled(&b->hold[i]) == r)
+			if (life_region(READ_ONCE(b->hold[i])) == r &&
+			    hold_settled(&b->hold[i]) == r)
 				return true;
 	/*
 	 * Ordering: (RC-HOLDS-LOOKED) pairs with (RC-HOLD-END) in uhmm_rcache_put():

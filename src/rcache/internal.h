@@ -73,35 +73,41 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
 /**
  * struct hold_block - the holds of a thread
  * @owner: sync_thread_number(); of one that has ended: free to take
+ * @cache: which they are of
  * @hits: counted by the owner
  * @misses: counted by the owner
  * @hits_then: @hits at the last miss
  * @crowded: so many more gets are not alone, most likely
  * @top: holds ever used
- * @cursor: the last one used; BLOCK_HOLDS: the last gets, two or more, missed
  * @next: the block made before it
- * @hold: &struct region, with HOLD_TRIES; 0: free; the last one never is
+ * @hold: the life of a region, with HOLD_TRIES; 0: free; the last one never is
  *
  * Of a page each, so that a hold leads to it. A thread that has many holds has
  * more than one.
  */
 struct hold_block {
 	unsigned long owner;
+	struct uhmm_rcache *cache;
 	unsigned long hits;
 	unsigned long misses;
 	unsigned long hits_then;
 	unsigned long crowded;
 	unsigned long top;
-	unsigned long cursor;
 	struct hold_block *next;
 	unsigned long hold[BLOCK_HOLDS + 1] __cacheline_aligned;
 };
 
-/* This thread's blocks, the one of a cache at its id's place. */
 #define BLOCK_CACHE 4
+
+/**
+ * struct hold_block_cache - of a thread, at the place of a cache
+ * @id: which cache
+ * @hold: of this thread's block there, the last one used; at BLOCK_HOLDS: the last
+ *	gets, two or more, missed
+ */
 struct hold_block_cache {
 	unsigned long id;
-	struct hold_block *block;
+	unsigned long *hold;
 };
 extern __thread struct hold_block_cache hold_block_cache[BLOCK_CACHE]
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -112,24 +118,24 @@ extern __thread struct hold_block_cache hold_block_cache[BLOCK_CACHE]
 
 /**
  * struct hint - what is known of a page
+ * @life: of the region that begins there; or it leads to the one that the page
+ *	is in, which may have ended, and nothing else is known
  * @start: its first byte; HINT_NONE: of no page
  * @pages: that are registered from there on
  * @used: since the eviction came by
  * @strays: of the first of a line: how many hints belong into that line, and are
  *	in others
  * @key: the device's
- * @life: of the region that begins there; or it leads to the one that the page
- *	is in, which may have ended, and nothing else is known
  *
  * Two are a line, and that is all that a hit has to fetch.
  */
 struct hint {
+	unsigned long life;
 	unsigned long start;
 	unsigned int pages;
 	unsigned short used;
 	unsigned short strays;
 	uint64_t key;
-	unsigned long life;
 };
 
 #define HINT_NONE 1UL
@@ -175,6 +181,7 @@ struct rcache_counters {
  * struct uhmm_rcache - a cache
  * @hints: of the live regions
  * @id: never given twice
+ * @place: in bytes, its place in &hold_block_cache
  * @probe: ask whether a change is on its way; see must_ask()
  * @live_mm: ranges are to be watched
  * @ended: in a child
@@ -210,6 +217,7 @@ struct rcache_counters {
 struct uhmm_rcache {
 	struct hints *hints;
 	unsigned long id;
+	unsigned long place;
 	bool probe;
 	bool live_mm;
 	bool ended;
@@ -305,10 +313,12 @@ static __always_inline unsigned long hint_at(const struct hints *hints,
 static __always_inline struct hint *hint_near(struct hints *hints,
 					      unsigned long addr)
 {
-	struct hint *h = &hints->hint[hint_at(hints, addr)];
+	unsigned long at = hint_at(hints, addr) * sizeof(struct hint);
+	const struct hint *h = (struct hint *)((char *)hints->hint + at);
 	unsigned long other = READ_ONCE(h->start) != page_of(addr);
 
-	return (struct hint *)((uintptr_t)h ^ other * sizeof(*h));
+	at ^= other * sizeof(*h);
+	return (struct hint *)((char *)hints->hint + at);
 }
 
 /* Where a hint for @addr most likely is. */
@@ -324,10 +334,25 @@ static inline const struct hint *hint_line(const struct uhmm_rcache *c,
 	return &hints->hint[hint_at(hints, addr)];
 }
 
-static __always_inline const struct hold_block_cache *
+static __always_inline struct hold_block_cache *
 block_cached(const struct uhmm_rcache *c)
 {
-	return &hold_block_cache[c->id % BLOCK_CACHE];
+	return (struct hold_block_cache *)((char *)hold_block_cache + c->place);
+}
+
+/* A block is a page. */
+static __always_inline struct hold_block *hold_block_of(unsigned long *hold)
+{
+	return (struct hold_block *)((uintptr_t)hold &
+				     ~(HOLD_BLOCK_SIZE - 1UL));
+}
+
+/* This thread's next get begins with that one, unless another cache has the place. */
+static inline void hold_next(const struct uhmm_rcache *c, struct hold_block *b,
+			     unsigned long i)
+{
+	if (block_cached(c)->id == c->id)
+		block_cached(c)->hold = &b->hold[i];
 }
 
 /* hold.c */

@@ -174,19 +174,20 @@ static int watch(struct uhmm_rcache *c, struct region *r, bool alone)
 static struct hints *bring_to_life(struct uhmm_rcache *c, struct region *r,
 				   const struct request *w, unsigned long *hold)
 {
+	unsigned long life = life_of(r, READ_ONCE(r->state) &
+					UHMM_RCACHE_ACCESS);
 	struct hints *outgrown = NULL;
 
 	/*
 	 * Ordering: (RC-HOLD-BORN) pairs with (RC-HOLD-SEEN) in hold_settled():
 	 * as (RC-HOLD-HELD).
 	 */
-	smp_store_release(hold, (unsigned long)r);
+	smp_store_release(hold, life);
 	/*
 	 * Ordering: (RC-LIFE) pairs with (RC-LIVE-SEEN) in hold_region(): the region is
 	 * seen as it was made.
 	 */
-	smp_store_release(&r->life,
-			  life_of(r, READ_ONCE(r->state) & UHMM_RCACHE_ACCESS));
+	smp_store_release(&r->life, life);
 	c->hinted++;
 	if (unlikely(hints_few(c)))
 		outgrown = hints_grow(c);

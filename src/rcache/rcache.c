@@ -14,12 +14,12 @@ static unsigned long next_id = 1;
 /* --------------------------------------------------------------------- gets */
 
 static __always_inline void fill(struct uhmm_registration *reg,
-				 struct uhmm_rcache *c, unsigned long *hold,
-				 unsigned long *life, unsigned int access)
+				 unsigned long *hold, unsigned long *life,
+				 unsigned int access)
 {
 	reg->access = access;
-	reg->cache = c;
-	reg->hold = hold;
+	/* One by one: as a vector they take longer than they are apart. */
+	WRITE_ONCE(reg->hold, hold);
 	reg->life = life;
 }
 
@@ -29,25 +29,25 @@ static __always_inline bool gives(unsigned long life, unsigned int access)
 	return !(~(life >> LIFE_ACCESS_SHIFT) & access);
 }
 
-/* Hold the region at @at, should it turn out to live. */
-static __always_inline void hold_try(unsigned long *hold, unsigned long at)
+/* Hold the region that @life leads to, should it turn out to live. */
+static __always_inline void hold_try(unsigned long *hold, unsigned long life)
 {
 	/*
 	 * Ordering: (RC-HOLD-TRY) pairs with (RC-HOLD-SEEN) in hold_settled(): what
 	 * was done under the hold before is over.
 	 */
-	smp_store_release(hold, at | HOLD_TRIES);
+	smp_store_release(hold, life | HOLD_TRIES);
 	hold_fence();
 }
 
-/* @at, or 0: it does not. */
-static __always_inline void hold_end(unsigned long *hold, unsigned long at)
+/* It has @life; 0: none. */
+static __always_inline void hold_end(unsigned long *hold, unsigned long life)
 {
 	/*
 	 * Ordering: (RC-HOLD-HELD) pairs with (RC-HOLD-SEEN) in
 	 * hold_settled(): as (RC-HOLD-TRY), for who sees this instead.
 	 */
-	smp_store_release(hold, at);
+	smp_store_release(hold, life);
 }
 
 /*
@@ -56,14 +56,14 @@ static __always_inline void hold_end(unsigned long *hold, unsigned long at)
  */
 static __always_inline bool
 hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long life,
-	  unsigned long first, unsigned long last, bool ask,
+	  unsigned long first, unsigned long length, bool ask,
 	  unsigned long *hold, struct uhmm_registration *ret_reg)
 {
-	unsigned long start, bytes;
+	unsigned long start, bytes, left;
 	uint64_t key;
 
-	hold_try(hold, life & LIFE_POINTER);
-	if (ask && uhmm_live_pending(c->mm, first, last - first + 1))
+	hold_try(hold, life);
+	if (ask && uhmm_live_pending(c->mm, first, length))
 		goto not;
 	/*
 	 * Ordering: (RC-HINT-LIVES) pairs with (RC-HINT-SET) in hint_set(): the
@@ -71,8 +71,12 @@ hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long life,
 	 */
 	if (unlikely(smp_load_acquire(&h->life) != life))
 		goto not;
+	/* Nothing, and what wraps, is in no region. */
 	start = READ_ONCE(h->start);
 	bytes = READ_ONCE(h->pages) * HINT_PAGE;
+	if (unlikely(__builtin_sub_overflow(bytes, first - start, &left)) ||
+	    unlikely(length - 1 >= left))
+		goto not;
 	key = READ_ONCE(h->key);
 	/*
 	 * Ordering: (RC-HINT-SAME) pairs with (RC-HINT-CLEAR) in hint_end() and
@@ -80,16 +84,15 @@ hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long life,
 	 * (RC-HINT-START) in hint_set(): none of it was of another region.
 	 */
 	smp_rmb();
-	if (unlikely(READ_ONCE(h->life) != life || first - start >= HINT_PAGE ||
-		     last - start >= bytes))
+	if (unlikely(READ_ONCE(h->life) != life))
 		goto not;
-	hold_end(hold, life & LIFE_POINTER);
-	if (!READ_ONCE(h->used))
+	hold_end(hold, life);
+	if (unlikely(!READ_ONCE(h->used)))
 		WRITE_ONCE(h->used, 1);
 	ret_reg->start = start;
 	ret_reg->length = bytes;
 	ret_reg->key = key;
-	fill(ret_reg, c, hold, &h->life,
+	fill(ret_reg, hold, &h->life,
 	     (unsigned int)(life >> LIFE_ACCESS_SHIFT));
 	return true;
 not:
@@ -131,13 +134,13 @@ static bool hold_region(const struct getting *g, struct region *r)
 		hold_end(g->hold, 0);
 		return false;
 	}
-	hold_end(g->hold, (unsigned long)r);
+	hold_end(g->hold, life);
 	if (!READ_ONCE(r->used))
 		WRITE_ONCE(r->used, 1);
 	g->ret_reg->key = r->key;
 	g->ret_reg->start = start;
 	g->ret_reg->length = last - start + 1;
-	fill(g->ret_reg, g->cache, g->hold, &r->life,
+	fill(g->ret_reg, g->hold, &r->life,
 	     (unsigned int)(life >> LIFE_ACCESS_SHIFT));
 	return true;
 }
@@ -193,11 +196,11 @@ static void count_hit(struct hold_block *b)
 }
 
 /* Behind two without a hit between them the next one most likely misses, too. */
-static void count_miss(struct hold_block *b)
+static void count_miss(const struct uhmm_rcache *c, struct hold_block *b)
 {
 	WRITE_ONCE(b->misses, READ_ONCE(b->misses) + 1);
 	if (READ_ONCE(b->hits) == READ_ONCE(b->hits_then))
-		WRITE_ONCE(b->cursor, BLOCK_HOLDS);
+		hold_next(c, b, BLOCK_HOLDS);
 	WRITE_ONCE(b->hits_then, READ_ONCE(b->hits));
 }
 
@@ -234,14 +237,15 @@ static bool find_further(const struct getting *g)
 	if (life & LIFE_LEADS)
 		return hold_region(g, life_region(life));
 	return gives(life, g->access) &&
-	       hold_hint(g->cache, h, life, g->first, g->last, g->ask, g->hold,
-			 g->ret_reg);
+	       hold_hint(g->cache, h, life, g->first, g->last - g->first + 1,
+			 g->ask, g->hold, g->ret_reg);
 }
 
 static __attribute__((noinline)) int
-get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
+get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 	 unsigned int access, struct uhmm_registration *ret_reg)
 {
+	unsigned long last = first + length - 1;
 	struct getting g = {
 		.cache = c, .first = first, .last = last, .access = access,
 		.ret_reg = ret_reg,
@@ -250,14 +254,19 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	struct request w = {
 		.start = first & ~mask, .last = last | mask, .access = access,
 	};
-	struct hold_block *b = block_find(c);
-	bool again = b && READ_ONCE(b->cursor) == BLOCK_HOLDS;
-	bool alone = again && !crowded(b);
+	struct hold_block *b;
 	struct region *r;
 	int err = -EADDRINUSE;
+	bool again, alone;
 
+	if (!ret_reg || !length || last < first || !access ||
+	    access & ~UHMM_RCACHE_ACCESS)
+		return -EINVAL;
 	if (c->ended)
 		return -ESRCH;
+	b = block_find(c);
+	again = b && block_cached(c)->hold == &b->hold[BLOCK_HOLDS];
+	alone = again && !crowded(b);
 	g.hold = b ? hold_find(c, &b) : NULL;
 	if (!g.hold)
 		return -ENOMEM;
@@ -286,7 +295,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 		WRITE_ONCE(b->crowded, alone ? CROWDED : b->crowded);
 		err = rcache_miss(c, &w, false, g.hold, &r);
 	}
-	count_miss(b);
+	count_miss(c, b);
 	while (err == -EEXIST) {
 		if (search(&g, &w))
 			return 0;
@@ -299,25 +308,23 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	ret_reg->key = r->key;
 	ret_reg->start = r->start;
 	ret_reg->length = region_bytes(r);
-	fill(ret_reg, c, g.hold, &r->life,
+	fill(ret_reg, g.hold, &r->life,
 	     READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
 	return 0;
 }
 
 /* A hit: no call, so that nothing is saved and restored. */
 static __always_inline bool
-find_live(struct uhmm_rcache *c, unsigned long first, unsigned long last,
+find_live(struct uhmm_rcache *c, unsigned long first, size_t length,
 	  unsigned int access, bool ask, struct uhmm_registration *ret_reg)
 {
 	const struct hold_block_cache *cached = block_cached(c);
-	struct hold_block *b = cached->block;
-	unsigned long life, *hold;
+	unsigned long *hold = cached->hold, life;
 	struct hint *h;
 
-	if (unlikely(cached->id != c->id))
+	/* No entry serves what else is wrong with a request. */
+	if (unlikely(cached->id != c->id) || unlikely(!ret_reg))
 		return false;
-	/* Once; who had the block before may have written it. */
-	hold = &b->hold[READ_ONCE(b->cursor)];
 	/*
 	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
 	 * sees our use of the hold sees what came before that.
@@ -331,40 +338,50 @@ find_live(struct uhmm_rcache *c, unsigned long first, unsigned long last,
 	 * (RC-HINT-FOLLOW).
 	 */
 	life = smp_load_acquire(&h->life);
-	if (unlikely(!gives(life, access)))
+	if (unlikely(!access) || unlikely(!gives(life, access)))
 		return false;
-	if (unlikely(!hold_hint(c, h, life, first, last, ask, hold, ret_reg)))
+	if (unlikely(!hold_hint(c, h, life, first, length, ask, hold, ret_reg)))
 		return false;
-	count_hit(b);
+	count_hit(hold_block_of(hold));
 	return true;
 }
 
 /* In a live process the guarantee is looked at, and at G0 the kernel asked. */
 static __attribute__((noinline)) int
-get_live(struct uhmm_rcache *c, unsigned long first, unsigned long last,
+get_live(struct uhmm_rcache *c, unsigned long first, size_t length,
 	 unsigned int access, struct uhmm_registration *ret_reg)
 {
-	if (find_live(c, first, last, access, must_ask(c), ret_reg))
+	/* Of nothing, and of what wraps, the kernel is not asked. */
+	if (likely(first + length > first) &&
+	    find_live(c, first, length, access, must_ask(c), ret_reg))
 		return 0;
-	return get_slow(c, first, last, access, ret_reg);
+	return get_slow(c, first, length, access, ret_reg);
 }
 
 int uhmm_rcache_get(struct uhmm_rcache *cache, unsigned long addr,
 		    size_t length, unsigned int access,
 		    struct uhmm_registration *ret_reg)
 {
-	unsigned long last = addr + length - 1;
+	/*
+	 * For get_slow(), in memory: kept in registers they would have a hit save
+	 * and restore six that are its caller's.
+	 */
+	volatile struct {
+		unsigned long addr;
+		size_t length;
+		unsigned int access;
+	} saved;
 
-	if (unlikely(!cache) || unlikely(!ret_reg))
-		return -EINVAL;
-	if (unlikely(!length || last < addr || !access ||
-		     access & ~UHMM_RCACHE_ACCESS))
+	if (unlikely(!cache))
 		return -EINVAL;
 	if (unlikely(cache->probe))
-		return get_live(cache, addr, last, access, ret_reg);
-	if (likely(find_live(cache, addr, last, access, false, ret_reg)))
+		return get_live(cache, addr, length, access, ret_reg);
+	saved.addr = addr;
+	saved.length = length;
+	saved.access = access;
+	if (likely(find_live(cache, addr, length, access, false, ret_reg)))
 		return 0;
-	return get_slow(cache, addr, last, access, ret_reg);
+	return get_slow(cache, saved.addr, saved.length, saved.access, ret_reg);
 }
 
 static __attribute__((noinline)) void put_last(struct uhmm_rcache *c,
@@ -385,8 +402,8 @@ void uhmm_rcache_put(struct uhmm_registration *reg)
 	 */
 	smp_store_release(reg->hold, 0);
 	hold_fence();
-	if (unlikely((READ_ONCE(*reg->life) ^ held) << 16))
-		put_last(reg->cache, (const struct region *)held);
+	if (unlikely(READ_ONCE(*reg->life) != held))
+		put_last(hold_block_of(reg->hold)->cache, life_region(held));
 }
 
 /* --------------------------------------------------------------------- fork */
@@ -449,6 +466,7 @@ static void caches_add(struct uhmm_rcache *c)
 {
 	mutex_lock(&caches_lock);
 	c->id = next_id++;
+	c->place = c->id % BLOCK_CACHE * sizeof(struct hold_block_cache);
 	c->next_cache = caches;
 	if (caches)
 		caches->prev_cache = c;

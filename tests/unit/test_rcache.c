@@ -272,7 +272,7 @@ static void what_is_found_first_is_kept_too(void **state)
 	touch(PG(1), 1, RW);
 	task_start(&task, get_task, &reg);
 	task_join(&task);
-	assert_non_null(reg.cache);
+	assert_non_null(reg.hold);
 	assert_int_equal(cache_stats().hits, 1);
 	invalidate(PG(1), PG(2));
 	assert_int_equal(device.deregs, 0);
@@ -582,6 +582,44 @@ static void caches_do_not_mind_each_other(void **state)
 	unmake();
 }
 
+/* Those of a thread are found by the number of a cache, and this is not theirs. */
+static struct uhmm_rcache *fifth;
+
+static void use_the_fifth(void)
+{
+	struct uhmm_registration reg;
+
+	assert_int_equal(uhmm_rcache_get(fifth, PG(7), 1, RW, &reg), 0);
+	uhmm_rcache_put(&reg);
+}
+
+static void a_device_may_use_another_cache(void **state)
+{
+	struct uhmm_registration reg;
+	struct uhmm_rcache *between[3];
+	struct device other = { 0 };
+
+	make(0, 0, 0, 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(uhmm_rcache_create(mm, &dev_ops, &other, NULL,
+						    &between[i]), 0);
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, &other, NULL, &fifth),
+			 0);
+	for (int i = 0; i < 4; i++) {
+		device.hook = use_the_fifth;
+		touch(PG(10 + 2 * i), 1, RW);
+	}
+	assert_int_equal(uhmm_rcache_get(fifth, PG(7), 1, RW, &reg), 0);
+	assert_int_equal(uhmm_rcache_flush(fifth, 0, 0), 1);
+	assert_int_equal(other.deregs, 0);
+	uhmm_rcache_put(&reg);
+	assert_int_equal(other.deregs, 1);
+	assert_int_equal(uhmm_rcache_destroy(fifth), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(uhmm_rcache_destroy(between[i]), 0);
+	unmake();
+}
+
 static void counters_are_an_object(void **state)
 {
 	char text[1000], few[8];
@@ -642,6 +680,7 @@ int main(int argc, char **argv)
 		CASE(an_ended_address_space_has_nothing),
 		CASE(a_child_has_none_of_it),
 		CASE(caches_do_not_mind_each_other),
+		CASE(a_device_may_use_another_cache),
 		CASE(counters_are_an_object),
 		CASE(large_entries_are_found_everywhere),
 	};

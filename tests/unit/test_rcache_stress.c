@@ -157,7 +157,7 @@ static void get_one(struct uhmm_registration *other)
 	use(&reg, first, pages, before);
 	/* Some are kept for a while. */
 	if (!roll(8)) {
-		if (other->cache)
+		if (other->hold)
 			uhmm_rcache_put(other);
 		*other = reg;
 	} else {
@@ -178,7 +178,7 @@ static void change_one(void)
 
 static void mix(void *arg)
 {
-	struct uhmm_registration other = { .cache = NULL };
+	struct uhmm_registration other = { .hold = NULL };
 
 	seed = (unsigned int)(uintptr_t)arg;
 	for (int i = 0; i < OPS / threads; i++) {
@@ -189,7 +189,7 @@ static void mix(void *arg)
 		else
 			get_one(&other);
 	}
-	if (other.cache)
+	if (other.hold)
 		uhmm_rcache_put(&other);
 	seed = 0;
 }
@@ -255,7 +255,7 @@ static void nor_when_all_fails_at_times(void **state)
 /* Hits, misses, a merge, changes, an eviction; what fails, fails. */
 static void each_once(void)
 {
-	struct uhmm_registration held[3] = { { .cache = NULL } }, other;
+	struct uhmm_registration held[3] = { { .hold = NULL } }, other;
 
 	for (unsigned int i = 0; i < 3; i++)
 		uhmm_rcache_get(cache, PG(8 * i), PAGES(2), 1, &held[i]);
@@ -263,12 +263,12 @@ static void each_once(void)
 	if (!uhmm_rcache_get(cache, PG(1), PAGES(8), 3, &other))
 		uhmm_rcache_put(&other);
 	for (unsigned int i = 0; i < 3; i++)
-		if (held[i].cache)
+		if (held[i].hold)
 			uhmm_rcache_put(&held[i]);
-	other.cache = NULL;
+	other.hold = NULL;
 	for (unsigned int i = 0; i < 8; i++)
 		get_one(&other);
-	if (other.cache)
+	if (other.hold)
 		uhmm_rcache_put(&other);
 	invalidate(PG(0), PG(SPACE));
 }
