@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <uhmm/mm.h>
 #include <uhmm/mmu_notifier.h>
+#include <uhmm/rcache.h>
 
 #include "bench.h"
 #include "world.h"
@@ -52,12 +54,12 @@ void read_badly(unsigned long *words)
 	fetch_add(&words[9], 1);
 }
 
-void counted(void (*slice)(void *world, unsigned long n), struct world *world,
+void counted(void (*slice)(void *world, unsigned long n), void *world,
 	     unsigned long n);
 
 /* Never inlined: the script knows it by name. */
 __attribute__((noinline, noclone)) void
-counted(void (*slice)(void *world, unsigned long n), struct world *world,
+counted(void (*slice)(void *world, unsigned long n), void *world,
 	unsigned long n)
 {
 	slice(world, n);
@@ -85,6 +87,110 @@ static void count_all(const struct ops *ops, unsigned long n)
 	ops->destroy(w);
 }
 
+/* ------------------------------------------------------ the registration cache */
+
+/* As bench/rcache.c has them: entries of a page, four pages apart. */
+struct cached {
+	struct mm_struct *mm;
+	struct uhmm_rcache *cache;
+	unsigned long n;
+	unsigned long next;
+};
+
+static int nothing_reg(void *device, unsigned long start, size_t length,
+		       unsigned int access, uint64_t *ret_key)
+{
+	*ret_key = start;
+	return 0;
+}
+
+static int nothing_dereg(void *device, unsigned long start, size_t length,
+			 uint64_t key)
+{
+	return 0;
+}
+
+/* Each, and far from the one before. */
+static unsigned long cached_next(struct cached *c)
+{
+	c->next = (c->next + 1021) % c->n;
+	return (1UL << 32) + (c->next << 14);
+}
+
+static void cached_get(struct cached *c, unsigned long at)
+{
+	struct uhmm_registration reg;
+
+	if (uhmm_rcache_get(c->cache, at, 4096, UHMM_RCACHE_WRITE, &reg))
+		abort();
+	uhmm_rcache_put(&reg);
+}
+
+static void cached_event(struct cached *c, unsigned long at)
+{
+	struct mmu_notifier_range range;
+
+	mmu_notifier_range_init(&range, MMU_NOTIFY_UNMAP, 0, c->mm, at,
+				at + 4096);
+	if (mmu_notifier_invalidate_range_start(&range))
+		abort();
+	mmu_notifier_invalidate_range_end(&range);
+}
+
+static void hits(void *cached, unsigned long n)
+{
+	while (n--)
+		cached_get(cached, cached_next(cached));
+}
+
+static void events_nowhere(void *cached, unsigned long n)
+{
+	while (n--)
+		cached_event(cached, cached_next(cached) + 8192);
+}
+
+static void events_and_misses(void *cached, unsigned long n)
+{
+	unsigned long at;
+
+	while (n--) {
+		at = cached_next(cached);
+		cached_event(cached, at);
+		cached_get(cached, at);
+	}
+}
+
+static void count_cache(unsigned long n)
+{
+	static const struct uhmm_rcache_ops nothing = {
+		.reg = nothing_reg, .dereg = nothing_dereg,
+	};
+	static const struct {
+		const char *name;
+		void (*slice)(void *cached, unsigned long n);
+	} each[] = {
+		{ "hit", hits }, { "event-none", events_nowhere },
+		{ "event-and-miss", events_and_misses },
+	};
+	struct uhmm_rcache_options options = {
+		.size = sizeof(options), .flags = UHMM_RCACHE_LAZY,
+	};
+	struct cached c = { .n = n };
+
+	if (uhmm_mm_create(&c.mm) ||
+	    uhmm_rcache_create(c.mm, &nothing, NULL, &options, &c.cache))
+		abort();
+	hits(&c, 2 * n);
+	for (unsigned int i = 0; i < ARRAY_SIZE(each); i++) {
+		each[i].slice(&c, 64);
+		counted(each[i].slice, &c, TIMES);
+		printf("rcache %s %lu %lu\n", each[i].name, n, TIMES);
+	}
+	if (uhmm_rcache_destroy(c.cache))
+		abort();
+	mmput(c.mm);
+}
+
 static void *sleeper(void *unused)
 {
 	for (;;)
@@ -104,6 +210,7 @@ int main(void)
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
 		count_all(&ops_uhmm, sizes[i]);
 		count_all(&ops_classic, sizes[i]);
+		count_cache(sizes[i]);
 	}
 	return 0;
 }

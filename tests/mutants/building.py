@@ -34,6 +34,9 @@ FLAVOURS = {
 
 LIBRARY = ['src/sync/*.c', 'src/lib/*.c', 'src/core/*.c', 'src/mm/bare/*.c']
 
+CACHE = [f'src/rcache/{name}.c'
+         for name in ('hints', 'hold', 'miss', 'rcache', 'reap', 'region', 'report')]
+
 # The detectors and what is counted: their sources and how they are linked.
 PROGRAMS = {
     'stress': (['tests/stress/stress.c', 'tests/stress/model.c',
@@ -44,7 +47,8 @@ PROGRAMS = {
                ['-Wl,--wrap=syscall']),
     'count_operations': (['bench/instructions.c', 'bench/bench.c',
                           'bench/world.c', 'bench/ops_*.c',
-                          'src/designs/*.c'], []),
+                          'src/designs/*.c', 'src/mm/live/none/*.c',
+                          *CACHE], []),
     'interleave': (['tests/mutants/interleave*.c'], []),
     'test_index': (['tests/unit/test_index.c', 'tests/fuzz/index_history.c'],
                    ['-Wl,--wrap=sync_alloc_pages', '-lcmocka']),
@@ -64,9 +68,7 @@ PROGRAMS['test_membarrier'] = (
     ['tests/unit/test_membarrier.c', UTIL, 'tests/stress/refuse_membarrier.c'],
     ['-lcmocka', '-Wl,--wrap=syscall'])
 PROGRAMS['test_rcache'] = (
-    ['tests/unit/test_rcache.c', UTIL, 'src/mm/live/none/*.c'] +
-    [f'src/rcache/{name}.c' for name in ('hints', 'hold', 'miss', 'rcache', 'reap',
-                                         'region', 'report')],
+    ['tests/unit/test_rcache.c', UTIL, 'src/mm/live/none/*.c'] + CACHE,
     ['-lcmocka'])
 PROGRAMS['test_rcache_uring'] = (
     ['tests/unit/test_rcache_uring.c', 'src/rcache/uring*.c'] +
