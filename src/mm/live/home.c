@@ -2,16 +2,28 @@
 /*
  * A CPU touches a page that is away.
  *
- * Who touched it sleeps in the kernel; the monitor reads that, and hands it to
- * a thread that may call drivers, which the monitor may not. Or, if the user
- * wants it so, he gets a SIGBUS, and brings the page home himself, in the
+ * Who touched it sleeps in the kernel, until a thread that may call drivers,
+ * which the monitor may not, has read that and brought the page home. Or, if the
+ * user wants it so, he gets a SIGBUS, and brings the page home himself, in the
  * handler. That is faster, but the kernel's own accesses then fail.
+ *
+ * The thread reads by itself, so a touch costs one hand-off to it and one back. The
+ * one back comes when the driver is done: who touched the page finds its frame given
+ * back, as in Linux, so the move itself wakes nobody.
+ * Whatever else is there to be read it reads and passes on too. While it is with
+ * a driver the monitor reads, as somebody may wait for that whom the driver waits
+ * for; touches it then leaves in a queue. The kernel knows which of the two to
+ * wake: both wait by an epoll of their own, and want to be the only one that is
+ * woken. It tries them in the order in which they came, and goes on to the
+ * second where nobody waits at the first.
  */
 #include "out.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,6 +34,7 @@
 #include "watch.h"
 
 #define FORK_NS 100000000
+#define CLOSED_NS 1000000
 
 static bool is_away(unsigned long entry)
 {
@@ -33,16 +46,17 @@ static bool is_away(unsigned long entry)
 
 /*
  * The area around @addr, as far as pages of it may be away: the table has that
- * from before. False: it has not. Neither the kernel's own word would still be true
- * when it is used. Under the lock.
+ * from before. @vma->end 0: it has not. Neither the kernel's own word would still be
+ * true when it is used. Under the lock.
  */
-static bool area_around(struct live *live, unsigned long addr,
+static void area_around(struct live *live, unsigned long addr,
 			unsigned long entry, struct uhmm_vma *vma)
 {
 	vma->mm = live->mm;
 	vma->flags = UHMM_VM_READ | UHMM_VM_ANON |
 		     (entry & OUT_WRITE ? UHMM_VM_WRITE : 0);
-	return out_missing_around(live->out, addr, &vma->start, &vma->end);
+	if (!out_missing_around(live->out, addr, &vma->start, &vma->end))
+		vma->end = 0;
 }
 
 /* It is at @pfn of a device. 0: look at the entry again. */
@@ -118,8 +132,7 @@ int home_touch(struct live *live, unsigned long addr, unsigned int how)
 			came = true;
 			break;
 		case OUT_DEVICE:
-			if (!area_around(live, addr, entry, &vma))
-				vma.end = 0;
+			area_around(live, addr, entry, &vma);
 			mutex_unlock(&out->lock);
 			ret = bring(live, &vma, addr, out_what(entry), how);
 			if (ret)
@@ -161,54 +174,75 @@ void home_fault(struct live *live, unsigned long addr)
 	addr &= ~(LIVE_PAGE - 1);
 	mutex_lock(&out->lock);
 	full = out->head - out->tail == FAULT_QUEUE || !out->handled;
-	if (!full) {
-		out->queue[out->head % FAULT_QUEUE] = addr;
-		WRITE_ONCE(out->head, out->head + 1);
-	}
-	wake = out->sleeping;
+	if (!full)
+		out->queue[out->head++ % FAULT_QUEUE] = addr;
+	wake = READ_ONCE(out->sleeping);
 	mutex_unlock(&out->lock);
 	if (full)
 		/* Let him touch it again. */
 		move_wake(live, addr, addr + LIVE_PAGE);
 	else if (wake)
-		wake_word(&out->head);
+		poke(out->wake);
 }
 
-/* The next one; false: it is over. */
+/* The next one; false: there is none, and who puts one there pokes. */
 static bool next_fault(struct out *out, unsigned long *ret_addr)
 {
-	unsigned int head;
+	bool any;
 
 	mutex_lock(&out->lock);
-	while (out->head == out->tail && !out->stop) {
-		head = out->head;
-		out->sleeping = 1;
-		mutex_unlock(&out->lock);
-		wait_word(&out->head, head, -1);
-		mutex_lock(&out->lock);
-		out->sleeping = 0;
-	}
-	*ret_addr = out->queue[out->tail % FAULT_QUEUE];
-	if (!out->stop)
-		out->tail++;
+	any = out->head != out->tail;
+	if (any)
+		*ret_addr = out->queue[out->tail++ % FAULT_QUEUE];
+	WRITE_ONCE(out->sleeping, !any);
 	mutex_unlock(&out->lock);
-	return !out->stop;
+	return any;
+}
+
+static void bring_home(struct live *live, unsigned long addr)
+{
+	int ret = home_touch(live, addr, 0);
+
+	if (ret == -EAGAIN)
+		return;
+	if (ret == -EFAULT)
+		lose(live, addr);
+	move_wake(live, addr, addr + LIVE_PAGE);
+}
+
+/* Known to wait for who waits for an event that nobody can read. */
+static void broken_bring_home(struct live *live, unsigned long addr)
+{
+	mutex_lock(&live->turn);
+	bring_home(live, addr);
+	mutex_unlock(&live->turn);
 }
 
 static void handler(void *arg)
 {
+	struct epoll_event event;
 	struct live *live = arg;
+	struct out *out = live->out;
 	unsigned long addr;
-	int ret;
+	int n;
 
 	WRITE_ONCE(live->handler_tid, (int)syscall(SYS_gettid));
-	while (next_fault(live->out, &addr)) {
-		ret = home_touch(live, addr, 0);
-		if (ret == -EAGAIN)
+	monitor_warm_up(live);
+	while (!READ_ONCE(out->stop)) {
+		if (next_fault(out, &addr)) {
+			if (BROKEN(live_broken, BROKEN_KEEP))
+				broken_bring_home(live, addr);
+			else
+				bring_home(live, addr);
 			continue;
-		if (ret == -EFAULT)
-			lose(live, addr);
-		move_wake(live, addr, addr + LIVE_PAGE);
+		}
+		n = epoll_wait(out->first, &event, 1, -1);
+		WRITE_ONCE(out->sleeping, 0);
+		if (n > 0 && event.data.fd != out->wake)
+			monitor_turn(live);
+		/* The program has closed it. */
+		if (n < 0 && errno != EINTR)
+			wait_word(&out->stop, 0, CLOSED_NS);
 	}
 }
 
@@ -256,6 +290,55 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 
 /* ------------------------------------------------------------- life of it */
 
+static int add_to(int epoll, int fd, uint32_t how)
+{
+	struct epoll_event event = { .events = how, .data.fd = fd };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int epoll_high(void)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	return fd < 0 ? fd : live_fd_high(fd);
+}
+
+void home_close(struct live *live)
+{
+	struct out *out = live->out;
+	int *const fds[] = { &out->first, &out->second, &out->wake };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		WRITE_ONCE(*fds[i], -1);
+	}
+}
+
+/* How the handler and the monitor are to wait. */
+static int handler_start(struct live *live)
+{
+	const uint32_t alone = EPOLLIN | EPOLLEXCLUSIVE;
+	const int fd = live->shards[0].fd;
+	struct out *out = live->out;
+	int ret, second = epoll_high();
+
+	out->first = epoll_high();
+	out->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (out->wake >= 0)
+		out->wake = live_fd_high(out->wake);
+	ret = add_to(out->first, fd, alone) || add_to(second, fd, alone) ||
+			      add_to(out->first, out->wake,
+				     EPOLLIN | EPOLLET) ?
+		      -errno : sync_thread_start(&out->handler, handler, live);
+	if (ret)
+		close(second);
+	else
+		WRITE_ONCE(out->second, second);
+	return ret;
+}
+
 int home_start(struct live *live)
 {
 	struct sigaction action = {
@@ -273,8 +356,14 @@ int home_start(struct live *live)
 				.sa_handler = SIG_DFL };
 		return 0;
 	}
-	ret = sync_thread_start(&out->handler, handler, live);
+	ret = handler_start(live);
+	if (ret) {
+		live_why(live, UHMM_LIVE_WHY_DESCRIPTORS);
+		home_close(live);
+	}
+	mutex_lock(&out->lock);
 	out->handled = !ret;
+	mutex_unlock(&out->lock);
 	return ret;
 }
 
@@ -293,11 +382,17 @@ void home_stop(struct live *live)
 		return;
 	mutex_lock(&out->lock);
 	out->handled = false;
-	out->stop = 1;
-	WRITE_ONCE(out->head, out->head + 1);
 	mutex_unlock(&out->lock);
-	wake_word(&out->head);
+	WRITE_ONCE(out->stop, 1);
+	poke(out->wake);
 	sync_thread_join(&out->handler);
+}
+
+void home_forget(struct live *live)
+{
+	if (live->out->handled)
+		sync_thread_forget(&live->out->handler);
+	home_close(live);
 }
 
 /* ------------------------------------------------------------- all of them */

@@ -98,6 +98,8 @@ static void live_exit(struct mm_struct *mm, void *private_data)
 	if (live->out)
 		home_stop(live);
 	monitor_stop(live);
+	if (live->out)
+		home_close(live);
 	live_close(live);
 }
 

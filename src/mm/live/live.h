@@ -70,19 +70,20 @@ struct removal;
  * @monitor: the thread that reads them
  * @monitor_tid: what the kernel calls it
  * @handler_tid: as @monitor_tid, of who brings pages home; 0: none
- * @monitor_wake: tells it to look up
+ * @monitor_wake: an eventfd: it is to look up
+ * @turn: held by who reads events, until he has passed them on
  * @stop: it is to end
  * @generation: counts what it has passed on; slept on
  * @sleepers: how many sleep on @generation
  * @handed: how many of @handed_on there are
- * @handed_on: refused; the monitor's own
+ * @handed_on: refused; under @turn
  * @removes_lately: more than 0: expect removals
- * @removals: MAX_REMOVALS of them; the monitor's own
+ * @removals: MAX_REMOVALS of them; under @turn
  * @nremovals: how many are in use
  * @refused_removals: how many of these could not be started
  * @task_dir: /proc/self/task
  * @signal: see removal.c; < 0: none
- * @last_ticket: the monitor's own, see removal.c
+ * @last_ticket: under @turn, see removal.c
  * @remove_limit_ns: &uhmm_live_options.remove_limit_ms
  * @out: pages that are away, see out.h; NULL: none ever are
  */
@@ -113,6 +114,7 @@ struct live {
 	int monitor_tid;
 	int handler_tid;
 	int monitor_wake;
+	struct mutex turn;
 	unsigned int stop;
 	unsigned int generation;
 	unsigned int sleepers;
@@ -143,6 +145,8 @@ extern unsigned int live_broken;
 #define BROKEN_ALONE (1U << 9)		/* one by one, without another look */
 #define BROKEN_TOLD (1U << 10)		/* nor is what was read waited for */
 #define BROKEN_OWNER (1U << 11)		/* of each piece one descriptor is asked */
+#define BROKEN_TURNS (1U << 12)		/* two read events at once */
+#define BROKEN_KEEP (1U << 13)		/* a turn lasts until a page is home */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 

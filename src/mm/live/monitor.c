@@ -21,6 +21,9 @@
  *
  * A change that began before 1 is seen in one of the three: the reader looks
  * for it in the order in which it wanders.
+ *
+ * Where pages can be away, who brings them home reads too, see home.c. The two
+ * take turns: what one has read he has passed on before the other reads.
  */
 #include "watch.h"
 
@@ -361,7 +364,22 @@ static ssize_t read_events(struct live *live, struct shard *shard,
 	return n;
 }
 
+static void turn_begin(struct live *live)
+	__acquires(&live->turn) __no_context_analysis
+{
+	if (!BROKEN(live_broken, BROKEN_TURNS))
+		mutex_lock(&live->turn);
+}
+
+static void turn_end(struct live *live)
+	__releases(&live->turn) __no_context_analysis
+{
+	if (!BROKEN(live_broken, BROKEN_TURNS))
+		mutex_unlock(&live->turn);
+}
+
 static void serve(struct live *live, struct shard *shard)
+	__must_hold(&live->turn)
 {
 	bool expect = live->removes_lately;
 	struct uffd_msg messages[MESSAGES];
@@ -387,6 +405,19 @@ static void serve(struct live *live, struct shard *shard)
 	if (live->nremovals)
 		removal_wait(live);
 	shard_idle(live, shard);
+}
+
+void monitor_turn(struct live *live)
+{
+	bool look;
+
+	turn_begin(live);
+	serve(live, &live->shards[0]);
+	look = live->nremovals || live->handed;
+	turn_end(live);
+	/* It may sleep for longer than these can wait. */
+	if (look)
+		poke(live->monitor_wake);
 }
 
 /* ---------------------------------------------------------------------- the thread */
@@ -418,23 +449,23 @@ static void leave_if_alone(struct live *live)
 }
 
 /* So that nothing has to be made when somebody waits for us. */
-static void warm_up(struct live *live)
+void monitor_warm_up(struct live *live)
 {
 	struct mmu_notifier_range range;
 
-	live->monitor_tid = (int)syscall(SYS_gettid);
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, live->mm,
 				-2 * LIVE_PAGE, -LIVE_PAGE);
 	if (!mmu_notifier_invalidate_range_start(&range))
 		mmu_notifier_invalidate_range_end(&range);
 }
 
-static const struct timespec *patience_of(const struct live *live,
-					  struct timespec *ts)
+static struct timespec patience_of(const struct live *live)
 {
-	ts->tv_sec = live->nremovals || live->handed ? 0 : IDLE_S;
-	ts->tv_nsec = live->nremovals ? LOOK_NS : live->handed ? RETRY_NS : 0;
-	return ts;
+	if (live->nremovals)
+		return (struct timespec){ .tv_nsec = LOOK_NS };
+	if (live->handed)
+		return (struct timespec){ .tv_nsec = RETRY_NS };
+	return (struct timespec){ .tv_sec = IDLE_S };
 }
 
 /* Whoever waits for an event to be read is let go. */
@@ -445,34 +476,55 @@ static void close_shards(struct live *live)
 	WRITE_ONCE(live->nshards, 0);
 }
 
+/* What came, and what has waited. Returns how long the rest can. */
+static struct timespec monitor_once(struct live *live, struct pollfd *fds, int n)
+{
+	struct timespec patience;
+	unsigned int i;
+
+	turn_begin(live);
+	for (i = 0; n > 0 && i < live->nshards; i++) {
+		if (fds[i].revents & POLLIN)
+			serve(live, &live->shards[i]);
+		if (fds[i].revents & (POLLERR | POLLNVAL)) {
+			fds[i].fd = -1;
+			live_why(live, UHMM_LIVE_WHY_LOST);
+		}
+	}
+	if (live->nremovals)
+		removal_look(live);
+	if (live->handed)
+		hand_on_again(live);
+	patience = patience_of(live);
+	turn_end(live);
+	if (!n && patience.tv_sec)
+		leave_if_alone(live);
+	return patience;
+}
+
 static void monitor(void *arg)
 {
-	struct timespec ts;
+	struct timespec ts = { .tv_sec = IDLE_S };
 	struct pollfd fds[MAX_SHARDS + 1];
 	struct live *live = arg;
+	uint64_t pokes;
 	unsigned int i;
-	int n;
+	int n, second;
 
-	warm_up(live);
+	live->monitor_tid = (int)syscall(SYS_gettid);
+	monitor_warm_up(live);
 	for (i = 0; i < live->nshards; i++)
 		fds[i] = (struct pollfd){ live->shards[i].fd, POLLIN, 0 };
 	fds[i] = (struct pollfd){ live->monitor_wake, POLLIN, 0 };
 	while (!READ_ONCE(live->stop)) {
-		n = ppoll(fds, live->nshards + 1, patience_of(live, &ts), NULL);
-		for (i = 0; n > 0 && i < live->nshards; i++) {
-			if (fds[i].revents & POLLIN)
-				serve(live, &live->shards[i]);
-			if (fds[i].revents & (POLLERR | POLLNVAL)) {
-				fds[i].fd = -1;
-				live_why(live, UHMM_LIVE_WHY_LOST);
-			}
-		}
-		if (live->nremovals)
-			removal_look(live);
-		if (live->handed)
-			hand_on_again(live);
-		if (!n && !live->nremovals && !live->handed)
-			leave_if_alone(live);
+		second = live->out ? READ_ONCE(live->out->second) : -1;
+		if (second >= 0 && fds[0].fd >= 0)
+			fds[0].fd = second;
+		n = ppoll(fds, live->nshards + 1, &ts, NULL);
+		if (n > 0 && fds[live->nshards].revents & POLLIN &&
+		    read(live->monitor_wake, &pokes, sizeof(pokes)) < 0)
+			continue;
+		ts = monitor_once(live, fds, n);
 	}
 	/* Here: libc drops our stack when we return, and it may be watched. */
 	close_shards(live);
@@ -524,6 +576,7 @@ int monitor_start(struct live *live, unsigned int descriptors)
 	int fd = -EPERM, ret;
 
 	live->monitor_wake = -1;
+	mutex_init(&live->turn);
 	if (!live_has(live, UHMM_LIVE_UFFD)) {
 		live_why(live, UHMM_LIVE_WHY_UFFD);
 		return -EPERM;
@@ -556,12 +609,10 @@ int monitor_start(struct live *live, unsigned int descriptors)
 
 void monitor_stop(struct live *live)
 {
-	uint64_t one = 1;
-
 	if (!READ_ONCE(live->nshards))
 		return;
 	WRITE_ONCE(live->stop, 1);
-	if (write(live->monitor_wake, &one, sizeof(one)) < 0)
+	if (!poke(live->monitor_wake))
 		live_why(live, UHMM_LIVE_WHY_LOST);
 	sync_thread_join(&live->monitor);
 	close_all(live);
@@ -571,7 +622,7 @@ void monitor_forget(struct live *live)
 {
 	if (live->nshards)
 		sync_thread_forget(&live->monitor);
-	if (live->out && live->out->handled)
-		sync_thread_forget(&live->out->handler);
+	if (live->out)
+		home_forget(live);
 	close_all(live);
 }

@@ -39,6 +39,7 @@ struct out *out_make(void)
 		return NULL;
 	}
 	mutex_init(&out->lock);
+	out->first = out->second = out->wake = -1;
 	return out;
 }
 

@@ -89,13 +89,16 @@ struct out_leaf;
  * @ndirty: how many
  * @next: where to look first for free ones
  * @gone: entries are OUT_GONE
- * @queue: addresses that were touched; the monitor's end and the handler's
- * @head: how many were queued; slept on
+ * @queue: addresses that were touched, for the handler
+ * @head: how many were queued
  * @tail: how many were taken
- * @sleeping: the handler sleeps on @head
+ * @sleeping: the handler waits, and looks at the queue when @wake says so
  * @stop: the handler is to end
  * @handler: the thread that brings pages home
  * @handled: it runs
+ * @first: what it waits by, which the kernel wakes first
+ * @second: what the monitor waits by then; or -1, as the others
+ * @wake: an eventfd
  */
 struct out {
 	struct mutex lock;
@@ -117,6 +120,9 @@ struct out {
 	unsigned int stop;
 	struct sync_thread handler;
 	bool handled;
+	int first;
+	int second;
+	int wake;
 };
 
 /* ---------------------------------------------------------------- the table
@@ -238,7 +244,11 @@ void coherent_home(struct live *live);
  */
 int home_start(struct live *live);
 void home_stop(struct live *live);
-/* The monitor: @addr was touched. */
+/* When the monitor does not run either. */
+void home_close(struct live *live);
+/* In a forked child, where the handler does not run. */
+void home_forget(struct live *live);
+/* It was read that @addr was touched. */
 void home_fault(struct live *live, unsigned long addr);
 /*
  * What a touch of @addr has to wait for is done, or was found to be under way:

@@ -8,6 +8,8 @@
 
 #include "live.h"
 
+#include <unistd.h>
+
 /*
  * An area has one descriptor, or it would be two to the kernel: the one that the
  * piece of this size has in which it starts, so that changes far away do not hold
@@ -15,6 +17,14 @@
  * are asked.
  */
 #define SHARD_BYTES (256UL << 20)
+
+/* Whoever waits for this eventfd goes on. False: there is none. */
+static inline bool poke(int fd)
+{
+	const uint64_t one = 1;
+
+	return write(fd, &one, sizeof(one)) == sizeof(one);
+}
 
 /* watch.c */
 int watch_init(struct live *live);
@@ -38,12 +48,21 @@ bool watch_is_registered(struct live *live, struct shard *shard,
 void watch_unregister(struct live *live, unsigned long start,
 		      unsigned long end);
 
-/* monitor.c */
+/* monitor.c
+ * A turn is that of who reads events and passes them on. He calls nobody who may
+ * wait, as others wait for him.
+ */
 int monitor_start(struct live *live, unsigned int descriptors);
 void monitor_stop(struct live *live);
 /* In a forked child, where it does not run. */
 void monitor_forget(struct live *live);
-/* Who refused is to be asked again. The monitor's own. */
+/*
+ * Another thread that may wait for events: a turn, with the only descriptor. Before
+ * its first one it warms up.
+ */
+void monitor_turn(struct live *live);
+void monitor_warm_up(struct live *live);
+/* Who refused is to be asked again. In a turn. */
 void hand_on(struct live *live, unsigned long start, unsigned long end,
 	     enum mmu_notifier_event event);
 /* Until @generation is over, or for a while. */
