@@ -271,7 +271,7 @@ static int init_page(struct dev_pagemap *map, unsigned long pfn,
 	for (i = 0; i < n; i++)
 		if (frames[i].count || frames[i].order)
 			return -EBUSY;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n && order; i++)
 		frames[i].order = (unsigned char)order;
 	frames->count = 1;
 	frames->locked = true;

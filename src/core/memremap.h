@@ -69,4 +69,34 @@ head_of(unsigned long *pfn, struct dev_pagemap **ret_map)
 	return map->frames + (*pfn - first_of(map));
 }
 
+/* Where the last frame was, as the next one mostly is too; all 0 at first. */
+struct near {
+	struct dev_pagemap *map;
+	struct uhmm_device_frame *frames;
+	unsigned long first;
+	unsigned long n;
+};
+
+/* As head_of(). Of what is no device's: NULL. */
+static inline struct uhmm_device_frame *
+head_near(struct near *near, unsigned long *pfn)
+	__must_hold(&device_lock)
+{
+	struct uhmm_device_frame *frame;
+
+	if (unlikely(*pfn - near->first >= near->n)) {
+		near->map = map_of(*pfn);
+		if (!near->map)
+			return NULL;
+		near->frames = near->map->frames;
+		near->first = first_of(near->map);
+		near->n = frames_of(near->map);
+	}
+	frame = near->frames + (*pfn - near->first);
+	if (likely(!frame->order))
+		return frame;
+	*pfn &= ~0UL << frame->order;
+	return near->frames + (*pfn - near->first);
+}
+
 #endif

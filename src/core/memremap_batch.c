@@ -36,16 +36,16 @@ static unsigned long pages_went(struct mm_struct *mm,
 				unsigned long i, unsigned long end)
 {
 	struct uhmm_device_frame *frame;
+	struct near near = { 0 };
 	unsigned long pfn;
 	long came = 0;
 
 	spin_lock(&device_lock);
 	for (; i < end; i++) {
-		pfn = uhmm_migrate_pfn_of(args->dst[i]);
-		if (!(args->src[i] & MIGRATE_PFN_MIGRATE) ||
-		    !uhmm_is_device_pfn(pfn))
+		if (!(args->src[i] & MIGRATE_PFN_MIGRATE))
 			continue;
-		frame = head_of(&pfn, NULL);
+		pfn = uhmm_migrate_pfn_of(args->dst[i]);
+		frame = head_near(&near, &pfn);
 		if (!frame || frame->mm == mm)
 			continue;
 		if (frame->mm)
@@ -76,12 +76,13 @@ static unsigned long unlock_put_some(const unsigned long *mpfns,
 				     unsigned long i, unsigned long end)
 {
 	struct uhmm_device_frame *frame;
+	struct near near = { 0 };
 	unsigned long pfn;
 
 	spin_lock(&device_lock);
 	for (; i < end; i++) {
 		pfn = uhmm_migrate_pfn_of(mpfns[i]);
-		frame = uhmm_is_device_pfn(pfn) ? head_of(&pfn, NULL) : NULL;
+		frame = head_near(&near, &pfn);
 		if (!frame || frame->count < 2)
 			break;
 		frame->count--;
@@ -110,14 +111,12 @@ unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 	return i;
 }
 
-static bool enter(unsigned long pfn, unsigned long addr)
+static bool enter(struct near *near, unsigned long pfn, unsigned long addr)
 	__must_hold(&device_lock)
 {
-	struct uhmm_device_frame *frame;
-	struct dev_pagemap *map;
+	struct uhmm_device_frame *frame = head_near(near, &pfn);
 
-	frame = uhmm_is_device_pfn(pfn) ? head_of(&pfn, &map) : NULL;
-	if (!frame || !frame->count || map->type != MEMORY_DEVICE_PRIVATE)
+	if (!frame || !frame->count || near->map->type != MEMORY_DEVICE_PRIVATE)
 		return false;
 	frame->count++;
 	frame->where = addr;
@@ -128,11 +127,13 @@ unsigned long device_pages_enter(const unsigned long *mpfns, unsigned long n,
 				 unsigned long addr)
 {
 	unsigned long i = 0, end;
+	struct near near;
 
 	do {
 		end = some_of(n, i);
+		near = (struct near){ 0 };
 		spin_lock(&device_lock);
-		while (i < end && enter(uhmm_migrate_pfn_of(mpfns[i]),
+		while (i < end && enter(&near, uhmm_migrate_pfn_of(mpfns[i]),
 					addr + (i << UHMM_PAGE_SHIFT)))
 			i++;
 		spin_unlock(&device_lock);

@@ -253,7 +253,7 @@ int live_page_stand_in(struct mm_struct *mm, unsigned long device_pfn,
 int live_page_get(struct mm_struct *mm, unsigned long addr, unsigned int flags,
 		  unsigned long *ret_pfn);
 void live_page_put(struct mm_struct *mm, unsigned long pfn, unsigned int flags);
-/* migrate.c */
+/* migrate.c, finish.c */
 void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args);
 void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args);
 void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args);

@@ -49,17 +49,21 @@ static unsigned long writable(const struct uhmm_vma *vma)
 	return vma->flags & UHMM_VM_WRITE ? OUT_WRITE : 0;
 }
 
-/* The page at @addr is at @to now. */
-static void went(struct collect *c, unsigned long addr, unsigned long to)
+/* The @n pages at @addr are at @to now. */
+static void went(struct collect *c, unsigned long addr, unsigned long to,
+		 unsigned long n)
 {
 	unsigned long pfn = to >> LIVE_PAGE_SHIFT;
 	unsigned long write = writable(c->args->vma);
+	unsigned long *src = c->args->src + index_of(c->args, addr);
+	unsigned long how = MIGRATE_PFN_MIGRATE |
+			    (write ? MIGRATE_PFN_WRITE : 0);
 
-	out_set(c->out, addr, out_entry(OUT_MOVING, pfn, write));
-	out_set(c->out, to, out_entry(OUT_HOLDS, addr >> LIVE_PAGE_SHIFT, 0));
-	c->args->src[index_of(c->args, addr)] =
-		migrate_pfn(pfn) | MIGRATE_PFN_MIGRATE |
-		(write ? MIGRATE_PFN_WRITE : 0);
+	out_set_run(c->out, addr, n, out_entry(OUT_MOVING, pfn, write));
+	out_set_run(c->out, to, n,
+		    out_entry(OUT_HOLDS, addr >> LIVE_PAGE_SHIFT, 0));
+	for (unsigned long i = 0; i < n; i++)
+		src[i] = migrate_pfn(pfn + i) | how;
 }
 
 /* ---------------------------------------------------------- where they go to */
@@ -82,13 +86,15 @@ static unsigned long target(struct collect *c, unsigned long addr,
 			    unsigned long *n)
 {
 	unsigned long pfn = given(c, addr), start, end, to = 0, i;
+	const unsigned long *dst;
 
 	if (pfn && device_page_memory(pfn, &start, &end))
 		to = (unsigned long)device_page_ptr(pfn);
 	if (!to)
 		return pool_get(c->live, n);
+	dst = c->args->dst + index_of(c->args, addr);
 	for (i = 1; i < *n && to + i * LIVE_PAGE < end; i++)
-		if (given(c, addr + i * LIVE_PAGE) != pfn + i)
+		if (uhmm_migrate_pfn_of(dst[i]) != pfn + i)
 			break;
 	*n = i;
 	return out_prepare(c->out, to, to + i * LIVE_PAGE) ? to : 0;
@@ -153,8 +159,7 @@ static bool carry(struct collect *c, unsigned long addr, unsigned long to,
 	unsigned long i;
 	bool ok;
 
-	for (i = 0; i < n; i++)
-		went(c, addr + i * LIVE_PAGE, to + i * LIVE_PAGE);
+	went(c, addr, to, n);
 	mutex_unlock(&c->out->lock);
 	if (BROKEN(live_broken, BROKEN_PROTECT))
 		ok = broken_carry(c->live, addr, to, n);
@@ -224,7 +229,7 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 				  unsigned long n)
 	__must_hold(&c->out->lock)
 {
-	unsigned long to, i, done;
+	unsigned long to, done;
 	long moved;
 
 	/*
@@ -242,8 +247,7 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 	if (!to)
 		return 1;
 	done = moved > 0 ? (unsigned long)moved / LIVE_PAGE : 0;
-	for (i = 0; i < done; i++)
-		went(c, addr + i * LIVE_PAGE, to + i * LIVE_PAGE);
+	went(c, addr, to, done);
 	if (moved == -EINVAL) {
 		if (register_target(c, to))
 			return 0;
@@ -480,191 +484,5 @@ void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 		if (!ok)
 			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
 	}
-	mutex_unlock(&live->out->lock);
-}
-
-/* -------------------------------------------------------------------- finish */
-
-/* -EAGAIN: an event has to be read first. */
-static int finish_one(struct live *live, unsigned long src, unsigned long to,
-		      unsigned long *ret_addr, bool *ret_waited)
-{
-	unsigned long from = uhmm_migrate_pfn_of(src);
-	unsigned long addr = away_place(live->out, from);
-	unsigned long write = src & MIGRATE_PFN_WRITE ? OUT_WRITE : 0;
-
-	*ret_addr = addr;
-	*ret_waited = addr && out_get(live->out, addr) & OUT_WAITED;
-	if (!(src & MIGRATE_PFN_MIGRATE) || !to)
-		to = from;
-	if (!addr)
-		return 0;
-	if (!uhmm_is_device_pfn(to))
-		return away_home(live, addr, to << LIVE_PAGE_SHIFT);
-	if (to != from)
-		return away_to_device(live, addr, to, write);
-	if (device_page_is(to, MEMORY_DEVICE_COHERENT))
-		return coherent_put(live, addr, to, write);
-	out_set(live->out, addr, out_entry(OUT_DEVICE, to, write));
-	return 0;
-}
-
-/* The source is given back. @moved: an entry no longer leads to it. */
-static void finish_source(struct live *live, unsigned long src,
-			  unsigned long fault_page, bool moved)
-	__must_hold(&live->out->lock)
-{
-	unsigned long pfn = uhmm_migrate_pfn_of(src), entry;
-
-	if (!uhmm_is_device_pfn(pfn)) {
-		entry = pfn << LIVE_PAGE_SHIFT;
-		if (pool_has(live->out, entry))
-			pool_put(live, entry);
-		else
-			out_set(live->out, entry, 0);
-		return;
-	}
-	moved |= !device_page_where(pfn);
-	if (pfn != fault_page)
-		uhmm_device_page_unlock(pfn);
-	mutex_unlock(&live->out->lock);
-	uhmm_device_page_put(pfn);
-	if (moved)
-		uhmm_device_page_put(pfn);
-	mutex_lock(&live->out->lock);
-}
-
-static void finish(struct live *live, struct migrate_vma *args,
-		   unsigned long i)
-	__must_hold(&live->out->lock)
-{
-	unsigned long addr, to = uhmm_migrate_pfn_of(args->dst[i]);
-	unsigned long src = args->src[i];
-	bool moved = src & MIGRATE_PFN_MIGRATE && to, waited;
-
-	while (finish_one(live, src, to, &addr, &waited) == -EAGAIN) {
-		mutex_unlock(&live->out->lock);
-		move_settle(live);
-		mutex_lock(&live->out->lock);
-	}
-	if (moved && uhmm_is_device_pfn(to))
-		live_count(live, to_device);
-	if (uhmm_is_device_pfn(uhmm_migrate_pfn_of(src)) && moved)
-		live_count(live, home);
-	if (waited)
-		move_wake(live, addr, addr + LIVE_PAGE);
-	finish_source(live, src, args->fault_page, moved);
-}
-
-/* Does the @k-th after the @i-th go home, to a frame in a row with the first's? */
-static bool goes_home(const struct migrate_vma *args, unsigned long i,
-		      unsigned long k)
-{
-	unsigned long first = uhmm_migrate_pfn_of(args->dst[i]);
-
-	return first && !uhmm_is_device_pfn(first) &&
-	       uhmm_migrate_pfn_of(args->dst[i + k]) == first + k;
-}
-
-/* Does it go to a device, from memory that is none's? */
-static bool goes_away(const struct migrate_vma *args, unsigned long i,
-		      unsigned long k)
-{
-	return !uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->src[i + k])) &&
-	       uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->dst[i + k]));
-}
-
-/* How many from the @i-th on do so, of places in a row, the first at *@ret_addr. */
-static unsigned long run_of(struct live *live, const struct migrate_vma *args,
-			    unsigned long i, unsigned long *ret_addr,
-			    bool (*does)(const struct migrate_vma *args,
-					 unsigned long i, unsigned long k))
-{
-	const unsigned long goes = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
-	unsigned long n, addr;
-
-	*ret_addr = 0;
-	for (n = 0; i + n < args->npages; n++) {
-		if ((args->src[i + n] & goes) != goes || !does(args, i, n))
-			break;
-		addr = away_place(live->out,
-				  uhmm_migrate_pfn_of(args->src[i + n]));
-		if (!n)
-			*ret_addr = addr;
-		if (!addr || addr != *ret_addr + n * LIVE_PAGE)
-			break;
-	}
-	return n;
-}
-
-/* From the @i-th on, in one call. How many; 0: one by one, or the first fails. */
-static unsigned long finish_home(struct live *live, struct migrate_vma *args,
-				 unsigned long i)
-	__must_hold(&live->out->lock)
-{
-	unsigned long from = uhmm_migrate_pfn_of(args->dst[i])
-			     << LIVE_PAGE_SHIFT;
-	unsigned long addr, n = run_of(live, args, i, &addr, goes_home);
-	unsigned long waited = 0, k;
-	long moved = n > 1 ? move_pages(live, addr, from, n * LIVE_PAGE) : 0;
-
-	n = moved > 0 ? (unsigned long)moved / LIVE_PAGE : 0;
-	for (k = 0; k < n; k++) {
-		waited |= out_get(live->out, addr + k * LIVE_PAGE) & OUT_WAITED;
-		out_set(live->out, addr + k * LIVE_PAGE, 0);
-		pool_clean(live->out, from + k * LIVE_PAGE);
-		if (uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->src[i + k])))
-			live_count(live, home);
-	}
-	if (waited)
-		move_wake(live, addr, addr + n * LIVE_PAGE);
-	for (k = 0; k < n; k++)
-		finish_source(live, args->src[i + k], args->fault_page, true);
-	return n;
-}
-
-/* From the @i-th on, to private memory. How many; 0: one by one. */
-static unsigned long finish_away(struct live *live, struct migrate_vma *args,
-				 unsigned long i)
-	__must_hold(&live->out->lock)
-{
-	unsigned long addr, at, write, n, k, waited = 0;
-
-	n = run_of(live, args, i, &addr, goes_away);
-	n = n ? device_pages_enter(args->dst + i, n, addr) : 0;
-	if (!n)
-		return 0;
-	for (k = 0, at = addr; k < n; k++, at += LIVE_PAGE) {
-		write = args->src[i + k] & MIGRATE_PFN_WRITE ? OUT_WRITE : 0;
-		waited |= out_get(live->out, at) & OUT_WAITED;
-		out_set(live->out, at,
-			out_entry(OUT_DEVICE,
-				  uhmm_migrate_pfn_of(args->dst[i + k]), write));
-	}
-	fetch_add(&live->stats.to_device, n);
-	if (waited)
-		move_wake(live, addr, addr + n * LIVE_PAGE);
-	for (k = 0; k < n; k++)
-		finish_source(live, args->src[i + k], args->fault_page, true);
-	return n;
-}
-
-void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
-{
-	struct live *live = live_of(mm);
-	unsigned long i, n;
-
-	mutex_lock(&live->out->lock);
-	for (i = 0; i < args->npages; i += n) {
-		n = finish_away(live, args, i);
-		if (!n)
-			n = finish_home(live, args, i);
-		if (n)
-			continue;
-		n = 1;
-		if (args->src[i] & MIGRATE_PFN_VALID)
-			finish(live, args, i);
-	}
-	out_changed(live->out);
 	mutex_unlock(&live->out->lock);
 }

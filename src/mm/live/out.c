@@ -134,6 +134,56 @@ void out_set(struct out *out, unsigned long addr, unsigned long entry)
 	WRITE_ONCE(*at, entry);
 }
 
+/* How many of @n pages from @addr on are in its leaf. */
+static unsigned long in_leaf(unsigned long addr, unsigned long n)
+{
+	unsigned long left = LEAF_PAGES - page_in_leaf(addr);
+
+	return n < left ? n : left;
+}
+
+unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
+			  unsigned long entry)
+{
+	const unsigned long step = entry ? 1UL << OUT_SHIFT : 0;
+	unsigned long *at, *end, was = 0, had, some;
+	struct out_leaf *leaf;
+
+	for (; n; n -= some, addr += some << LIVE_PAGE_SHIFT) {
+		leaf = leaf_of(out, addr);
+		some = in_leaf(addr, n);
+		if (!leaf) {
+			entry += some * step;
+			continue;
+		}
+		at = &leaf->entries[page_in_leaf(addr)];
+		for (end = at + some, had = 0; at < end; at++, entry += step) {
+			was |= *at;
+			had += !!*at;
+			WRITE_ONCE(*at, entry);
+		}
+		leaf->n += (step ? some : 0) - had;
+	}
+	return was;
+}
+
+unsigned long out_run(struct out *out, unsigned long addr, unsigned long n)
+{
+	unsigned long entry = out_get(out, addr), done = 0, i, some;
+	struct out_leaf *leaf;
+
+	for (; done < n; done += some, addr += some << LIVE_PAGE_SHIFT) {
+		leaf = leaf_of(out, addr);
+		some = leaf ? in_leaf(addr, n - done) : 0;
+		for (i = 0; i < some; i++, entry += 1UL << OUT_SHIFT)
+			if (leaf->entries[page_in_leaf(addr) + i] != entry)
+				return done + i;
+		if (!some)
+			break;
+	}
+	return done;
+}
+
 /* Where the leaf of @addr ends, or all that a missing level covers. */
 static unsigned long leaf_end(struct out *out, unsigned long addr)
 {
@@ -172,36 +222,6 @@ static bool is_missing(const struct out_leaf *leaf, unsigned long addr)
 	return leaf && leaf->missing[i / 64] & 1UL << i % 64;
 }
 
-bool out_all_missing(struct out *out, unsigned long start, unsigned long end)
-{
-	struct out_leaf *leaf;
-	unsigned long next;
-
-	for (; start < end; start = next) {
-		leaf = leaf_of(out, start);
-		next = leaf_end(out, start);
-		for (; start < next && start < end; start += LIVE_PAGE)
-			if (!is_missing(leaf, start))
-				return false;
-	}
-	return true;
-}
-
-bool out_any_missing(struct out *out, unsigned long start, unsigned long end)
-{
-	struct out_leaf *leaf;
-	unsigned long next;
-
-	for (; start < end; start = next) {
-		leaf = leaf_of(out, start);
-		next = leaf_end(out, start);
-		for (; leaf && start < next && start < end; start += LIVE_PAGE)
-			if (is_missing(leaf, start))
-				return true;
-	}
-	return false;
-}
-
 /* From the @i-th on, and up to it: how far bits are set. */
 static unsigned long set_up_to(const unsigned long *bits, unsigned long i)
 {
@@ -225,6 +245,37 @@ static unsigned long set_down_to(const unsigned long *bits, unsigned long i)
 			return i - (unsigned long)__builtin_clzl(clear);
 	}
 	return 0;
+}
+
+bool out_all_missing(struct out *out, unsigned long start, unsigned long end)
+{
+	unsigned long n = (end - start + LIVE_PAGE - 1) >> LIVE_PAGE_SHIFT;
+	unsigned long i, some;
+	struct out_leaf *leaf;
+
+	for (; n; n -= some, start += some << LIVE_PAGE_SHIFT) {
+		leaf = leaf_of(out, start);
+		some = in_leaf(start, n);
+		i = page_in_leaf(start);
+		if (!leaf || set_up_to(leaf->missing, i) < i + some)
+			return false;
+	}
+	return true;
+}
+
+bool out_any_missing(struct out *out, unsigned long start, unsigned long end)
+{
+	struct out_leaf *leaf;
+	unsigned long next;
+
+	for (; start < end; start = next) {
+		leaf = leaf_of(out, start);
+		next = leaf_end(out, start);
+		for (; leaf && start < next && start < end; start += LIVE_PAGE)
+			if (is_missing(leaf, start))
+				return true;
+	}
+	return false;
 }
 
 bool out_missing_around(struct out *out, unsigned long addr,

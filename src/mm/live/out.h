@@ -136,6 +136,14 @@ bool out_prepare(struct out *out, unsigned long start, unsigned long end);
 unsigned long out_get(struct out *out, unsigned long addr);
 /* After out_prepare(), or where there was an entry. */
 void out_set(struct out *out, unsigned long addr, unsigned long entry);
+/*
+ * The same for @n pages, of which each has one more than the one before, or, of
+ * entry 0, none. Returns all bits that were set in what was there.
+ */
+unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
+			  unsigned long entry);
+/* How many of @n pages have such entries, beginning with the one at @addr. */
+unsigned long out_run(struct out *out, unsigned long addr, unsigned long n);
 /* The first address from @addr on that has an entry; @end: none. */
 unsigned long out_next(struct out *out, unsigned long addr, unsigned long end);
 /* Which pages are registered for missing ones. */
