@@ -32,9 +32,14 @@ static unsigned long read_page(struct view *view, struct uhmm_pte *pte)
 /* Will an invalidation come that has not come yet? */
 static void assert_called(struct view *view, enum mmu_notifier_event event)
 {
+	enum mmu_notifier_event last;
+
 	while (!view_called(view))
 		sched_yield();
-	assert_int_equal(view->event, event);
+	pthread_mutex_lock(&view->lock);
+	last = view->event;
+	pthread_mutex_unlock(&view->lock);
+	assert_int_equal(last, event);
 }
 
 static void an_unmapped_page_is_told_of(void **state)
