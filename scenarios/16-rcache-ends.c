@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: 0BSD */
 /*
  * Mail: as 05-cache.c, 15 August 2019, no message-id. Entries of the library's
- * registration cache end: by eviction, by the last put, by a fork, and before they
- * live, by a device that refuses; memory changes meanwhile.
+ * registration cache end: by eviction, by a fork, and before they live, by a
+ * device that refuses; memory changes meanwhile.
  *
  * Bad: what is used is freed, or is given back twice or never
  * Result: Never
  */
 #include "cache.h"
-
-static struct uhmm_registration held;
 
 /* Room for one entry. */
 static void get_evict(void)
@@ -24,21 +22,6 @@ static void evict_remap(void)
 	begin(1);
 	get_and_use(HERE);
 	together(user_elsewhere, remap);
-}
-
-static void *put(void *unused)
-{
-	uhmm_thread_name("put");
-	use(&held);
-	uhmm_rcache_put(&held);
-	return NULL;
-}
-
-static void put_remap(void)
-{
-	begin(0);
-	uhmm_assert(!uhmm_rcache_get(cache, HERE, 1, UHMM_RCACHE_WRITE, &held));
-	together(put, remap);
 }
 
 static void refused_remap(void)
@@ -67,6 +50,5 @@ static void get_fork(void)
 	     .bad = "a freed page is used", .result = UHMM_RESULT_NEVER
 UHMM_SCENARIO(rcache_get_evict, FROM, .run = get_evict);
 UHMM_SCENARIO(rcache_evict_remap, FROM, .run = evict_remap);
-UHMM_SCENARIO(rcache_put_remap, FROM, .run = put_remap);
 UHMM_SCENARIO(rcache_refused, FROM, .run = refused_remap);
 UHMM_SCENARIO(rcache_fork, FROM, .run = get_fork);

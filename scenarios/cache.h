@@ -168,7 +168,7 @@ static inline void *unmap(void *unused)
 	return NULL;
 }
 
-static inline void together(void *(*one)(void *), void *(*other)(void *))
+static inline void run_together(void *(*one)(void *), void *(*other)(void *))
 {
 	pthread_t threads[2];
 
@@ -176,6 +176,11 @@ static inline void together(void *(*one)(void *), void *(*other)(void *))
 	pthread_create(&threads[1], NULL, other, NULL);
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
+}
+
+static inline void together(void *(*one)(void *), void *(*other)(void *))
+{
+	run_together(one, other);
 	finish();
 }
 

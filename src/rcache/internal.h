@@ -424,6 +424,7 @@ bool rcache_evict(struct uhmm_rcache *c, unsigned long entries,
 extern unsigned int rcache_broken;
 #define BROKEN_CHECK (1U << 0)		/* what collided lives all the same */
 #define BROKEN_FENCE (1U << 1)		/* what is held is said to be released */
+#define BROKEN_CLAIM (1U << 2)		/* what others have claimed is left to them */
 
 /**
  * struct request - what is to be registered

@@ -145,16 +145,31 @@ const struct mmu_interval_notifier_ops rcache_sub_ops = {
 
 /* -------------------------------------------------------------------- reaping */
 
-/* False: it is in use, or the device refused, be it in a callback. */
+static bool claim_unlocked(struct uhmm_rcache *c, struct region *r)
+{
+	bool mine;
+
+	spin_lock(&c->lock);
+	mine = claim(r);
+	spin_unlock(&c->lock);
+	return mine;
+}
+
+/*
+ * False: it is in use, or the device refused, be it in a callback. An invalidation
+ * that has it claimed may have found it in use, by who has put it since and is
+ * here to end it, and will let go of it as it is.
+ */
 static bool finish(struct uhmm_rcache *c, struct region *r)
 {
 	bool mine;
 
 	if (r->busy == c->reaper)
 		return false;
-	spin_lock(&c->lock);
-	mine = claim(r);
-	spin_unlock(&c->lock);
+	while (!(mine = claim_unlocked(c, r)) &&
+	       !(READ_ONCE(r->state) & REGION_GONE) &&
+	       !BROKEN(rcache_broken, BROKEN_CLAIM))
+		wait_claimed(r);
 	if (mine && !deregister(c, r))
 		return false;
 	if (READ_ONCE(r->state) & REGION_WATCHED)
