@@ -260,8 +260,7 @@ long uhmm_rcache_uring_held(struct uhmm_rcache_uring *uring, unsigned long addr,
 int uhmm_rcache_uring_wait(struct uhmm_rcache_uring *uring, unsigned long addr,
 			   size_t length, int64_t timeout_ns)
 {
-	int64_t left = timeout_ns, end = timeout_ns < 0 ? 0 :
-					 ktime_get_ns() + timeout_ns;
+	int64_t end, left = timeout_ns;
 	struct pins *p = &uring->pins;
 	unsigned int changed;
 	uint64_t number;
@@ -269,6 +268,9 @@ int uhmm_rcache_uring_wait(struct uhmm_rcache_uring *uring, unsigned long addr,
 
 	if (!uring_tagged(uring))
 		return -EOPNOTSUPP;
+	/* What is behind the end of time never comes. */
+	if (__builtin_add_overflow(ktime_get_ns(), timeout_ns, &end))
+		left = timeout_ns = -1;
 	spin_lock(&uring->lock);
 	number = p->numbers;
 	while (held(p, addr, length, number) && !err) {

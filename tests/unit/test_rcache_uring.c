@@ -341,6 +341,26 @@ static void waits(void *ret)
 	*(int *)ret = uhmm_rcache_uring_wait(buffers, PG(1), PAGES(1), -1);
 }
 
+static void waits_very_long(void *ret)
+{
+	*(int *)ret = uhmm_rcache_uring_wait(buffers, 0, 0, INT64_MAX);
+}
+
+static void a_time_may_lie_behind_all_times(void **state)
+{
+	struct task task;
+	int err = 1;
+
+	make();
+	dereg(PG(1), PAGES(1), reg(PG(1), PAGES(1)));
+	task_start(&task, waits_very_long, &err);
+	assert_true(task_waits(&task));
+	assert_true(uhmm_rcache_uring_tag(buffers, kernel.gone[0]));
+	task_join(&task);
+	assert_int_equal(err, 0);
+	unmake();
+}
+
 static void who_waits_does_so_for_what_is_held_then(void **state)
 {
 	struct task task;
@@ -411,6 +431,7 @@ int main(int argc, char **argv)
 		CASE(what_stays_in_its_slot_is_not_held),
 		CASE(tags_of_nothing_are_counted),
 		CASE(many_are_held_in_any_order),
+		CASE(a_time_may_lie_behind_all_times),
 		CASE(who_waits_does_so_for_what_is_held_then),
 		CASE(limits_count_what_is_held),
 	};
