@@ -412,10 +412,10 @@ remove_end(struct mmu_interval_notifier *sub, struct thread_block *hold,
 }
 
 static __attribute__((noinline)) void
-remove_locked(struct mmu_interval_notifier *sub, struct thread_block *hold)
-	__releases(&sub->mm->index.lock)
+remove_locked(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+	      struct thread_block *hold) __releases(&mm->index.lock)
 {
-	bool last = sub_unlink_locked(sub, sub->mm);
+	bool last = sub_unlink_locked(sub, mm);
 
 	remove_end(sub, hold, last);
 }
@@ -423,8 +423,10 @@ remove_locked(struct mmu_interval_notifier *sub, struct thread_block *hold)
 static __attribute__((noinline)) void
 remove_lock(struct mmu_interval_notifier *sub, struct thread_block *hold)
 {
-	spin_lock(&sub->mm->index.lock);
-	remove_locked(sub, hold);
+	struct mm_struct *mm = sub->mm;
+
+	spin_lock(&mm->index.lock);
+	remove_locked(sub, mm, hold);
 }
 
 /* What sub_remove() does if nothing comes in between: without a call, as insert. */
@@ -446,7 +448,7 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 	}
 	if (unlikely(!index_remove_recent(&mm->index,
 					 &interval_sub->interval_tree))) {
-		remove_locked(interval_sub, hold);
+		remove_locked(interval_sub, mm, hold);
 		return;
 	}
 	unlock_unlinked(mm);

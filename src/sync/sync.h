@@ -21,6 +21,7 @@
 #define __capability(x) __attribute__((capability(x)))
 #define __guarded_by(x) __attribute__((guarded_by(x)))
 #define __acquires(x) __attribute__((acquire_capability(x)))
+#define __try_acquires(x) __attribute__((try_acquire_capability(true, x)))
 #define __releases(x) __attribute__((release_capability(x)))
 #define __must_hold(x) __attribute__((requires_capability(x)))
 #define __no_context_analysis __attribute__((no_thread_safety_analysis))
@@ -28,6 +29,7 @@
 #define __capability(x)
 #define __guarded_by(x)
 #define __acquires(x)
+#define __try_acquires(x)
 #define __releases(x)
 #define __must_hold(x)
 #define __no_context_analysis
@@ -109,7 +111,7 @@ void spin_lock(spinlock_t *lock) __acquires(lock);
 void spin_unlock(spinlock_t *lock) __releases(lock);
 
 static inline bool spin_lock_at_once(spinlock_t *lock)
-	__acquires(lock) __no_context_analysis
+	__try_acquires(lock) __no_context_analysis
 {
 	spin_lock(lock);
 	return true;
@@ -144,7 +146,7 @@ static inline void spin_lock(spinlock_t *lock)
 
 /* False: somebody has it. So there is no call where nobody has. */
 static inline bool spin_lock_at_once(spinlock_t *lock)
-	__acquires(lock) __no_context_analysis
+	__try_acquires(lock) __no_context_analysis
 {
 	return !__atomic_exchange_n(&lock->locked, 1, __ATOMIC_ACQUIRE);
 }
