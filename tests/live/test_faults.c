@@ -145,8 +145,6 @@ static void a_process_that_is_killed_ends(void **state)
 
 /* ---------------------------------------------------------- a monitor that lags */
 
-#define LAG_US 30000
-
 /* Its place is one that missing pages are told of, from now on. */
 static void exclusive_for_a_while(char *page)
 {
@@ -167,17 +165,31 @@ static long unmap_patched(char *page, size_t length)
 }
 
 static struct live *lags;
+static unsigned int brackets_over;
 
+void __real_live_bracket_end(struct live_bracket *b);
+void __wrap_live_bracket_end(struct live_bracket *b);
 ssize_t __real_read(int fd, void *buf, size_t n);
 ssize_t __wrap_read(int fd, void *buf, size_t n);
 
-/* What it has read waits for a while before it is passed on. */
+void __wrap_live_bracket_end(struct live_bracket *b)
+{
+	__real_live_bracket_end(b);
+	fetch_add(&brackets_over, 1);
+}
+
+/*
+ * What it has read it passes on when the bracket around the change is over, or who
+ * is to end it sleeps until that has happened.
+ */
 ssize_t __wrap_read(int fd, void *buf, size_t n)
 {
 	ssize_t ret = __real_read(fd, buf, n);
+	struct live *live = READ_ONCE(lags);
 
-	if (lags && ret > 0 && fd == lags->shards[0].fd)
-		usleep(LAG_US);
+	while (live && ret > 0 && fd == live->shards[0].fd &&
+	       !READ_ONCE(brackets_over) && !READ_ONCE(live->sleepers))
+		sched_yield();
 	return ret;
 }
 
@@ -199,15 +211,17 @@ static void lag(unsigned long *ret_called, unsigned long *ret_missed)
 	exclusive_for_a_while(p);
 	called = view_called(&view);
 	missed = live_stats().missed;
-	lags = live_of(mm);
+	WRITE_ONCE(brackets_over, 0);
+	WRITE_ONCE(lags, live_of(mm));
 	pid = fork();
 	if (!pid)
 		_exit(0);
 	OK(waitpid(pid, NULL, 0) == pid);
-	OK(!unmap_patched(p, PAGE));
-	usleep(2 * LAG_US);
-	lags = NULL;
 	settle();
+	WRITE_ONCE(brackets_over, 0);
+	OK(!unmap_patched(p, PAGE));
+	settle();
+	WRITE_ONCE(lags, NULL);
 	*ret_called = view_called(&view) - called;
 	*ret_missed = live_stats().missed - missed;
 }
