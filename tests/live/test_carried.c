@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * What happens while pages are carried off by mremap(), when no lock is held:
- * their area moves away, and back, or pages that were never made are touched.
+ * their area moves away, and back, others take their place, or pages that were never
+ * made are touched.
  *
  * Linked with live_raw_syscall() wrapped.
  */
@@ -22,6 +23,8 @@ long __wrap_live_raw_syscall(long nr, const unsigned long *args);
 /* What happens at the first pages that are carried, at the second, ... */
 static void (*then[3])(void);
 static unsigned int carried;
+/* And once, before any are. */
+static void (*first)(void);
 static struct device device;
 static char *here, *there;
 /* Where nobody maps anything as long as an area is not there. */
@@ -29,11 +32,18 @@ static void *const far_away = (void *)0x7e9000000000;
 
 long __wrap_live_raw_syscall(long nr, const unsigned long *args)
 {
-	long ret = __real_live_raw_syscall(nr, args);
+	bool carries = nr == SYS_mremap && args[3] & LIVE_MREMAP_DONTUNMAP;
 	void (*fn)(void) = NULL;
+	long ret;
 
-	if (nr == SYS_mremap && args[3] & LIVE_MREMAP_DONTUNMAP &&
-	    carried < ARRAY_SIZE(then))
+	if (carries && first) {
+		fn = first;
+		first = NULL;
+		fn();
+		fn = NULL;
+	}
+	ret = __real_live_raw_syscall(nr, args);
+	if (carries && carried < ARRAY_SIZE(then))
 		fn = then[carried++];
 	if (fn)
 		fn();
@@ -71,6 +81,7 @@ static void begin(void)
 		here[i * PAGE] = (char)(i + 1);
 	there = map_at(NULL, NPAGES + 2, PROT_NONE, 0) + PAGE;
 	carried = 0;
+	first = NULL;
 	memset(then, 0, sizeof(then));
 }
 
@@ -142,6 +153,83 @@ static void what_moves_on_its_way_arrives(void **state)
 	end();
 }
 
+/* ------------------------------------------------------- others in their place */
+
+/* Not one that anything is known of. */
+static void others_come(void)
+{
+	map_at(here, NPAGES, RW, MAP_FIXED_NOREPLACE);
+	for (size_t i = 0; i < NPAGES; i += 2)
+		here[i * PAGE] = (char)('a' + i);
+}
+
+static void others_replace(void)
+{
+	munmap(here, NPAGES * PAGE);
+	others_come();
+}
+
+static void others_replace_and_are_watched(void)
+{
+	int ret;
+
+	others_replace();
+	do
+		ret = uhmm_live_watch(mm, (unsigned long)here, NPAGES * PAGE);
+	while (ret == -EAGAIN);
+	assert_int_equal(ret, 0);
+}
+
+static void others_come_when_it_moves(void)
+{
+	area_moves();
+	others_come();
+}
+
+static bool others_are_there(void)
+{
+	for (size_t i = 0; i < NPAGES; i++)
+		if (here[i * PAGE] != (i % 2 ? 0 : (char)('a' + i)))
+			return false;
+	return true;
+}
+
+static void what_takes_their_place_stays(void **state)
+{
+	void (*const how[])(void) = {
+		others_replace,
+		others_replace_and_are_watched,
+		others_come_when_it_moves,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(how); i++) {
+		begin();
+		first = how[i];
+		assert_int_equal(device_take(&device, mm, here, NPAGES), 0);
+		assert_null(first);
+		assert_true(others_are_there());
+		if (how[i] == others_come_when_it_moves)
+			check_pages(there);
+		assert_int_equal(device_nfree(&device), 64);
+		/* They are like any other now. */
+		assert_int_equal(device_take(&device, mm, here, NPAGES), NPAGES);
+		assert_true(others_are_there());
+		assert_int_equal(device_nfree(&device), 64);
+		end();
+	}
+}
+
+/* Known to be bad: they go, and are lost. */
+ALONE(without_a_look_it_goes_with_them)
+{
+	begin();
+	live_broken = BROKEN_ALONE;
+	first = others_replace;
+	device_take(&device, mm, here, NPAGES);
+	OK(!first && here[0] == 0);
+	_exit(0);
+}
+
 /* ------------------------------------------------------------ never made yet */
 
 static pthread_t toucher;
@@ -192,6 +280,8 @@ int main(int argc, char **argv)
 		CASE(what_comes_back_is_looked_at_again),
 		CASE_BARE(without_a_look_it_is_lost),
 		CASE(what_moves_on_its_way_arrives),
+		CASE(what_takes_their_place_stays),
+		CASE_BARE(without_a_look_it_goes_with_them),
 		CASE(who_waits_elsewhere_is_woken),
 	};
 

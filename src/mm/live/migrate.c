@@ -144,9 +144,35 @@ static void carried_none(struct collect *c, unsigned long to)
 }
 
 /*
+ * What is at @to was mapped by the program at @addr, in place of what was to go: it
+ * is put back, if nothing has been touched there since. Up to @end is registered at
+ * once, so that it stays one area.
+ */
+static void put_back(struct collect *c, unsigned long addr, unsigned long end,
+		     unsigned long to)
+	__must_hold(&c->out->lock)
+{
+	int ret;
+
+	for (;;) {
+		ret = move_register(c->live, addr, end);
+		if (ret && ret != -EAGAIN)
+			ret = move_register(c->live, addr, addr + LIVE_PAGE);
+		if (!ret && !out_get(c->out, addr))
+			ret = move_home(c->live, addr, to);
+		if (ret != -EAGAIN)
+			break;
+		mutex_unlock(&c->out->lock);
+		move_settle(c->live);
+		mutex_lock(&c->out->lock);
+	}
+}
+
+/*
  * With the page tables. The lock is given back meanwhile, as there is an event
  * to be read; so the entries are made before, and what is known of others is
- * not known any more after. Returns whether they went.
+ * not known any more after. Without an event, or after one that said that the place
+ * was gone, it was something else that went. Returns whether they went.
  */
 static bool carry(struct collect *c, unsigned long addr, unsigned long to,
 		  unsigned long n)
@@ -156,22 +182,27 @@ static bool carry(struct collect *c, unsigned long addr, unsigned long to,
 				  MREMAP_MAYMOVE | MREMAP_FIXED |
 					  LIVE_MREMAP_DONTUNMAP,
 				  to, 0 };
-	unsigned long i;
-	bool ok;
+	unsigned long end = addr + n * LIVE_PAGE;
+	bool ok, other;
 
 	went(c, addr, to, n);
+	pool_note_carried(c->out, to, n, false);
 	mutex_unlock(&c->out->lock);
 	if (BROKEN(live_broken, BROKEN_PROTECT))
 		ok = broken_carry(c->live, addr, to, n);
 	else
 		ok = (unsigned long)live_raw_syscall(SYS_mremap, args) == to;
 	mutex_lock(&c->out->lock);
-	for (i = 0; i < n; i++, addr += LIVE_PAGE, to += LIVE_PAGE) {
-		if (ok && away_present(c->live, to))
+	for (; addr < end; addr += LIVE_PAGE, to += LIVE_PAGE) {
+		other = ok && !pool_was_carried(c->out, to) &&
+			!BROKEN(live_broken, BROKEN_PROTECT | BROKEN_ALONE);
+		if (ok && !other && away_present(c->live, to))
 			continue;
+		if (other && away_present(c->live, to))
+			put_back(c, addr, end, to);
 		/* There was none, or it has not gone. */
 		c->args->src[index_of(c->args, addr)] =
-			ok ? MIGRATE_PFN_MIGRATE : 0;
+			ok && !other ? MIGRATE_PFN_MIGRATE : 0;
 		carried_none(c, to);
 	}
 	out_changed(c->out);

@@ -175,6 +175,20 @@ void pool_put(struct live *live, unsigned long addr)
 	out_set(live->out, addr, 0);
 }
 
+void pool_note_carried(struct out *out, unsigned long addr, unsigned long n,
+		       bool carried)
+{
+	unsigned long i = pool_index(out, addr);
+
+	for (; n && i < POOL_PAGES; n--, i++)
+		bit_set(out->carried, i, carried);
+}
+
+bool pool_was_carried(const struct out *out, unsigned long addr)
+{
+	return bit_test(out->carried, pool_index(out, addr));
+}
+
 /* ----------------------------------------------------------------- the moves */
 
 /*

@@ -86,6 +86,7 @@ struct out_leaf;
  * @pool: POOL_PAGES pages
  * @used: which of them are
  * @dirty: which have to be emptied before they are used
+ * @carried: to which it was read that pages were carried
  * @ndirty: how many
  * @next: where to look first for free ones
  * @gone: entries are OUT_GONE
@@ -111,6 +112,7 @@ struct out {
 	char *pool;
 	unsigned long used[POOL_WORDS];
 	unsigned long dirty[POOL_WORDS];
+	unsigned long carried[POOL_WORDS];
 	unsigned long ndirty;
 	unsigned long next;
 	unsigned long queue[FAULT_QUEUE];
@@ -184,6 +186,10 @@ int pool_init(struct live *live);
 unsigned long pool_get(struct live *live, unsigned long *n);
 void pool_put(struct live *live, unsigned long addr);
 bool pool_has(const struct out *out, unsigned long addr);
+/* Of @n pages at @addr: the kernel has said that ours went there, or not yet. */
+void pool_note_carried(struct out *out, unsigned long addr, unsigned long n,
+		       bool carried);
+bool pool_was_carried(const struct out *out, unsigned long addr);
 /* It has been moved out of: it need not be emptied. */
 void pool_clean(struct out *out, unsigned long addr);
 /*

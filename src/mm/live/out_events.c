@@ -126,9 +126,12 @@ static void places_moved(struct live *live, unsigned long from,
 	struct out *out = live->out;
 	unsigned long addr, end = from + length;
 
-	/* Taken away by ourselves, see carry() in migrate.c. */
-	if (pool_has(out, to))
+	/* Taken away by ourselves, see carry() in migrate.c; or what came there. */
+	if (pool_has(out, to)) {
+		pool_note_carried(out, to, length >> LIVE_PAGE_SHIFT,
+				  out_all_missing(out, from, end));
 		return;
+	}
 	if (BROKEN(live_broken, BROKEN_REMAP))
 		return;
 	if (!out_prepare(out, to, to + length))
