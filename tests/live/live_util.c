@@ -217,6 +217,16 @@ unsigned long view_begin(struct view *view)
 	return mmu_interval_read_begin(&view->sub);
 }
 
+unsigned long view_look(struct view *view, const void *page)
+{
+	unsigned long seq;
+
+	do
+		seq = view_begin(view);
+	while (pte_at(page).state != UHMM_PTE_PRESENT || view_retry(view, seq));
+	return seq;
+}
+
 bool view_retry(struct view *view, unsigned long seq)
 {
 	bool again;

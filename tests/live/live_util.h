@@ -102,6 +102,8 @@ struct view {
 void view_add(struct view *view, const void *start, size_t length);
 void view_drop(struct view *view);
 unsigned long view_begin(struct view *view);
+/* What holds until a change comes, as no other is on its way any more. */
+unsigned long view_look(struct view *view, const void *page);
 /* Nothing that came, or is on its way, concerns it. */
 void assert_holds(struct view *view, unsigned long seq);
 bool view_retry(struct view *view, unsigned long seq);

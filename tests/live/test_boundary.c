@@ -84,6 +84,17 @@ static void make(unsigned int descriptors, enum uhmm_guarantee guarantee)
 		_exit(CANNOT);
 }
 
+/* What was told of before may be passed on just now: then it says to try again. */
+static void watch_pages(char *p, size_t npages)
+{
+	int ret;
+
+	do
+		ret = uhmm_live_watch(mm, (unsigned long)p, npages * PAGE);
+	while (ret == -EAGAIN);
+	OK(!ret);
+}
+
 /* Half of it is watched when all of it is written. */
 static char *watched_by_halves(void)
 {
@@ -91,10 +102,10 @@ static char *watched_by_halves(void)
 
 	OK(p);
 	madvise(p, 2 * HALF * PAGE, MADV_NOHUGEPAGE);
-	OK(!uhmm_live_watch(mm, (unsigned long)p, HALF * PAGE));
+	watch_pages(p, HALF);
 	stamp(p, HALF, 2 * HALF);
 	stamp(p, 0, HALF);
-	OK(!uhmm_live_watch(mm, (unsigned long)p, 2 * HALF * PAGE));
+	watch_pages(p, 2 * HALF);
 	return p;
 }
 
@@ -140,7 +151,7 @@ static char *grown(void)
 	OK(p && !munmap(p + HALF * PAGE, HALF * PAGE));
 	madvise(p, HALF * PAGE, MADV_NOHUGEPAGE);
 	stamp(p, 0, HALF);
-	OK(!uhmm_live_watch(mm, (unsigned long)p, HALF * PAGE));
+	watch_pages(p, HALF);
 	OK(mremap(p, HALF * PAGE, 2 * HALF * PAGE, 0) == p);
 	stamp(p, HALF, 2 * HALF);
 	return p;
@@ -156,10 +167,7 @@ static bool is_watched(char *p, size_t npages)
 
 	for (size_t i = 0; i < npages; i++) {
 		view_add(&view, p + i * PAGE, PAGE);
-		do
-			seq = view_begin(&view);
-		while (pte_at(p + i * PAGE).state != UHMM_PTE_PRESENT ||
-		       view_retry(&view, seq));
+		seq = view_look(&view, p + i * PAGE);
 		OK(!RAW2(SYS_munmap, p + i * PAGE, PAGE));
 		told &= view_retry(&view, seq);
 		view_drop(&view);
@@ -190,12 +198,10 @@ ALONE(neighbours_are_one)
 		madvise(p + (below ? HALF * PAGE : 0), HALF * PAGE,
 			MADV_NOHUGEPAGE);
 		stamp(p, below ? HALF : 0, below ? 2 * HALF : HALF);
-		OK(!uhmm_live_watch(mm, (unsigned long)p +
-						(below ? HALF * PAGE : 0),
-				    HALF * PAGE));
+		watch_pages(p + (below ? HALF * PAGE : 0), HALF);
 		map_at(p + (below ? 0 : HALF * PAGE), HALF, RW,
 		       MAP_FIXED_NOREPLACE);
-		OK(!uhmm_live_watch(mm, (unsigned long)p, 2 * HALF * PAGE));
+		watch_pages(p, 2 * HALF);
 		stamp(p, 0, 2 * HALF);
 		OK(moves(p));
 	}
@@ -215,9 +221,7 @@ static void two_owners(void (*unmap)(char *p, size_t length))
 	for (int i = 0; i < 2; i++) {
 		*at[i] = 1;
 		view_add(&views[i], at[i], PAGE);
-		seqs[i] = view_begin(&views[i]);
-		OK(pte_at(at[i]).state == UHMM_PTE_PRESENT);
-		OK(!view_retry(&views[i], seqs[i]));
+		seqs[i] = view_look(&views[i], at[i]);
 	}
 	OK(watch_owners(live_of(mm), (unsigned long)q, (unsigned long)q) & 1);
 	unmap(at[0], 4 * PAGE);
@@ -291,8 +295,7 @@ static bool told_by_its_owner(void)
 	OK(pte_at(other).state == UHMM_PTE_PRESENT);
 	p += HALF * PAGE;
 	view_add(&second, p, PAGE);
-	seq = view_begin(&second);
-	OK(pte_at(p).state == UHMM_PTE_PRESENT && !view_retry(&second, seq));
+	seq = view_look(&second, p);
 	pthread_create(&threads[0], NULL, unmap_it, other);
 	while (sem_wait(&stands))
 		;
