@@ -309,7 +309,7 @@ INDEXED = Group('The index', '', [
            [(INDEX, '\trecent_forget(&p->recent);\n\tleaf_drop',
              '\tleaf_drop')], [unit('index')]),
     Mutant('recent still there', 'what is inserted twice goes before its equal',
-           [(INDEX_WRITE, ' | RECENT_THERE;', ';')], [unit('index')]),
+           [(INDEX_WRITE, ' |\n\t\t      RECENT_THERE;', ';')], [unit('index')]),
     Mutant('recent of another tag', 'what was inserted last goes where it was, '
            'whatever came meanwhile',
            [(INDEX_WRITE, 'leaf->tag != recent->tag', '0')],
