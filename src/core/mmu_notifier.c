@@ -371,11 +371,16 @@ static int start_slow(struct caller *c, struct mmu_notifier_range *range,
 	return ret;
 }
 
-/* @hits are found, or the first of them, or somebody wants more than calls. */
+/* What one search found, and how far it came. */
+struct found {
+	struct index_walk walk;
+	struct uhmm_interval_node *hits[INDEX_BATCH];
+};
+
+/* @n are found, or the first of them, or somebody wants more than calls. */
 static __attribute__((noinline)) int
 start_found(struct mmu_notifier_range *range, struct thread_block *block,
-	    const void *from, struct index_walk *walk,
-	    struct uhmm_interval_node **hits, unsigned int n)
+	    const void *from, struct found *found, unsigned int n)
 {
 	struct caller c = {
 		.mm = range->mm,
@@ -386,20 +391,37 @@ start_found(struct mmu_notifier_range *range, struct thread_block *block,
 		.from = from,
 	};
 
-	return start_slow(&c, range, walk, hits, n);
+	return start_slow(&c, range, &found->walk, found->hits, n);
+}
+
+typedef bool (*invalidate_fn)(struct mmu_interval_notifier *sub,
+			      const struct mmu_notifier_range *range,
+			      unsigned long cur_seq);
+
+static bool call_one_of_batch(struct mmu_interval_notifier *sub,
+			      const struct mmu_notifier_range *range,
+			      unsigned long cur_seq)
+{
+	return sub->ops->uhmm_invalidate_batch(&sub, 1, range, cur_seq);
 }
 
 /*
- * May the only one that is hit be called as it is, nobody wanting more than the
- * call? Else start_found() does all.
+ * How the only one that is hit may be called as it is, nobody wanting more than
+ * the call; NULL: start_found() does all.
  */
-static inline bool plain_call(const struct mmu_notifier_range *range,
-			      const struct mmu_interval_notifier *sub)
+static inline invalidate_fn plain_call(const struct mmu_notifier_range *range,
+				       const struct mmu_interval_notifier *sub)
 {
-	return READ_ONCE(sub->verified) & 1 &&
-	       (sub->ops->invalidate || sub->ops->uhmm_invalidate_batch) &&
-	       mmu_notifier_range_blockable(range) &&
-	       !READ_ONCE(range->mm->flags);
+	const struct mmu_interval_notifier_ops *ops = sub->ops;
+	bool plain = READ_ONCE(sub->verified) & 1 &&
+		     mmu_notifier_range_blockable(range) &&
+		     !READ_ONCE(range->mm->flags);
+
+	if (unlikely(!plain))
+		return NULL;
+	if (likely(ops->invalidate))
+		return ops->invalidate;
+	return ops->uhmm_invalidate_batch ? call_one_of_batch : NULL;
 }
 
 /*
@@ -410,27 +432,26 @@ static inline __attribute__((always_inline)) int
 look(struct mmu_notifier_range *range, struct thread_block *block, bool leads,
      const void *from)
 {
-	struct uhmm_interval_node *hits[INDEX_BATCH];
 	struct mmu_interval_notifier *sub;
-	struct index_walk walk;
+	struct found found;
+	invalidate_fn call;
 	unsigned int n;
 
 	n = index_find(&range->mm->index, &block->finger, leads, range->start,
-		       range->end - 1, &walk, hits);
-	if (likely(!n && walk.done && !READ_ONCE(range->mm->flags))) {
+		       range->end - 1, &found.walk, found.hits);
+	if (likely(!n && found.walk.done && !READ_ONCE(range->mm->flags))) {
 		slot_leave_index(range->slot, range->id | SLOT_CALLED);
 		return 0;
 	}
 	slot_leave_index(range->slot, range->id);
-	if (unlikely(n != 1 || !walk.done || !plain_call(range, sub_of(hits[0]))))
-		return start_found(range, block, from, &walk, hits, n);
-	sub = sub_of(hits[0]);
+	call = n == 1 && found.walk.done ?
+		       plain_call(range, sub_of(found.hits[0])) : NULL;
+	if (unlikely(!call))
+		return start_found(range, block, from, &found, n);
+	sub = sub_of(found.hits[0]);
 	UHMM_PROBE3(invalidate, sub, range, range->id);
 	WRITE_ONCE(block->counters.hits, block->counters.hits + 1);
-	if (sub->ops->invalidate)
-		sub->ops->invalidate(sub, range, range->id);
-	else
-		sub->ops->uhmm_invalidate_batch(&sub, 1, range, range->id);
+	call(sub, range, range->id);
 	slot_set(range->slot, range->id | SLOT_CALLED);
 	if (unlikely(READ_ONCE(range->mm->flags) & MM_REMOVING))
 		interval_reap(range->mm, false);
@@ -456,10 +477,11 @@ static __attribute__((noinline)) int
 look_nowhere(struct mmu_notifier_range *range, struct thread_block *block,
 	     const void *from)
 {
-	struct index_walk walk = { .done = true };
+	struct found found;
 
+	found.walk.done = true;
 	slot_leave_index(range->slot, range->id);
-	return start_found(range, block, from, &walk, NULL, 0);
+	return start_found(range, block, from, &found, 0);
 }
 
 /*

@@ -16,15 +16,26 @@
 
 #include <immintrin.h>
 
-static inline unsigned int index_match(const struct index_node *node,
-				       unsigned int start, unsigned int last)
+struct index_range {
+	__m512i start, last;
+};
+
+static inline struct index_range index_range(unsigned int start,
+					     unsigned int last)
 {
-	const __m512i s = _mm512_set1_epi32((int)start);
-	const __m512i e = _mm512_set1_epi32((int)last);
-	__mmask16 m = _mm512_mask_cmpge_epu32_mask(INDEX_LANES, e,
+	return (struct index_range){
+		_mm512_set1_epi32((int)start), _mm512_set1_epi32((int)last),
+	};
+}
+
+static inline unsigned int index_match(const struct index_node *node,
+				       const struct index_range *range)
+{
+	__mmask16 m = _mm512_mask_cmpge_epu32_mask(INDEX_LANES, range->last,
 						   *(const __m512i *)node->lo);
 
-	return _mm512_mask_cmple_epu32_mask(m, s, *(const __m512i *)node->hi);
+	return _mm512_mask_cmple_epu32_mask(m, range->start,
+					    *(const __m512i *)node->hi);
 }
 
 static inline unsigned int index_rank(const struct index_node *node,
@@ -70,13 +81,25 @@ static inline unsigned int from8(const unsigned int *words, __m256i key)
 	return equal8(x, _mm256_max_epu32(x, key));
 }
 
-static inline unsigned int index_match(const struct index_node *node,
-				       unsigned int start, unsigned int last)
+struct index_range {
+	__m256i start, last;
+};
+
+static inline struct index_range index_range(unsigned int start,
+					     unsigned int last)
 {
-	const __m256i s = _mm256_set1_epi32((int)start);
-	const __m256i e = _mm256_set1_epi32((int)last);
-	unsigned int lo = upto8(node->lo, e) | upto8(node->lo + 8, e) << 8;
-	unsigned int hi = from8(node->hi, s) | from8(node->hi + 8, s) << 8;
+	return (struct index_range){
+		_mm256_set1_epi32((int)start), _mm256_set1_epi32((int)last),
+	};
+}
+
+static inline unsigned int index_match(const struct index_node *node,
+				       const struct index_range *range)
+{
+	unsigned int lo = upto8(node->lo, range->last) |
+			  upto8(node->lo + 8, range->last) << 8;
+	unsigned int hi = from8(node->hi, range->start) |
+			  from8(node->hi + 8, range->start) << 8;
 
 	return lo & hi & INDEX_LANES;
 }
@@ -95,9 +118,20 @@ static inline unsigned int index_rank(const struct index_node *node,
 
 #else
 
-static inline unsigned int index_match(const struct index_node *node,
-				       unsigned int start, unsigned int last)
+struct index_range {
+	unsigned int start, last;
+};
+
+static inline struct index_range index_range(unsigned int start,
+					     unsigned int last)
 {
+	return (struct index_range){ start, last };
+}
+
+static inline unsigned int index_match(const struct index_node *node,
+				       const struct index_range *range)
+{
+	unsigned int last = range->last, start = range->start;
 	unsigned int mask = 0;
 
 	for (unsigned int i = 0; i < INDEX_FANOUT; i++)

@@ -13,6 +13,22 @@ static inline bool key_less(unsigned long a, unsigned long a_order,
 	return a < b || (a == b && a_order < b_order);
 }
 
+/*
+ * &node->at[@i], said so that GCC makes one operand of it. A CPU looks ahead over
+ * so many instructions: the fewer there are from one miss to the next, the more
+ * misses overlap.
+ */
+static inline void *const *at_slot(const struct index_node *node,
+				   unsigned int i)
+{
+	return (void *const *)((const char *)node->at + i * sizeof(void *));
+}
+
+static inline unsigned int lowest(unsigned int mask)
+{
+	return (unsigned int)__builtin_ctz(mask);
+}
+
 /* What stands in @slot. */
 static inline struct uhmm_interval_node *entry(const struct index_node *leaf,
 					       unsigned int slot)
@@ -22,7 +38,7 @@ static inline struct uhmm_interval_node *entry(const struct index_node *leaf,
 	 * have been filled anew, and then the interval must be seen filled.
 	 * IX-SAME-TAG would do, but ThreadSanitizer knows no fences.
 	 */
-	struct uhmm_interval_node *x = smp_load_acquire(&leaf->at[slot]);
+	struct uhmm_interval_node *x = smp_load_acquire(at_slot(leaf, slot));
 
 	/* Its owner most likely goes on there, in the callback. */
 	__builtin_prefetch((const char *)x + CACHE_LINE);
@@ -45,18 +61,16 @@ static void sort_by_key(struct uhmm_interval_node **hits, unsigned int n)
 /* What is searched for, as the nodes of one scale have it. */
 struct scaled_range {
 	unsigned long scale;
-	unsigned int start, last;
+	unsigned int last;
+	struct index_range range;	/* for index_match() */
 };
 
-static inline void scale_range(struct scaled_range *range,
-			       const struct index_node *node,
+static inline void scale_range(struct scaled_range *range, unsigned long scale,
 			       unsigned long start, unsigned long last)
 {
-	unsigned long scale = READ_ONCE(node->scale);
-
 	range->scale = scale;
-	range->start = scaled(scale, start);
 	range->last = scaled(scale, last);
+	range->range = index_range(scaled(scale, start), range->last);
 }
 
 /* Most often that of the node before. */
@@ -64,8 +78,10 @@ static inline void rescale(struct scaled_range *range,
 			   const struct index_node *node, unsigned long start,
 			   unsigned long last)
 {
-	if (unlikely(READ_ONCE(node->scale) != range->scale))
-		scale_range(range, node, start, last);
+	unsigned long scale = READ_ONCE(node->scale);
+
+	if (unlikely(scale != range->scale))
+		scale_range(range, scale, start, last);
 }
 
 /* Of what looked like hits, from @first on, those that are. */
@@ -156,7 +172,7 @@ leaf_hits(const struct index_node *leaf, const struct scaled_range *range,
 	 * are seen as they were filled.
 	 */
 	unsigned long perm = smp_load_acquire(&leaf->perm);
-	unsigned int mask = index_match(leaf, range->start, range->last);
+	unsigned int mask = index_match(leaf, &range->range);
 	unsigned int n;
 
 	if (!mask)
@@ -173,7 +189,7 @@ leaf_all(const struct index_node *leaf, unsigned long start,
 {
 	struct scaled_range range;
 
-	scale_range(&range, leaf, start, last);
+	scale_range(&range, READ_ONCE(leaf->scale), start, last);
 	return leaf_hits(leaf, &range, start, last, NULL, out, 0);
 }
 
@@ -184,13 +200,13 @@ leaf_one(const struct index_node *leaf, const struct scaled_range *range,
 	 struct uhmm_interval_node **out)
 {
 	unsigned long tag = leaf_tag(leaf);
-	unsigned int mask = index_match(leaf, range->start, range->last);
+	unsigned int mask = index_match(leaf, &range->range);
 
 	if (!mask)
 		return 0;
 	if (unlikely(mask & (mask - 1)))
 		return leaf_all(leaf, start, last, out);
-	out[0] = entry(leaf, (unsigned int)__builtin_ctz(mask));
+	out[0] = entry(leaf, lowest(mask));
 	if (unlikely(!leaf_tells(leaf, tag, range, start)))
 		return leaf_all(leaf, start, last, out);
 	return 1;
@@ -226,7 +242,7 @@ static inline const struct index_node *below(const struct index_node *node,
 	 * Ordering: (IX-CHILD) pairs with (IX-REPLACE) in replace(): as
 	 * (IX-ROOT).
 	 */
-	node = smp_load_acquire(&node->at[i]);
+	node = smp_load_acquire(at_slot(node, i));
 	index_prefetch(node);
 	return node;
 }
@@ -265,7 +281,7 @@ walk_tree(const struct index_node *node, unsigned long start,
 	for (;;) {
 		while (level) {
 			rescale(&range, node, start, last);
-			mask = index_match(node, range.start, range.last) &
+			mask = index_match(node, &range.range) &
 			       (unsigned int)node->perm;
 			if (resume)
 				mask &= ~0U << child_of(node, &from);
@@ -325,7 +341,7 @@ static unsigned int search_again(struct index_finger *finger,
 	struct scaled_range range;
 	unsigned int n;
 
-	scale_range(&range, leaf, start, last);
+	scale_range(&range, READ_ONCE(leaf->scale), start, last);
 	n = leaf_one(leaf, &range, start, last, out);
 	if (!n) {
 		finger->start = start;
@@ -354,28 +370,34 @@ static unsigned int search_first(const struct interval_index *ix,
 	const struct index_node *node = root(ix);
 	unsigned int mask, level = node_level(node);
 	struct scaled_range range;
+	unsigned long scale;
 
 	walk->done = true;
 	finger->version = version;
 	finger->start = start;
 	finger->last = last;
 	finger->tag = 0;
-	scale_range(&range, node, start, last);
-	while (level--) {
-		mask = index_match(node, range.start, range.last);
-		if (!mask) {
-			finger->leaf = NULL;
-			return 0;
-		}
-		if (unlikely(mask & (mask - 1))) {
-			finger->version = 0;
-			return walk_first(node, start, last, walk, out);
-		}
-		node = below(node, (unsigned int)__builtin_ctz(mask));
-		rescale(&range, node, start, last);
+	scale = READ_ONCE(node->scale);
+	for (;;) {
+		scale_range(&range, scale, start, last);
+		do {
+			if (!level--) {
+				finger->leaf = node;
+				return leaf_one(node, &range, start, last, out);
+			}
+			mask = index_match(node, &range.range);
+			if (!mask) {
+				finger->leaf = NULL;
+				return 0;
+			}
+			if (unlikely(mask & (mask - 1))) {
+				finger->version = 0;
+				return walk_first(node, start, last, walk, out);
+			}
+			node = below(node, lowest(mask));
+			scale = READ_ONCE(node->scale);
+		} while (likely(scale == range.scale));
 	}
-	finger->leaf = node;
-	return leaf_one(node, &range, start, last, out);
 }
 
 static unsigned int search_resume(const struct interval_index *ix,
@@ -428,16 +450,19 @@ static void search_descend(struct index_node *node, unsigned long start,
 	static const struct index_bounds all = { 0, 0, ~0UL };
 	static const struct index_bounds behind = { ~0UL, ~0UL, 0 };
 	const struct index_bounds *lo = &all, *hi = &behind, *bound = &all;
-	struct scaled_range at = { .scale = SCALE_NONE };
-	unsigned int depth = 0;
+	unsigned long scale = SCALE_NONE;
+	unsigned int at = 0, depth = 0;
 
 	for (unsigned int level = node_level(node); level; level--) {
 		struct index_inner *inner = container_of(node, struct index_inner,
 							 node);
 		unsigned int i;
 
-		rescale(&at, node, start, start);
-		i = child_at(inner, start, order, at.start);
+		if (unlikely(node->scale != scale)) {
+			scale = node->scale;
+			at = scaled(scale, start);
+		}
+		i = child_at(inner, start, order, at);
 		bound = &inner->exact[i];
 		lo = i ? bound : lo;
 		hi = node->perm >> (i + 1) & 1 ? bound + 1 : hi;
@@ -468,11 +493,11 @@ static bool search_alone(const struct index_path *p, unsigned long start,
 		const struct index_node *node = &p->step[d].node->node;
 
 		rescale(&range, node, start, last);
-		others |= index_match(node, range.start, range.last) &
+		others |= index_match(node, &range.range) &
 			  (unsigned int)node->perm & ~(1U << p->step[d].i);
 	}
 	rescale(&range, p->leaf, start, last);
-	return !(others | index_match(p->leaf, range.start, range.last));
+	return !(others | index_match(p->leaf, &range.range));
 }
 
 const struct index_search INDEX_SEARCH_OPS = {

@@ -45,8 +45,9 @@ def release(label, path, args, behind='', **rest):
 
 
 def acquire(label, path, word, before='', behind='', **rest):
+    where = word[1:] if word.startswith('*') else '&' + word
     return Mutant(label, 'a plain load',
-                  [(path, f'{before}smp_load_acquire(&{word}){behind}',
+                  [(path, f'{before}smp_load_acquire({where}){behind}',
                     f'{before}READ_ONCE({word}){behind}')], **rest)
 
 
@@ -68,7 +69,7 @@ PUBLISH = release('IX-PUBLISH', INDEX_WRITE,
                   why_not=masked('IX-ADDED'))
 ADDED = release('IX-ADDED', INDEX_WRITE, 'leaf->tag, tag + INDEX_FILLING',
                 why_not=masked('IX-PUBLISH'))
-TAKE = acquire('IX-TAKE', SEARCH, 'leaf->at[slot]',
+TAKE = acquire('IX-TAKE', SEARCH, '*at_slot(leaf, slot)',
                why_not=sometimes('stress hot'))
 LEAF = acquire('IX-LEAF', SEARCH, 'leaf->perm', 'perm = ',
                why_not=masked('IX-WHOLE'))
@@ -182,7 +183,7 @@ MUTANTS = [
     Mutant('IX-TAKE, IX-LEAF and IX-WHOLE', 'plain loads', edits(TAKE, LEAF, WHOLE),
            [INDEXES, ONE_PAGE]),
     acquire('IX-ROOT', SEARCH, 'ix->root', caught_by=[INDEXES]),
-    acquire('IX-CHILD', SEARCH, 'node->at[i]', caught_by=[INDEXES]),
+    acquire('IX-CHILD', SEARCH, '*at_slot(node, i)', caught_by=[INDEXES]),
     Mutant('IX-REFILL-FENCE', 'no fence',
            [(INDEX_WRITE, 'smp_wmb();', 'barrier();')],
            why_not=NO_FENCE),

@@ -22,20 +22,20 @@ def before(path, text, point, indent):
 
 BEFORE_A_NODE = [
     declared(SEARCH, IN_SEARCH),
-    before(SEARCH, 'finger->leaf = node;\n', 'before a node', '\t'),
+    before(SEARCH, 'finger->leaf = node;\n', 'before a node', '\t\t\t\t'),
 ]
 BEFORE_THE_INTERVAL = [
     declared(SEARCH, IN_SEARCH),
-    (SEARCH, '*x = smp_load_acquire(&leaf->at[slot]);',
+    (SEARCH, '*x = smp_load_acquire(at_slot(leaf, slot));',
      '*x = (pause_here("before the interval"),\n'
-     '\t\tsmp_load_acquire(&leaf->at[slot]));'),
+     '\t\tsmp_load_acquire(at_slot(leaf, slot)));'),
 ]
 BEFORE_THE_LANES = [
     declared(SEARCH, IN_SEARCH),
-    (SEARCH, 'index_match(leaf, range->start, range->last);\n'
+    (SEARCH, 'index_match(leaf, &range->range);\n'
      '\tunsigned int n;',
      '(pause_here("before the lanes"),\n'
-     '\t\tindex_match(leaf, range->start, range->last));\n'
+     '\t\tindex_match(leaf, &range->range));\n'
      '\tunsigned int n;'),
 ]
 AFTER_THE_LANES = [
@@ -82,6 +82,6 @@ BEFORE_A_LOOK = [
 NO_SPINS = [('src/sync/sync.h', '#define SYNC_SPINS 100\n',
              '#define SYNC_SPINS 1\n')]
 # Nor is this: who was found is called some hundred nanoseconds later.
-LATE_CALLS = [(NOTIFIER, '\tslot_leave_index(range->slot, range->id);\n\tif (',
+LATE_CALLS = [(NOTIFIER, '\tslot_leave_index(range->slot, range->id);\n\tcall = ',
                '\tfor (int i = 0; i < 10; i++)\n\t\tcpu_relax();\n'
-               '\tslot_leave_index(range->slot, range->id);\n\tif (')]
+               '\tslot_leave_index(range->slot, range->id);\n\tcall = ')]
