@@ -66,6 +66,8 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
 
 /* A hold on its way: its region was not seen live yet. */
 #define HOLD_TRIES 1UL
+/* One that a miss will have: the device may get from the cache meanwhile. */
+#define HOLD_TAKEN (1UL << LIFE_ACCESS_SHIFT)
 #define HOLD_BLOCK_SIZE 4096
 #define BLOCK_HOLDS \
 	((HOLD_BLOCK_SIZE - CACHE_LINE) / sizeof(unsigned long) - 1)
@@ -80,7 +82,8 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
  * @crowded: so many more gets are not alone, most likely
  * @top: holds ever used
  * @next: the block made before it
- * @hold: the life of a region, with HOLD_TRIES; 0: free; the last one never is
+ * @hold: the life of a region, with HOLD_TRIES; HOLD_TAKEN: of none yet; 0: free;
+ *	the last one never is
  *
  * Of a page each, so that a hold leads to it. A thread that has many holds has
  * more than one.

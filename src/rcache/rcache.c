@@ -241,6 +241,18 @@ static bool find_further(const struct getting *g)
 			 g->ask, g->hold, g->ret_reg);
 }
 
+static int miss(const struct getting *g, struct request *w, bool alone,
+		struct region **ret_region)
+{
+	int err;
+
+	hold_end(g->hold, HOLD_TAKEN);
+	err = rcache_miss(g->cache, w, alone, g->hold, ret_region);
+	if (err)
+		hold_end(g->hold, 0);
+	return err;
+}
+
 static __attribute__((noinline)) int
 get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 	 unsigned int access, struct uhmm_registration *ret_reg)
@@ -281,9 +293,8 @@ get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 		count_hit(b);
 		return 0;
 	}
-	/* Nobody else is to take the hold meanwhile. */
 	if (alone)
-		err = rcache_miss(c, &w, true, g.hold, &r);
+		err = miss(&g, &w, true, &r);
 	if (err == -EADDRINUSE) {
 		r = search(&g, &w);
 		if (r) {
@@ -293,7 +304,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 			return 0;
 		}
 		WRITE_ONCE(b->crowded, alone ? CROWDED : b->crowded);
-		err = rcache_miss(c, &w, false, g.hold, &r);
+		err = miss(&g, &w, false, &r);
 	}
 	count_miss(c, b);
 	while (err == -EEXIST) {
@@ -301,7 +312,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 			return 0;
 		if (!rcache_make_way(c, &w))
 			return err;
-		err = rcache_miss(c, &w, false, g.hold, &r);
+		err = miss(&g, &w, false, &r);
 	}
 	if (err)
 		return err;

@@ -301,9 +301,11 @@ static void what_collides_is_registered_again(void **state)
 	unmake();
 }
 
+static struct uhmm_registration part;
+
 static void get_a_part(void)
 {
-	touch(PG(2), 1, RW);
+	assert_int_equal(uhmm_rcache_get(cache, PG(2), 1, RW, &part), 0);
 }
 
 static void what_came_meanwhile_is_merged(void **state)
@@ -313,7 +315,9 @@ static void what_came_meanwhile_is_merged(void **state)
 	touch(PG(1), PAGES(2), RW);
 	assert_int_equal(device.regs, 2);
 	assert_int_equal(cache_stats().merged, 1);
-	assert_int_equal(uhmm_rcache_flush(cache, PG(50), 1), 0);
+	assert_int_equal(uhmm_rcache_flush(cache, PG(50), 1), 1);
+	assert_int_equal(device.deregs, 0);
+	uhmm_rcache_put(&part);
 	assert_int_equal(device.deregs, 1);
 	assert_int_equal(cache_stats().bytes, PAGES(2));
 	unmake();
