@@ -87,6 +87,8 @@ static void an_area_in_the_place_of_another_is_told_of(void **state)
 	need_g0();
 	view_add(&view, p, PAGE);
 	for (int i = 0; i < 10; i++) {
+		/* What was told of before has been passed on. */
+		settle();
 		seq = read_page(&view, &pte);
 		assert_holds(&view, seq);
 		map_at(p, 1, RW, MAP_FIXED);
