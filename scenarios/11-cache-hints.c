@@ -28,10 +28,7 @@ static void *ends_and_begins(void *unused)
 	return NULL;
 }
 
-/*
- * All places for hints are taken: that of HERE is the next to be so. What looks for
- * NEAR finds the hint of LARGE, and needs none.
- */
+/* All places for hints are taken, HERE's next; NEAR finds LARGE's, and needs none. */
 enum { BESIDE = 0x2a * PAGE, LARGE = 0x40 * PAGE, LARGE_PAGES = 8, NEAR = 5 };
 
 static void here_beside_large(void)
