@@ -38,7 +38,7 @@
  *    after the library was loaded.
  *  - All but create and destroy may happen inside of malloc() and free(): a miss
  *    takes memory from the kernel, the others take none. What the device's own
- *    functions do is up to them.
+ *    functions do is up to them. None may be used in a signal handler.
  */
 #ifndef UHMM_RCACHE_H
 #define UHMM_RCACHE_H

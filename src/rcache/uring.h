@@ -28,7 +28,7 @@ enum pin_state {
  * @length: bytes
  * @number: of those that are held, when it became so
  * @index: of itself
- * @life: how often it was used before
+ * @life: which use it is, of all devices' together
  * @slot: where it is, or was
  * @state: see there
  * @next: among the free or the held

@@ -80,7 +80,6 @@ static struct pin *pin_of(const struct uhmm_rcache_uring *u, uint64_t tag)
 static void pin_free(struct pins *p, struct pin *pin)
 {
 	pin->state = PIN_FREE;
-	pin->life++;
 	pin->next = p->free;
 	p->free = pin;
 }
@@ -122,6 +121,9 @@ static void from_held(struct pins *p, const struct pin *pin)
 
 /* ------------------------------------------------------------ by the device */
 
+/* Of all devices: what one has left behind in a ring means nothing to the next. */
+static unsigned int lives;
+
 uint64_t pin_begin(struct uhmm_rcache_uring *u, unsigned int slot,
 		   unsigned long start, size_t length)
 {
@@ -138,6 +140,7 @@ uint64_t pin_begin(struct uhmm_rcache_uring *u, unsigned int slot,
 		pin->start = start;
 		pin->length = length;
 		pin->slot = slot;
+		pin->life = fetch_add(&lives, 1);
 		to_slot(u, pin);
 		tag = tag_of(u, pin);
 	}

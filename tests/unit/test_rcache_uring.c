@@ -294,6 +294,28 @@ static void tags_of_nothing_are_counted(void **state)
 	unmake();
 }
 
+/* The same ring's, with the same tags to choose from. */
+static void what_a_device_left_means_nothing_to_the_next(void **state)
+{
+	uint64_t key, left;
+
+	make();
+	key = reg(PG(1), PAGES(1));
+	dereg(PG(1), PAGES(1), key);
+	left = kernel.gone[0];
+	unmake();
+	make();
+	key = reg(PG(1), PAGES(1));
+	dereg(PG(1), PAGES(1), key);
+	assert_int_equal(info().held, 1);
+	assert_true(uhmm_rcache_uring_tag(buffers, left));
+	assert_int_equal(info().held, 1);
+	assert_int_equal(info().strays, 1);
+	hand_over(0);
+	assert_int_equal(info().held, 0);
+	unmake();
+}
+
 /* Against a list of what the kernel has not said yet. */
 static void many_are_held_in_any_order(void **state)
 {
@@ -430,6 +452,7 @@ int main(int argc, char **argv)
 		CASE(what_is_refused_leaves_nothing),
 		CASE(what_stays_in_its_slot_is_not_held),
 		CASE(tags_of_nothing_are_counted),
+		CASE(what_a_device_left_means_nothing_to_the_next),
 		CASE(many_are_held_in_any_order),
 		CASE(a_time_may_lie_behind_all_times),
 		CASE(who_waits_does_so_for_what_is_held_then),
