@@ -18,6 +18,8 @@
 
 /* What happens before the kernel registers, once, and what after that. */
 static void (*before)(void), (*after)(void);
+/* And before it no longer does, where the call has been decided on. */
+static void (*ending)(void);
 /* A move is refused, once, and what happens when it is asked why, with no lock. */
 static void (*refused)(void), (*asked)(void);
 static char *memory;
@@ -42,6 +44,9 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 	bool ours = request == UFFDIO_REGISTER &&
 		    reg->range.start == (unsigned long)memory;
 	int ret;
+
+	if (request == UFFDIO_UNREGISTER)
+		run(&ending);
 
 	if (request == UFFDIO_MOVE && refused) {
 		asked = refused;
@@ -149,6 +154,51 @@ static void nor_what_takes_the_place_of_it(void **state)
 	map_memory();
 	after = refill;
 	assert_watched();
+}
+
+/* ----------------------------------------------- what is about to end a watch */
+
+static int watched;
+
+static void watch_meanwhile(void)
+{
+	watched = uhmm_live_watch(mm, (unsigned long)memory, PAGE);
+}
+
+/* What is noted as watched is: the next change is told of. */
+static void assert_told(void)
+{
+	struct view view;
+	unsigned long seq;
+
+	/* It was taken under watch at that moment. */
+	assert_null(ending);
+	assert_int_equal(watched, 0);
+	settle();
+	view_add(&view, memory, PAGE);
+	do
+		seq = view_begin(&view);
+	while (pte_at(memory).state != UHMM_PTE_PRESENT ||
+	       view_retry(&view, seq));
+	munmap(memory, PAGE);
+	assert_true(view_retry(&view, seq));
+	view_drop(&view);
+	memory = NULL;
+}
+
+/* What a bracket lies around is, as its watch ends. */
+static void what_was_in_a_bracket_is_watched(void **state)
+{
+	struct live_bracket b;
+
+	need_g0();
+	memory = some_pages(1);
+	pte_at(memory);
+	ending = watch_meanwhile;
+	assert_int_equal(live_bracket_start(&b, (unsigned long)memory, PAGE,
+					    MMU_NOTIFY_UNMAP, 0), 0);
+	live_bracket_end(&b);
+	assert_told();
 }
 
 /* Who began to read it before the bracket was there. */
@@ -291,6 +341,7 @@ int main(int argc, char **argv)
 		CASE(a_hole_is_not_taken_under_watch),
 		CASE(nor_one_that_is_filled_at_once),
 		CASE(nor_what_takes_the_place_of_it),
+		CASE(what_was_in_a_bracket_is_watched),
 		CASE_BARE(an_area_that_is_half_watched_moves),
 		CASE(a_fork_stops_what_goes_to_a_device),
 		CASE(what_takes_their_place_stays),

@@ -89,7 +89,7 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	if (!ret && event != MMU_NOTIFY_PROTECTION_VMA &&
 	    event != MMU_NOTIFY_PROTECTION_PAGE && !b->told &&
 	    watch_clear(live, start, end))
-		watch_unregister(live, start, end);
+		watch_end(live, start, end);
 	if (BROKEN(live_broken, BROKEN_END)) {
 		live_bracket_end(b);
 		b->inside = NULL;
@@ -126,8 +126,7 @@ bool live_bracket_rejoin(unsigned long addr, unsigned long length)
 	if (!inside)
 		return false;
 	if (!live->out || !out_needs_events(live, start, end)) {
-		watch_clear(live, start, end);
-		watch_unregister(live, start, end);
+		watch_end(live, start, end);
 		again = true;
 	}
 	fetch_sub(inside, 1);

@@ -341,6 +341,7 @@ long live_patched_try(long nr, const unsigned long *args,
 	const unsigned long cancellation = 1UL << (__SIGRTMIN - 1);
 	unsigned long mask = 0;
 	struct live_call call;
+	int saved = errno;
 	long ret = nr;
 
 	*ret_made = 0;
@@ -349,6 +350,7 @@ long live_patched_try(long nr, const unsigned long *args,
 	change_mask(SIG_BLOCK, &cancellation, &mask);
 	if (live_observer) {
 		*ret_made = live_call_cuts(nr, args, &call.file);
+		errno = saved;
 	} else {
 		live_call_before(&call, nr, args);
 		*ret_made = call.file.ino != 0;

@@ -238,7 +238,11 @@ static void handler(void *arg)
 		}
 		n = epoll_wait(out->first, &event, 1, -1);
 		WRITE_ONCE(out->sleeping, 0);
-		if (n > 0 && event.data.fd != out->wake)
+		/*
+		 * Also where he was poked: an event may have come with that, and
+		 * the monitor not been woken, as he was.
+		 */
+		if (n > 0)
 			monitor_turn(live);
 		/* The program has closed it. */
 		if (n < 0 && errno != EINTR)

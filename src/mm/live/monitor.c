@@ -292,10 +292,13 @@ static void on_remap(struct live *live, struct shard *shard,
 		return;
 	live_count(live, remaps);
 	watch_clear(live, from, from + length);
-	watch_clear(live, to, to + length);
-	/* What is there now may be for another descriptor to watch. */
+	/*
+	 * What is there now may be for another descriptor to watch. Noted behind
+	 * it, or who takes it under watch in between would think that it is.
+	 */
 	if (!live->out)
 		ioctl(shard->fd, UFFDIO_UNREGISTER, &range);
+	watch_clear(live, to, to + length);
 	changed(live, MMU_NOTIFY_UNMAP, from, from + length);
 	changed(live, MMU_NOTIFY_UNMAP, to, to + length);
 }

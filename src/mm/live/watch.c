@@ -337,8 +337,8 @@ static void unregister_each(struct live *live, unsigned int owners,
 			      end < area.vma.end ? end : area.vma.end);
 }
 
-void watch_unregister(struct live *live, unsigned long start,
-		      unsigned long end)
+static void unregister(struct live *live, unsigned long start,
+		       unsigned long end)
 {
 	unsigned int owners;
 	unsigned long next;
@@ -363,6 +363,13 @@ void watch_unregister(struct live *live, unsigned long start,
 		else if (owners)
 			unregister_by(live, owners, start, next);
 	}
+}
+
+/* Who registers it in between is not to find it noted as watched. */
+void watch_end(struct live *live, unsigned long start, unsigned long end)
+{
+	unregister(live, start, end);
+	watch_clear(live, start, end);
 }
 
 /*

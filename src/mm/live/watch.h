@@ -44,9 +44,8 @@ bool watch_clear(struct live *live, unsigned long start, unsigned long end);
 /* Is [start, end) one area, and registered? May sleep for the monitor. */
 bool watch_is_registered(struct live *live, struct shard *shard,
 			 unsigned long start, unsigned long end);
-/* Have the kernel tell no more of it. Takes no lock. */
-void watch_unregister(struct live *live, unsigned long start,
-		      unsigned long end);
+/* Have the kernel tell no more of it, and note that. Takes no lock. */
+void watch_end(struct live *live, unsigned long start, unsigned long end);
 
 /* monitor.c
  * A turn is that of who reads events and passes them on. He calls nobody who may
