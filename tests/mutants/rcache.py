@@ -81,7 +81,7 @@ RCACHES = Group('The registration cache', '', [
            [unit('rcache_uring', 'a_tag_may_come_before_the_call_returns')],
            quick=True),
     Mutant('tag of another life', 'an old tag releases what is there now',
-           [(PINS, '\tpin->life++;\n', '')],
+           [(PINS, '\t\tpin->life = fetch_add(&lives, 1);\n', '')],
            [unit('rcache_uring', 'tags_of_nothing_are_counted')]),
     Mutant('not held', 'what could not be taken out counts as held',
            [(URING, 'pin_unhold(u, tag)', '(void)tag')],
