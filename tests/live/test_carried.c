@@ -133,7 +133,7 @@ static void what_comes_back_is_looked_at_again(void **state)
 /* Known to be bad: the page is lost, and the device never has its frame back. */
 ALONE(without_a_look_it_is_lost)
 {
-	live_broken = BROKEN_ALONE;
+	WRITE_ONCE(live_broken, BROKEN_ALONE);
 	take_what_comes_back();
 	OK(here[3 * PAGE] == 0);
 	munmap(here, NPAGES * PAGE);
@@ -223,7 +223,7 @@ static void what_takes_their_place_stays(void **state)
 ALONE(without_a_look_it_goes_with_them)
 {
 	begin();
-	live_broken = BROKEN_ALONE;
+	WRITE_ONCE(live_broken, BROKEN_ALONE);
 	first = others_replace;
 	device_take(&device, mm, here, NPAGES);
 	OK(!first && here[0] == 0);
