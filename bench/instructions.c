@@ -14,6 +14,7 @@
 #include <uhmm/rcache.h>
 
 #include "bench.h"
+#include "rcache_nothing.h"
 #include "world.h"
 
 #include "sync/sync.h"
@@ -97,19 +98,6 @@ struct cached {
 	unsigned long next;
 };
 
-static int nothing_reg(void *device, unsigned long start, size_t length,
-		       unsigned int access, uint64_t *ret_key)
-{
-	*ret_key = start;
-	return 0;
-}
-
-static int nothing_dereg(void *device, unsigned long start, size_t length,
-			 uint64_t key)
-{
-	return 0;
-}
-
 /* Each, and far from the one before. */
 static unsigned long cached_next(struct cached *c)
 {
@@ -162,9 +150,6 @@ static void events_and_misses(void *cached, unsigned long n)
 
 static void count_cache(unsigned long n)
 {
-	static const struct uhmm_rcache_ops nothing = {
-		.reg = nothing_reg, .dereg = nothing_dereg,
-	};
 	static const struct {
 		const char *name;
 		void (*slice)(void *cached, unsigned long n);

@@ -23,6 +23,7 @@
 
 #include "bench.h"
 
+#include "rcache_nothing.h"
 #include "rcache_peer.h"
 
 #include "mm/live/live.h"
@@ -67,23 +68,6 @@ struct field {
 	unsigned long base;
 	unsigned long n;
 	unsigned long *order;
-};
-
-static int nothing_reg(void *device, unsigned long start, size_t length,
-		       unsigned int access, uint64_t *ret_key)
-{
-	*ret_key = start;
-	return 0;
-}
-
-static int nothing_dereg(void *device, unsigned long start, size_t length,
-			 uint64_t key)
-{
-	return 0;
-}
-
-static const struct uhmm_rcache_ops nothing = {
-	.name = "nothing", .reg = nothing_reg, .dereg = nothing_dereg,
 };
 
 static void must(bool ok, const char *what)
