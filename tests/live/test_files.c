@@ -68,15 +68,23 @@ static off_t size_of(const char *name)
 
 /* ------------------------------------------------------- what is announced */
 
-ALONE(only_what_gets_shorter_is_announced)
+static char *watched_file(struct view *view)
 {
-	struct view view;
 	char *p;
 
 	enter_folder();
 	reach(UHMM_G1);
 	p = map_file("a", NULL);
-	view_add(&view, p, PAGE);
+	view_add(view, p, PAGE);
+	return p;
+}
+
+ALONE(only_what_gets_shorter_is_announced)
+{
+	struct view view;
+	char *p;
+
+	p = watched_file(&view);
 	OK(opens("a", O_RDWR));
 	OK(opens("b", O_RDWR | O_CREAT | O_TRUNC));
 	OK(opens("b", O_RDWR | O_TRUNC));
@@ -97,10 +105,7 @@ ALONE(what_cannot_be_opened_is_not)
 	struct view view;
 	char *p;
 
-	enter_folder();
-	reach(UHMM_G1);
-	p = map_file("a", NULL);
-	view_add(&view, p, PAGE);
+	p = watched_file(&view);
 	OK(open((void *)8, O_RDWR | O_TRUNC) == -1 && errno == EFAULT);
 	OK(open("none", O_RDWR | O_TRUNC) == -1 && errno == ENOENT);
 	OK(open(".", O_RDWR | O_TRUNC) == -1 && errno == EISDIR);

@@ -224,9 +224,27 @@ ALONE(an_area_that_is_half_watched_moves)
 	OK(q[0] == 1 && q[3 * PAGE] == 4);
 }
 
-/* ------------------------------------------------------------------ a fork() */
+/* ---------------------------------------------------- what goes to a device */
 
 static struct device device;
+
+static void with_device(void)
+{
+	need_g0();
+	if (!kernel_has(UHMM_LIVE_MOVE)) {
+		print_message("the kernel cannot move pages\n");
+		skip();
+	}
+	make_live(UHMM_G0, 0, UHMM_LIVE_DEVICE);
+	assert_int_equal(device_make(&device, 16, true), 0);
+}
+
+static void without_device(void)
+{
+	device_destroy(&device);
+	drop_live();
+}
+
 static sem_t fork_now, fork_holds;
 static bool held_up;
 
@@ -282,13 +300,7 @@ static void a_fork_stops_what_goes_to_a_device(void **state)
 	pthread_t thread;
 	char *p;
 
-	need_g0();
-	if (!kernel_has(UHMM_LIVE_MOVE)) {
-		print_message("the kernel cannot move pages\n");
-		skip();
-	}
-	make_live(UHMM_G0, 0, UHMM_LIVE_DEVICE);
-	assert_int_equal(device_make(&device, 16, true), 0);
+	with_device();
 	p = some_pages(8);
 	sem_init(&fork_now, 0, 0);
 	sem_init(&fork_holds, 0, 0);
@@ -301,8 +313,7 @@ static void a_fork_stops_what_goes_to_a_device(void **state)
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(p[i * PAGE], i + 1);
 	munmap(p, 8 * PAGE);
-	device_destroy(&device);
-	drop_live();
+	without_device();
 }
 
 /* Other pages take the place of those on their way, when no lock is held. */
@@ -317,13 +328,7 @@ static void replace(void)
 
 static void what_takes_their_place_stays(void **state)
 {
-	need_g0();
-	if (!kernel_has(UHMM_LIVE_MOVE)) {
-		print_message("the kernel cannot move pages\n");
-		skip();
-	}
-	make_live(UHMM_G0, 0, UHMM_LIVE_DEVICE);
-	assert_int_equal(device_make(&device, 16, true), 0);
+	with_device();
 	memory = some_pages(NPAGES);
 	refused = replace;
 	device_take(&device, mm, memory, NPAGES);
@@ -331,8 +336,7 @@ static void what_takes_their_place_stays(void **state)
 		assert_int_equal(memory[i * PAGE], 'a' + i);
 	munmap(memory, NPAGES * PAGE);
 	memory = NULL;
-	device_destroy(&device);
-	drop_live();
+	without_device();
 }
 
 int main(int argc, char **argv)
