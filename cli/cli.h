@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+struct option;
+
 /* What a command ends with; see EXIT STATUS in uhmm(1). */
 enum {
 	EXIT_HOLDS = 0,
@@ -18,6 +20,7 @@ enum {
  * @summary: one line for `uhmm --help`
  * @usage: the arguments, for `uhmm help NAME`
  * @details: the rest of `uhmm help NAME`
+ * @runs_program: what follows the first argument is a program's own
  * @run: does it; argv[0] is @name; returns the exit status
  */
 struct command {
@@ -25,6 +28,7 @@ struct command {
 	const char *summary;
 	const char *usage;
 	const char *details;
+	bool runs_program;
 	int (*run)(int argc, char **argv);
 };
 
@@ -36,9 +40,18 @@ extern const struct command cmd_version;
 extern const struct command cmd_watch;
 
 /*
- * Parses the options of a command that knows --json and --help only. Returns
- * -1 to go on, else the exit status.
+ * Hands each option to @take, with its value in optarg; false: it does not take
+ * that. --help is answered here. Returns -1 to go on with argv[optind], else
+ * the exit status.
  */
+int parse_options(const struct command *cmd, int argc, char **argv,
+		  const struct option *options,
+		  bool (*take)(int c, void *arg), void *arg);
+
+/* -1, or the exit status if there is an argument left. */
+int no_more_arguments(const struct command *cmd, int argc, char **argv);
+
+/* The same for a command that knows --json and --help only. */
 int parse_json_only(const struct command *cmd, int argc, char **argv,
 		    bool *ret_json);
 

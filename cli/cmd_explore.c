@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,6 @@ enum {
 	OPTION_EXECUTIONS,
 	OPTION_HTML,
 	OPTION_JOB,
-	OPTION_JSON,
 	OPTION_LABELS,
 	OPTION_LIST,
 	OPTION_MERGE,
@@ -65,7 +65,7 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ "html", required_argument, NULL, OPTION_HTML },
 	{ "job", required_argument, NULL, OPTION_JOB },
-	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "json", no_argument, NULL, 'j' },
 	{ "labels", no_argument, NULL, OPTION_LABELS },
 	{ "list", no_argument, NULL, OPTION_LIST },
 	{ "merge", no_argument, NULL, OPTION_MERGE },
@@ -112,8 +112,8 @@ static bool model_of(const char *text, int *ret)
 	return false;
 }
 
-/* False: the argument is not understood. */
-static bool take_value(struct wanted *w, int c, const char *text)
+/* False: it does not take that. */
+static bool take_number(struct wanted *w, int c, const char *text)
 {
 	uint64_t n = 0;
 	char *end;
@@ -126,37 +126,35 @@ static bool take_value(struct wanted *w, int c, const char *text)
 		if (w->options.engine == EXPLORE_AUTO)
 			w->options.engine = EXPLORE_PREEMPTIONS;
 		return true;
-	case OPTION_ENGINE:
-		return engine_of(text, &w->options.engine);
 	case OPTION_EXECUTIONS:
 		return number_of(text, UINT64_MAX, &w->options.executions);
-	case OPTION_MODEL:
-		return model_of(text, &w->options.model);
 	case OPTION_SECONDS:
 		w->options.seconds = strtod(text, &end);
-		return end != text && !*end;
+		return end != text && !*end && !isnan(w->options.seconds);
 	case OPTION_SEED:
 		return number_of(text, UINT64_MAX, &w->options.seed);
-	case OPTION_SPLIT:
+	default:
 		if (!number_of(text, 60, &n) || !n)
 			return false;
 		w->options.split = n;
 		return true;
-	default:
-		return false;
 	}
 }
 
-static void take(struct wanted *w, int c, const char *text)
+static bool take(int c, void *arg)
 {
+	struct wanted *w = arg;
+
 	switch (c) {
+	case OPTION_ENGINE:
+		return engine_of(optarg, &w->options.engine);
 	case OPTION_HTML:
-		w->html = text;
+		w->html = optarg;
 		break;
 	case OPTION_JOB:
-		w->options.prefix = text;
+		w->options.prefix = optarg;
 		break;
-	case OPTION_JSON:
+	case 'j':
 		w->json = true;
 		break;
 	case OPTION_LABELS:
@@ -168,53 +166,39 @@ static void take(struct wanted *w, int c, const char *text)
 	case OPTION_MERGE:
 		w->merge = true;
 		break;
+	case OPTION_MODEL:
+		return model_of(optarg, &w->options.model);
 	case OPTION_OUTPUT:
-		w->output = text;
+		w->output = optarg;
 		break;
 	case OPTION_PFTRACE:
-		w->pftrace = text;
+		w->pftrace = optarg;
 		break;
 	case OPTION_WEAKEN:
-		w->options.weaken = text;
+		w->options.weaken = optarg;
 		break;
+	default:
+		return take_number(w, c, optarg);
 	}
+	return true;
 }
 
 /* -1 to go on, else the exit status. */
 static int parse(struct wanted *w, int argc, char **argv)
 {
-	int c;
+	int status = parse_options(&cmd_explore, argc, argv, options, take, w);
 
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == 'h') {
-			print_usage(&cmd_explore);
-			return EXIT_HOLDS;
-		}
-		if (c == ':')
-			return usage_error("explore", "option '%s' needs a value",
-					   argv[optind - 1]);
-		if (c == '?')
-			return usage_error("explore", "unknown option '%s'",
-					   argv[optind - 1]);
-		take(w, c, optarg);
-		if (optarg && c != OPTION_HTML && c != OPTION_JOB &&
-		    c != OPTION_OUTPUT && c != OPTION_PFTRACE &&
-		    c != OPTION_WEAKEN && !take_value(w, c, optarg))
-			return usage_error("explore", "not a value for it: '%s'",
-					   optarg);
-	}
+	if (status >= 0)
+		return status;
 	if (optind < argc)
 		w->what = argv[optind++];
-	if (optind < argc && !w->merge)
-		w->name = argv[optind++];
-	if (optind < argc && !w->merge)
-		return usage_error("explore", "unexpected argument '%s'",
-				   argv[optind]);
 	if (!w->what && !w->list && !w->labels)
 		return usage_error("explore", "which scenario?");
-	return -1;
+	if (w->merge)
+		return -1;
+	if (optind < argc && strchr(w->what, '/'))
+		w->name = argv[optind++];
+	return no_more_arguments(&cmd_explore, argc, argv);
 }
 
 /* --------------------------------------------------------------------- talk */
@@ -319,7 +303,8 @@ static bool write_files(const struct wanted *w,
 	}
 	if (!path)
 		return ok;
-	ok &= write_replay(w, scenario, report->trace, path);
+	if (!write_replay(w, scenario, report->trace, path))
+		return false;
 	fprintf(stderr, "again: uhmm replay %s\n", path);
 	return ok;
 }

@@ -25,6 +25,27 @@ struct replay_wanted {
 	bool json;
 };
 
+static bool parse_one(int c, void *arg)
+{
+	struct replay_wanted *w = arg;
+	char *end = "";
+
+	switch (c) {
+	case 'g':
+		w->gdb = true;
+		w->row = optarg ? strtoul(optarg, &end, 10) : 1;
+		return !*end && w->row;
+	case 'j':
+		w->json = true;
+		break;
+	case 'm':
+		w->html = optarg;
+		break;
+	}
+	return true;
+}
+
+/* -1 to go on, else the exit status. */
 static int parse(struct replay_wanted *w, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -34,41 +55,14 @@ static int parse(struct replay_wanted *w, int argc, char **argv)
 		{ "json", no_argument, NULL, 'j' },
 		{ 0 },
 	};
-	char *end = "";
-	int c;
+	int status = parse_options(&cmd_replay, argc, argv, options, parse_one, w);
 
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		switch (c) {
-		case 'g':
-			w->gdb = true;
-			w->row = optarg ? strtoul(optarg, &end, 10) : 1;
-			if (*end || !w->row)
-				return usage_error("replay", "no such row: '%s'",
-						   optarg);
-			break;
-		case 'h':
-			print_usage(&cmd_replay);
-			return EXIT_HOLDS;
-		case 'j':
-			w->json = true;
-			break;
-		case 'm':
-			w->html = optarg;
-			break;
-		default:
-			return usage_error("replay", "unknown option '%s'",
-					   argv[optind - 1]);
-		}
-	}
+	if (status >= 0)
+		return status;
 	if (optind >= argc)
 		return usage_error("replay", "which file?");
 	w->path = argv[optind++];
-	if (optind < argc)
-		return usage_error("replay", "unexpected argument '%s'",
-				   argv[optind]);
-	return -1;
+	return no_more_arguments(&cmd_replay, argc, argv);
 }
 
 /* The whole file, or NULL. */
@@ -77,16 +71,22 @@ static char *read_all(const char *path, size_t *ret_size)
 	FILE *in = fopen(path, "r"), *out;
 	char *text = NULL, part[4096];
 	size_t n;
+	int error;
 
 	if (!in)
 		return NULL;
 	out = open_memstream(&text, ret_size);
 	while (out && (n = fread(part, 1, sizeof(part), in)) > 0)
 		fwrite(part, 1, n, out);
+	error = ferror(in) ? errno : 0;
 	if (out)
 		fclose(out);
 	fclose(in);
-	return text;
+	if (!error)
+		return text;
+	free(text);
+	errno = error;
+	return NULL;
 }
 
 static int read_replay(const char *path, struct replay *replay)

@@ -62,18 +62,11 @@ static const struct option long_options[] = {
 	{ 0 },
 };
 
-static const char *option_name(int c)
-{
-	const struct option *option = long_options;
-
-	while (option->name && option->val != c)
-		option++;
-	return option->name;
-}
-
 /* False: the option does not take that. */
-static bool parse_one(int c, struct run_options *options)
+static bool parse_one(int c, void *arg)
 {
+	struct run_options *options = arg;
+
 	switch (c) {
 	case 'j':
 		options->json = true;
@@ -102,25 +95,11 @@ static bool parse_one(int c, struct run_options *options)
 /* -1 to go on, else the exit status. */
 static int parse(int argc, char **argv, struct run_options *options)
 {
-	int c;
+	int status = parse_options(&cmd_run, argc, argv, long_options,
+				   parse_one, options);
 
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "+:hj", long_options, NULL)) != -1) {
-		if (c == 'h') {
-			print_usage(&cmd_run);
-			return EXIT_HOLDS;
-		}
-		if (c == ':')
-			return usage_error("run", "option '%s' needs a value",
-					   argv[optind - 1]);
-		if (c == '?')
-			return usage_error("run", "unknown option '%s'",
-					   argv[optind - 1]);
-		if (!parse_one(c, options))
-			return usage_error("run", "option '%s' does not take '%s'",
-					   option_name(c), optarg);
-	}
+	if (status >= 0)
+		return status;
 	if (optind == argc)
 		return usage_error("run", "which program?");
 	options->program = argv + optind;
@@ -218,6 +197,7 @@ const struct command cmd_run = {
 	.name = "run",
 	.summary = "run a program with its memory shared with a device",
 	.usage = "[OPTION...] [--] PROGRAM [ARGUMENT...]",
+	.runs_program = true,
 	.details =
 		"\n"
 		"The device mirrors what the program has in memory, reads it all the time\n"

@@ -41,8 +41,9 @@ static const struct option long_options[] = {
 	{ 0 },
 };
 
-static bool parse_one(int c, struct watch_options *options)
+static bool parse_one(int c, void *arg)
 {
+	struct watch_options *options = arg;
 	long n = 0;
 	bool ok = true;
 
@@ -71,38 +72,14 @@ static bool parse_one(int c, struct watch_options *options)
 	return ok;
 }
 
-static const char *option_name(int c)
-{
-	const struct option *option = long_options;
-
-	while (option->name && option->val != c)
-		option++;
-	return option->name;
-}
-
 /* -1 to go on, else the exit status. */
 static int parse(int argc, char **argv, struct watch_options *options)
 {
-	int c;
+	int status = parse_options(&cmd_watch, argc, argv, long_options,
+				   parse_one, options);
 
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "+:hj", long_options, NULL)) != -1) {
-		if (c == 'h') {
-			print_usage(&cmd_watch);
-			return EXIT_HOLDS;
-		}
-		if (c == ':')
-			return usage_error("watch", "option '%s' needs a value",
-					   argv[optind - 1]);
-		if (c == '?')
-			return usage_error("watch", "unknown option '%s'",
-					   argv[optind - 1]);
-		if (!parse_one(c, options))
-			return usage_error("watch",
-					   "option '%s' does not take '%s'",
-					   option_name(c), optarg);
-	}
+	if (status >= 0)
+		return status;
 	if (options->pid && optind < argc)
 		return usage_error("watch", "a program or --pid, not both");
 	if (options->pid && options->html)
@@ -238,6 +215,7 @@ const struct command cmd_watch = {
 	.summary = "see every change of a program's address space",
 	.usage = "[OPTION...] [--] PROGRAM [ARGUMENT...]\n"
 		 "       uhmm watch [OPTION...] --pid N",
+	.runs_program = true,
 	.details =
 		"\n"
 		"The memory calls of libc and ld.so are written down as they are made, in\n"

@@ -2,8 +2,6 @@
 /*
  * uhmm: a table of commands. stdout is for results, stderr for talk.
  */
-#include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,61 +56,10 @@ static void print_help(FILE *out)
 		fprintf(out, "  %-12s %s\n", commands[i]->name,
 			commands[i]->summary);
 	fputs("\n"
-	      "  uhmm features            what this machine and library have\n"
-	      "  uhmm features --json     the same, one JSON object a line\n"
-	      "  uhmm help features       how a command is used\n",
+	      "  uhmm run -- cc -c x.c            a compiler, and a device that mirrors it\n"
+	      "  uhmm explore ladder_valid_bool   how a valid flag goes wrong\n"
+	      "  uhmm help explore                how a command is used\n",
 	      out);
-}
-
-void print_usage(const struct command *cmd)
-{
-	printf("usage: uhmm %s %s\n\n%s.\n%s", cmd->name, cmd->usage,
-	       cmd->summary, cmd->details);
-}
-
-int usage_error(const char *name, const char *fmt, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "uhmm%s%s: ", *name ? " " : "", name);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fprintf(stderr, "\nTry 'uhmm %s%s'.\n", *name ? "help " : "--help",
-		name);
-	return EXIT_USAGE;
-}
-
-int parse_json_only(const struct command *cmd, int argc, char **argv,
-		    bool *ret_json)
-{
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ "json", no_argument, NULL, 'j' },
-		{ 0 },
-	};
-	int c;
-
-	*ret_json = false;
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "+:hj", options, NULL)) != -1) {
-		switch (c) {
-		case 'h':
-			print_usage(cmd);
-			return EXIT_HOLDS;
-		case 'j':
-			*ret_json = true;
-			break;
-		default:
-			return usage_error(cmd->name, "unknown option '%s'",
-					   argv[optind - 1]);
-		}
-	}
-	if (optind < argc)
-		return usage_error(cmd->name, "unexpected argument '%s'",
-				   argv[optind]);
-	return -1;
 }
 
 static int run_help(int argc, char **argv)

@@ -7,8 +7,6 @@
 
 #include "cli.h"
 
-#define EXIT_CANNOT_TELL 125
-
 static int refuse(const struct command *cmd, int argc, char **argv)
 {
 	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {

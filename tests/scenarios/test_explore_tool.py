@@ -388,13 +388,31 @@ def test_the_documented_example_is_built_and_run():
         equal(replay.stdout, ladder_of(again.stdout))
 
 
+def refuses(named, *args, status=USAGE):
+    run = uhmm(*args)
+    equal((args, run.returncode, run.stdout), (args, status, ''))
+    contains(run.stderr, named)
+
+
 def test_a_wrong_command_line_is_told():
-    for args in (['no_such_scenario'], ['./no_such.so'], [],
-                 ['fault2_uhmm', '--engine', 'warp'],
-                 ['fault2_uhmm', '--model', 'x87'],
-                 ['fault2_uhmm', '--bound', 'many']):
-        run = uhmm('explore', *args)
-        equal((args, run.returncode, run.stdout), (args, USAGE, ''))
+    refuses('which scenario?', 'explore')
+    refuses("no scenario 'no_such'", 'explore', 'no_such')
+    refuses('./no_such.so', 'explore', './no_such.so')
+    refuses("unexpected argument 'more'", 'explore', 'fault2_uhmm', 'more')
+    for command, option, value in (
+            ('explore', 'engine', 'warp'), ('explore', 'model', 'x87'),
+            ('explore', 'bound', 'many'), ('explore', 'executions', '-1'),
+            ('explore', 'seconds', 'nan'), ('explore', 'split', '0'),
+            ('replay', 'gdb', '0'), ('replay', 'gdb', 'first')):
+        refuses(f"option '{option}' does not take '{value}'", command,
+                'fault2_uhmm', f'--{option}={value}')
+    refuses("option '--html' needs a value", 'replay', 'x', '--html')
+
+
+def test_a_file_that_cannot_be_read_is_told():
+    refuses('/no/such: No such file', 'replay', '/no/such', status=INTERNAL)
+    refuses('/: Is a directory', 'replay', '/', status=INTERNAL)
+    refuses('without a scenario', 'replay', '/dev/null')
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work():
