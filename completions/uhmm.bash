@@ -12,6 +12,8 @@ _uhmm()
 	else
 		words="$(uhmm help "${COMP_WORDS[1]}" 2>/dev/null |
 			grep -o -e '--[a-z][a-z-]*' | sort -u) --help"
+		[ "${COMP_WORDS[1]}" != explore ] ||
+			words="$words $(uhmm explore --list 2>/dev/null | cut -f1)"
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$word"))
 }

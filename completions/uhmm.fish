@@ -12,3 +12,6 @@ complete -c uhmm -n __fish_use_subcommand -l version -d 'Print the version'
 complete -c uhmm -n '__fish_seen_subcommand_from help' \
     -a '(uhmm --list-commands)'
 complete -c uhmm -n 'not __fish_use_subcommand' -a '(__uhmm_options)'
+complete -c uhmm -n '__fish_seen_subcommand_from explore' \
+    -a '(uhmm explore --list 2>/dev/null | cut -f1)'
+complete -c uhmm -n '__fish_seen_subcommand_from explore replay run watch' -F

@@ -22,7 +22,7 @@
  *
  *	cc -g -O1 -fsanitize=thread -fPIC -c my_scenario.c
  *	cc -shared -o my_scenario.so my_scenario.o \
- *		@explore.link libuhmm-explored.a
+ *		$(pkg-config --variable=scenario uhmm)
  *	uhmm explore ./my_scenario.so
  *
  * What runs before the first pthread_create() runs once, and what it leaves in

@@ -368,10 +368,8 @@ def example():
 def test_the_documented_example_is_built_and_run():
     code, lines = example()
     build = pathlib.Path(sys.argv[2]).resolve()
-    lines = lines.replace('@prefix/share/uhmm/explore.link',
-                          f'@{build}/explore.link')
-    lines = lines.replace('prefix/lib/libuhmm-explored.a',
-                          f'{build}/libuhmm-explored.a')
+    lines = lines.replace('$(pkg-config --variable=scenario uhmm)',
+                          f'@{build}/explore.link {build}/libuhmm-explored.a')
     lines = lines.replace('-c mine.c', f'-I{ROOT}/include -c mine.c')
     lines = re.sub(r'^uhmm ', f'{shlex.join(UHMM)} ', lines, flags=re.M)
     lines = re.sub(r'^cc ', f'{os.environ.get("CC", "cc")} ', lines, flags=re.M)

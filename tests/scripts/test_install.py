@@ -69,6 +69,17 @@ def test_example_builds_with_the_archive_and_runs():
     run(exe)
 
 
+def test_what_a_scenario_is_linked_with_is_there():
+    if not list(FOLDER.rglob('explore.link')):
+        return                          # a build without the explorer
+    words = pkg_config('--variable=scenario')
+    for word, want in zip(words, (r'explore\.link$', r'libuhmm-explored\.a$'),
+                          strict=True):
+        path = word.lstrip('@').removeprefix(str(FOLDER))
+        if FOLDER / path.lstrip('/') not in installed(want):
+            raise AssertionError(f'{path} is not installed')
+
+
 def test_no_library_can_be_broken():
     """What tests leave out nobody else can, see src/lib/broken.h."""
     for library in installed(r'lib(uhmm|uhmm-\w+)\.(a|so\S*)$'):
@@ -96,7 +107,9 @@ def test_bash_completion_asks_the_program():
     installed(r'vendor_completions\.d/uhmm\.fish$')
     for words, want in ((('uhmm', 'fea'), 'features'),
                         (('uhmm', 'help', 'ver'), 'version'),
-                        (('uhmm', 'features', '--j'), '--json')):
+                        (('uhmm', 'features', '--j'), '--json'),
+                        (('uhmm', 'explore', 'ladder_valid_b'),
+                         'ladder_valid_bool')):
         out = run('bash', '-c', f'. {script}; COMP_WORDS=({" ".join(words)}); '
                   f'COMP_CWORD={len(words) - 1}; _uhmm; echo ${{COMPREPLY[@]}}',
                   PATH=f'{sys.argv[1]}:{os.environ["PATH"]}')
