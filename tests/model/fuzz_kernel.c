@@ -21,6 +21,7 @@ static void watch(struct world *w, int page, int n)
 		w->view.watched[i] = on && w->view.shared[i] >= 0;
 }
 
+/* A guard gives way, but not to zeroes of the process's own. */
 static void fill(struct world *w, int page)
 {
 	uint64_t words[WORDS];
@@ -29,8 +30,13 @@ static void fill(struct world *w, int page)
 	for (int i = 0; i < WORDS; i++)
 		words[i] = w->last_value + 1;
 	if (uhmm_model_uffd_copy(w->mm, page_at(w, page), zeroes ? NULL : words,
-				 1) == 1)
-		now_holds(w, &w->view, page, zeroes ? 0 : ++w->last_value);
+				 1) != 1)
+		return;
+	if (zeroes && w->view.private[page])
+		MUST("zeroes in a guard's place", page, 0,
+		     w->view.odd[page] == GUARDED);
+	w->view.odd[page] = NOTHING_ODD;
+	now_holds(w, &w->view, page, zeroes ? 0 : ++w->last_value);
 }
 
 static void move_watched(struct world *w, int page)
