@@ -359,7 +359,7 @@ static int attempts(struct hmm_range *range, unsigned long timeout,
 	int ret;
 
 	for (;;) {
-		left = timeout ? begin + (int64_t)timeout - ktime_get_ns() : -1;
+		left = timeout ? (int64_t)timeout - (ktime_get_ns() - begin) : -1;
 		if (timeout && left < 0)
 			left = 0;
 		ret = attempt(range, left);

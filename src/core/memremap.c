@@ -172,13 +172,13 @@ static bool known(const struct dev_pagemap *pgmap) __must_hold(&device_lock)
 static int drain(struct dev_pagemap *pgmap, int64_t timeout_ns)
 	__must_hold(&device_lock)
 {
-	int64_t deadline = timeout_ns < 0 ? -1 : ktime_get_ns() + timeout_ns;
+	struct patience p = patience(timeout_ns);
 	int64_t left = -1;
 	int ret;
 
 	while (pgmap->refs) {
-		if (deadline >= 0) {
-			left = deadline - ktime_get_ns();
+		if (p.deadline >= 0) {
+			left = p.deadline - ktime_get_ns();
 			if (left <= 0)
 				return -ETIMEDOUT;
 		}

@@ -502,6 +502,9 @@ static void unlocked_has_an_end(void **state)
 	assert_int_equal(faults, 0);
 	mmu_notifier_invalidate_range_end(&over);
 	assert_int_equal(unlocked(1, ASK, 1000000000), 0);
+	/* Beyond all times. */
+	collide = true;
+	assert_int_equal(unlocked(1, ASK, INT64_MAX), 0);
 }
 
 static void unlocked_refuses_what_has_ended(void **state)

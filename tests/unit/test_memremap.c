@@ -335,6 +335,25 @@ static void the_end_waits_for_frames(void **state)
 	uhmm_device_page_put(BASE);
 }
 
+static void unmap_at_last(void *ret)
+{
+	*(int *)ret = uhmm_memunmap_pages_timeout(&map, INT64_MAX);
+}
+
+static void the_end_may_be_awaited_very_long(void **state)
+{
+	struct task task;
+	int err = 1;
+
+	assert_int_equal(zone_device_page_init(BASE, 0), 0);
+	task_start(&task, unmap_at_last, &err);
+	assert_true(task_waits(&task));
+	uhmm_device_page_put(BASE);
+	task_join(&task);
+	assert_int_equal(err, 0);
+	assert_int_equal(uhmm_ptr_err(memremap_pages(&map, 0)), 0);
+}
+
 static void the_end_waits_for_the_pagemap(void **state)
 {
 	struct task task;
@@ -381,6 +400,7 @@ int main(int argc, char **argv)
 		MEMORY(the_driver_is_asked_when_a_cpu_touches),
 		MEMORY(a_locked_frame_is_waited_for),
 		MEMORY(the_end_waits_for_frames),
+		MEMORY(the_end_may_be_awaited_very_long),
 		MEMORY(the_end_waits_for_the_pagemap),
 		MEMORY(by_frame_only_what_is_in_use_can_go),
 	};
