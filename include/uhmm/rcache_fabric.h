@@ -17,6 +17,8 @@
  * the entry. The registration at hand is used all the same, once: only
  * uhmm_rcache_get() would make it anew.
  *
+ * After fork(2) nothing is valid in a child, and libfabric is told of nothing there.
+ *
  * The library is opened at run time, so that none is needed to build or to load
  * this one. Interface: libfabric 1.13, <rdma/fi_ext.h>.
  */

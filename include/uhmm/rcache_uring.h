@@ -33,6 +33,9 @@
  *	uhmm_rcache_flush(cache, buffer, length);
  *	uhmm_rcache_uring_held(buffers, buffer, length);	0: it is over
  *
+ * After fork(2) the ring is the parent's: in a child the device has no buffers, holds
+ * nothing and registers nothing (-ESRCH), and is there to be destroyed.
+ *
  * A request that has not begun when its slot is emptied fails with EFAULT: one
  * that is linked behind another, drained, left to a kernel thread, or not taken
  * off the queue yet. Those are not to be put before they complete.

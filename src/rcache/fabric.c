@@ -34,6 +34,7 @@ struct change {
  * @list: told of all changes
  * @mm: grabbed
  * @live: it is a live one
+ * @ended: in a child
  * @library: libfabric
  * @started: a cache uses it, so that it may be notified
  * @lock: for all below; in libfabric's lock
@@ -48,6 +49,7 @@ struct uhmm_rcache_fabric {
 	struct mmu_notifier list;
 	struct mm_struct *mm;
 	bool live;
+	bool ended;
 	void *library;
 	bool started;
 	spinlock_t lock;
@@ -58,7 +60,9 @@ struct uhmm_rcache_fabric {
 	struct uhmm_rcache_fabric_stats stats;
 };
 
-/* &uhmm_rcache_fabric.next as this thread called last. There is one monitor. */
+static struct uhmm_rcache_fabric *the_monitor;
+
+/* &uhmm_rcache_fabric.next as this thread called last. */
 static __thread unsigned long known
 	__attribute__((tls_model("initial-exec")));
 
@@ -159,7 +163,7 @@ static void stop(struct fabric_monitor *fid)
 static bool changing(const struct uhmm_rcache_fabric *m, unsigned long start,
 		     unsigned long last)
 {
-	if (m->more)
+	if (m->ended || m->more)
 		return true;
 	for (unsigned int i = 0; i < NOPEN; i++)
 		if (m->open[i].open && touches(&m->open[i], start, last))
@@ -229,6 +233,23 @@ static struct fabric_monitor_ops monitor_ops = {
 
 /* ---------------------------------------------------------------------- life */
 
+/* What libfabric has is the parent's, and so are its own locks. */
+static void fork_child(void)
+{
+	struct uhmm_rcache_fabric *m = the_monitor;
+
+	if (!m)
+		return;
+	m->ended = true;
+	m->started = false;
+	spin_lock_init(&m->lock);
+}
+
+static __at_load(AT_FORK_IN_CALLBACKS) void see_to_forks(void)
+{
+	sync_at_fork(NULL, NULL, fork_child);
+}
+
 /* Give it to libfabric, which from then on has its own @fid.ops. */
 static int import(struct uhmm_rcache_fabric *m)
 {
@@ -289,6 +310,7 @@ int uhmm_rcache_fabric_create(struct mm_struct *mm, const char *library,
 		take_back(m);
 		return err;
 	}
+	the_monitor = m;
 	*ret_monitor = m;
 	return 0;
 }
@@ -297,6 +319,7 @@ void uhmm_rcache_fabric_destroy(struct uhmm_rcache_fabric *monitor)
 {
 	struct mm_struct *mm = monitor->mm;
 
+	the_monitor = NULL;
 	mmu_notifier_unregister(&monitor->list, mm);
 	monitor->fid.fid.ops->close(&monitor->fid.fid);
 	take_back(monitor);

@@ -26,6 +26,64 @@ static int ring_register(const struct uhmm_rcache_uring *u, unsigned int opcode,
 	return n == -EEXIST ? -EPERM : n;
 }
 
+/* --------------------------------------------------------------------- life */
+
+static spinlock_t urings_lock;
+static struct uhmm_rcache_uring *urings __guarded_by(&urings_lock);
+
+static void urings_add(struct uhmm_rcache_uring *u)
+{
+	spin_lock(&urings_lock);
+	u->next = urings;
+	if (urings)
+		urings->prev = u;
+	urings = u;
+	spin_unlock(&urings_lock);
+}
+
+static void urings_del(const struct uhmm_rcache_uring *u)
+{
+	spin_lock(&urings_lock);
+	if (u->prev)
+		u->prev->next = u->next;
+	else
+		urings = u->next;
+	if (u->next)
+		u->next->prev = u->prev;
+	spin_unlock(&urings_lock);
+}
+
+static void fork_prepare(void) __no_context_analysis
+{
+	spin_lock(&urings_lock);
+	for (struct uhmm_rcache_uring *u = urings; u; u = u->next)
+		spin_lock(&u->lock);
+}
+
+static void fork_parent(void) __no_context_analysis
+{
+	for (struct uhmm_rcache_uring *u = urings; u; u = u->next)
+		spin_unlock(&u->lock);
+	spin_unlock(&urings_lock);
+}
+
+/* The ring is the parent's, and so is what is pinned. */
+static void fork_child(void) __no_context_analysis
+{
+	for (struct uhmm_rcache_uring *u = urings; u; u = u->next) {
+		u->ended = true;
+		u->nfree = u->nslots;
+		pins_forget(&u->pins);
+		spin_lock_init(&u->lock);
+	}
+	spin_lock_init(&urings_lock);
+}
+
+static __at_load(AT_FORK_IN_CALLBACKS) void see_to_forks(void)
+{
+	sync_at_fork(fork_prepare, fork_parent, fork_child);
+}
+
 static int create(int ring_fd, unsigned int slots,
 		  const struct uhmm_rcache_uring_options *options,
 		  struct uhmm_rcache_uring **ret_uring)
@@ -54,6 +112,7 @@ static int create(int ring_fd, unsigned int slots,
 		sync_free_pages(u, size);
 		return err;
 	}
+	urings_add(u);
 	*ret_uring = u;
 	return 0;
 }
@@ -92,9 +151,12 @@ int uhmm_rcache_uring_create_tagged(int ring_fd, unsigned int slots,
 
 void uhmm_rcache_uring_destroy(struct uhmm_rcache_uring *uring)
 {
+	urings_del(uring);
 	pins_destroy(uring);
 	sync_free_pages(uring, uring->size);
 }
+
+/* --------------------------------------------------------------- as a device */
 
 /* What was in the slot stays with the requests that have it. */
 static int slot_update(const struct uhmm_rcache_uring *u, unsigned int slot,
@@ -138,6 +200,8 @@ static int uring_reg(void *device, unsigned long start, size_t length,
 	unsigned int slot;
 	int err;
 
+	if (u->ended)
+		return -ESRCH;
 	if (!slot_take(u, &slot))
 		return -ENOMEM;
 	if (uring_tagged(u))

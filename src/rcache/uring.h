@@ -94,6 +94,9 @@ struct uring_slot {
  * @options: as given; &uhmm_rcache_uring_options.tags is 0: without tags
  * @features: that were found
  * @size: bytes of all this
+ * @ended: in a child: the ring is its parent's
+ * @next: in the list of all
+ * @prev: in the list of all
  * @lock: of all below
  * @pins: with tags
  * @nslots: how many there are
@@ -105,6 +108,8 @@ struct uhmm_rcache_uring {
 	struct uhmm_rcache_uring_options options;
 	unsigned int features;
 	size_t size;
+	bool ended;
+	struct uhmm_rcache_uring *next, *prev;
 	spinlock_t lock;
 	struct pins pins;
 	unsigned int nslots;
@@ -134,6 +139,8 @@ void pin_cancel(struct uhmm_rcache_uring *u, unsigned int slot);
 uint64_t pin_hold(struct uhmm_rcache_uring *u, unsigned int slot);
 /* It could not be taken out. */
 void pin_unhold(struct uhmm_rcache_uring *u, uint64_t tag);
+/* In a child: none of them is its own. */
+void pins_forget(struct pins *p);
 void pins_destroy(struct uhmm_rcache_uring *u);
 
 #endif

@@ -49,6 +49,16 @@ static void pins_grow(struct pins *p)
 	p->made += n;
 }
 
+/* Their memory stays, for pins_destroy(). */
+void pins_forget(struct pins *p)
+{
+	p->made = 0;
+	p->free = p->first = p->last = NULL;
+	p->in_slots = p->bytes = 0;
+	p->held = p->held_bytes = 0;
+	p->sleepers = 0;
+}
+
 void pins_destroy(struct uhmm_rcache_uring *u)
 {
 	struct pins *p = &u->pins;

@@ -155,6 +155,26 @@ static void there_is_one(void **state)
 			 -EINVAL);
 }
 
+static int child(void *key)
+{
+	struct uhmm_rcache_fabric_stats before = monitor_stats();
+
+	invalidate(PG(1), PG(2));
+	if (monitor_stats().notified != before.notified)
+		return 1;
+	if (search(5) == (unsigned long)key || search(5) == search(5))
+		return 2;
+	return monitor_stats().refused == before.refused;
+}
+
+static void nothing_is_valid_in_a_child(void **state)
+{
+	unsigned long key = search(5);
+
+	assert_int_equal(in_child(child, (void *)key), 0);
+	assert_int_equal(search(5), key);
+}
+
 /* It has no cache without a device; its notify is called all the same. */
 static void the_real_one_takes_it(void **state)
 {
@@ -202,6 +222,7 @@ int main(int argc, char **argv)
 		WITH_FAKE(what_is_forgotten_may_have_been_it),
 		WITH_FAKE(nothing_is_valid_while_it_changes),
 		WITH_FAKE(there_is_one),
+		WITH_FAKE(nothing_is_valid_in_a_child),
 		cmocka_unit_test(the_real_one_takes_it),
 	};
 

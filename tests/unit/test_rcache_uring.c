@@ -7,7 +7,9 @@
  * Linked with sync_alloc_pages wrapped.
  */
 #include <linux/io_uring.h>
+#include <pthread.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <uhmm/rcache_uring.h>
 
@@ -32,9 +34,21 @@ static struct {
 void *__real_sync_alloc_pages(size_t size);
 void *__wrap_sync_alloc_pages(size_t size);
 static bool no_memory;
+static int forking, allocating;	/* memory is waited for, with the device's lock */
+static __thread bool slow;
+
+static void wait_for_fork(void)
+{
+	set(&allocating, 1);
+	while (!look(&forking))
+		sched_yield();
+	nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+}
 
 void *__wrap_sync_alloc_pages(size_t size)
 {
+	if (slow)
+		wait_for_fork();
 	return no_memory ? NULL : __real_sync_alloc_pages(size);
 }
 
@@ -409,6 +423,65 @@ static void who_waits_does_so_for_what_is_held_then(void **state)
 	unmake();
 }
 
+/* -------------------------------------------------------------------- fork */
+
+static void fork_begins(void)
+{
+	set(&forking, 1);
+}
+
+static void registers_slowly(void *unused)
+{
+	slow = true;
+	reg(PG(7), PAGES(1));
+}
+
+static int child(void *unused)
+{
+	uint64_t key = 99;
+
+	if (info().buffers || info().bytes || info().held || info().held_bytes)
+		return 1;
+	if (uhmm_rcache_uring_held(buffers, 0, 0) ||
+	    uhmm_rcache_uring_wait(buffers, 0, 0, -1))
+		return 2;
+	if (!uhmm_rcache_uring_tag(buffers, kernel.gone[0]) || info().held)
+		return 3;
+	if (ops->reg(buffers, PG(1), PAGES(1), 1, &key) != -ESRCH || key != 99)
+		return 4;
+	unmake();
+	return 0;
+}
+
+/* A thread has the device's lock as another forks. */
+static void a_child_has_nothing_and_waits_for_nobody(void **state)
+{
+	struct task task;
+
+	make();
+	dereg(PG(1), PAGES(1), reg(PG(1), PAGES(1)));
+	/* As many as there is memory for. */
+	for (int i = 1; i < SLOTS - 1; i++)
+		reg(PG(i), PAGES(1));
+	dereg(PG(2), PAGES(1), 1);
+	reg(PG(2), PAGES(1));
+	set(&forking, 0);
+	set(&allocating, 0);
+	task_start(&task, registers_slowly, NULL);
+	while (!look(&allocating))
+		sched_yield();
+	pthread_atfork(fork_begins, NULL, NULL);
+	assert_int_equal(in_child(child, NULL), 0);
+	task_join(&task);
+	assert_int_equal(info().held, 2);
+	assert_int_equal(info().buffers, SLOTS - 1);
+	hand_over(1);
+	hand_over(0);
+	assert_int_equal(info().held, 0);
+	assert_int_equal(info().strays, 0);
+	unmake();
+}
+
 /* What the device holds is no entry's, and counts: what goes then does no good. */
 static void limits_count_what_is_held(void **state)
 {
@@ -456,6 +529,7 @@ int main(int argc, char **argv)
 		CASE(many_are_held_in_any_order),
 		CASE(a_time_may_lie_behind_all_times),
 		CASE(who_waits_does_so_for_what_is_held_then),
+		CASE(a_child_has_nothing_and_waits_for_nobody),
 		CASE(limits_count_what_is_held),
 	};
 
