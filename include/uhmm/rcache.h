@@ -202,11 +202,12 @@ int uhmm_rcache_create(struct mm_struct *mm, const struct uhmm_rcache_ops *ops,
  * uhmm_rcache_destroy() - deregister all, and free the cache
  * @cache: the cache; no call for it is under way
  *
- * Allowed after the address space has ended.
+ * Allowed after the address space has ended. A cache that cannot be destroyed yet
+ * is flushed, and lives on as any other; call it again. In a child that can always
+ * be, and what is in use there ends with it: it is not to be put afterwards.
  *
  * Context: may sleep. Not in a callback.
- * Return: 0; -EBUSY: an entry is in use; or the error of a deregistration that
- * failed: then the cache lives on, and it may be called again.
+ * Return: 0; -EBUSY: an entry is in use; -EIO: a deregistration failed.
  */
 int uhmm_rcache_destroy(struct uhmm_rcache *cache);
 
@@ -221,7 +222,7 @@ int uhmm_rcache_destroy(struct uhmm_rcache *cache);
  * Context: may sleep. No lock held that a callback or the device's operations
  * take. A hit does not sleep, at G0 unless a change is on its way.
  * Return: 0; -EINVAL: a NULL pointer, nothing or too much access, or a range
- * that is empty or wraps; -ENOSPC: a limit is reached, and all are in use;
+ * that is empty, wraps, or is widened to all there is; -ENOSPC: a limit is reached, and all are in use;
  * -EAGAIN: it collided with invalidations for too long; -ESRCH: the address
  * space has ended, or this is a child of the process that made the cache;
  * -ENOMEM; an error of uhmm_live_watch() or of the device. On error *@ret_reg

@@ -33,6 +33,16 @@
  *	uhmm_rcache_flush(cache, buffer, length);
  *	uhmm_rcache_uring_held(buffers, buffer, length);	0: it is over
  *
+ * A full queue of completions keeps what does not fit, tags too, until the kernel is
+ * asked (IORING_SQ_CQ_OVERFLOW; io_uring_enter(2) with IORING_ENTER_GETEVENTS, as
+ * liburing does where a program waits or peeks). Only where the kernel is out of
+ * memory it drops some, and says so with EBADR: a tag among them never comes, and
+ * its buffer counts as held for as long as there is the device.
+ *
+ * Rings pin to write, whatever access is asked for: of memory that must not be
+ * written a get fails with EFAULT. Who asks for the same access each time, both say,
+ * has nothing registered again for more.
+ *
  * After fork(2) the ring is the parent's: in a child the device has no buffers, holds
  * nothing and registers nothing (-ESRCH), and is there to be destroyed.
  *
@@ -58,9 +68,9 @@ struct uhmm_rcache_uring;
  * @ret_uring: returns the device
  *
  * Context: may sleep.
- * Return: 0; -EINVAL: no slots, or the kernel is older than 5.19; -EBUSY: the
- * ring has buffers; -ENOMEM; another error of io_uring_register(2). On error
- * *@ret_uring is left alone.
+ * Return: 0; -EINVAL: no slots, more than the kernel has, or it is older than 5.19;
+ * -EBUSY: the ring has buffers; -ENOMEM; another error of io_uring_register(2). On
+ * error *@ret_uring is left alone.
  */
 int uhmm_rcache_uring_create(int ring_fd, unsigned int slots,
 			     struct uhmm_rcache_uring **ret_uring);
@@ -185,7 +195,7 @@ long uhmm_rcache_uring_held(struct uhmm_rcache_uring *uring, unsigned long addr,
  * @uring: the device
  * @addr: first byte
  * @length: bytes; 0: all from @addr on
- * @timeout_ns: at most so long; < 0: for ever
+ * @timeout_ns: at most so long; < 0: for ever, where a tag was dropped too
  *
  * Waits for what is held as it is called, not for what is let go of later. Another
  * thread hands the completions over: who takes them off the ring himself asks

@@ -272,7 +272,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 	bool again, alone;
 
 	if (!ret_reg || !length || last < first || !access ||
-	    access & ~UHMM_RCACHE_ACCESS)
+	    access & ~UHMM_RCACHE_ACCESS || w.last - w.start == ~0UL)
 		return -EINVAL;
 	if (c->ended)
 		return -ESRCH;

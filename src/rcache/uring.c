@@ -105,13 +105,14 @@ static int create(int ring_fd, unsigned int slots,
 	u->size = size;
 	u->nslots = slots;
 	spin_lock_init(&u->lock);
-	for (; u->nfree < slots; u->nfree++)
-		u->slot[u->nfree].free = slots - 1 - u->nfree;
 	err = ring_register(u, IORING_REGISTER_BUFFERS2, &table, sizeof(table));
 	if (err) {
 		sync_free_pages(u, size);
 		return err;
 	}
+	/* Not before: there may be more than the kernel takes, or memory for. */
+	for (; u->nfree < slots; u->nfree++)
+		u->slot[u->nfree].free = slots - 1 - u->nfree;
 	urings_add(u);
 	*ret_uring = u;
 	return 0;

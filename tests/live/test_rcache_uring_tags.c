@@ -415,7 +415,21 @@ static void a_slot_is_used_again_before_the_tag_comes(void **state)
 	unmake();
 }
 
-/* The ring has room for eight completions. */
+/* Completions that are in the ring, without a call of the kernel. */
+static unsigned int take_what_is_there(void)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int head, n = 0;
+
+	io_uring_for_each_cqe(&ring, head, cqe) {
+		assert_true(uhmm_rcache_uring_tag(buffers, cqe->user_data));
+		n++;
+	}
+	io_uring_cq_advance(&ring, n);
+	return n;
+}
+
+/* The ring has room for eight completions. The kernel brings more if it is asked. */
 static void tags_that_do_not_fit_come_later(void **state)
 {
 	need_rings();
@@ -426,10 +440,48 @@ static void tags_that_do_not_fit_come_later(void **state)
 			assert_int_equal(flush(memory + i * PAGE, 1), 0);
 		}
 	assert_int_equal(info_now().held, 4 * SLOTS);
+	if (info_now().features & UHMM_RCACHE_URING_PROMPT) {
+		assert_int_equal(take_what_is_there(), 8);
+		assert_int_equal(take_what_is_there(), 0);
+		assert_true(io_uring_cq_has_overflow(&ring));
+		assert_int_equal(info_now().held, 4 * SLOTS - 8);
+		assert_int_equal(io_uring_get_events(&ring), 0);
+		assert_int_equal(take_what_is_there(), 8);
+	}
 	while (held(memory, 0))
 		reap();
 	assert_int_equal(info_now().released, 4 * SLOTS);
 	assert_int_equal(info_now().strays, 0);
+	unmake();
+}
+
+static void there_are_no_more_slots_than_the_kernel_has(void **state)
+{
+	struct uhmm_rcache_uring *none = NULL;
+
+	need_rings();
+	assert_int_equal(io_uring_queue_init(4, &ring, 0), 0);
+	assert_int_equal(uhmm_rcache_uring_create(ring.ring_fd, 0, &none),
+			 -EINVAL);
+	assert_int_equal(uhmm_rcache_uring_create(ring.ring_fd, 1U << 24, &none),
+			 -EINVAL);
+	assert_null(none);
+	assert_int_equal(uhmm_rcache_uring_create(ring.ring_fd, 16384, &none), 0);
+	uhmm_rcache_uring_destroy(none);
+	io_uring_queue_exit(&ring);
+}
+
+static void what_must_not_be_written_is_refused(void **state)
+{
+	struct uhmm_registration reg;
+
+	need_rings();
+	make(0, SLOTS, NULL);
+	assert_int_equal(mprotect(memory, PAGE, PROT_READ), 0);
+	assert_int_equal(uhmm_rcache_get(cache, (unsigned long)memory, PAGE,
+					 UHMM_RCACHE_READ, &reg), -EFAULT);
+	assert_int_equal(mprotect(memory, PAGE, PROT_READ | PROT_WRITE), 0);
+	touch(memory);
 	unmake();
 }
 
@@ -503,6 +555,8 @@ int main(int argc, char **argv)
 		CASE(what_is_held_is_locked_memory),
 		CASE(a_slot_is_used_again_before_the_tag_comes),
 		CASE(tags_that_do_not_fit_come_later),
+		CASE(there_are_no_more_slots_than_the_kernel_has),
+		CASE(what_must_not_be_written_is_refused),
 		CASE(without_tags_nothing_is_known),
 		CASE(a_ring_of_one_thread_refuses_others),
 	};

@@ -157,6 +157,78 @@ static void arguments_are_looked_at(void **state)
 	unmake();
 }
 
+static void make_with(const struct uhmm_rcache_options *options)
+{
+	memset(&device, 0, sizeof(device));
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, &device, options,
+					    &cache), 0);
+}
+
+static void there_is_an_end_of_addresses(void **state)
+{
+	static const unsigned int granules[] = { 0, 1, 1 << 21, 1U << 31 };
+	struct uhmm_rcache_options options = { .size = sizeof(options) };
+	const unsigned long half = 1UL << 63;
+	struct uhmm_registration reg;
+
+	for (int i = 0; i < 4; i++) {
+		options.granule = granules[i];
+		make_with(&options);
+		assert_int_equal(touch(~0UL, 1, RW), touch(~0UL, 1, RW));
+		touch(half, half, RW);
+		touch(~0UL - 4096, 4097, RW);
+		assert_int_equal(uhmm_rcache_get(cache, half, half + 1, RW,
+						 &reg), -EINVAL);
+		assert_int_equal(uhmm_rcache_get(cache, 1, ~0UL, RW, &reg),
+				 options.granule == 1 ? 0 : -EINVAL);
+		if (options.granule == 1)
+			uhmm_rcache_put(&reg);
+		unmake();
+	}
+}
+
+static void what_is_near_is_apart(void **state)
+{
+	struct uhmm_rcache_options options = { .size = sizeof(options),
+					       .granule = 64 };
+	uint64_t first, other;
+
+	make_with(&options);
+	first = touch(PG(1) + 64, 60, RW);
+	other = touch(PG(1) + 200, 1, RW);
+	assert_int_not_equal(first, other);
+	assert_int_equal(touch(PG(1) + 100, 28, RW), first);
+	assert_int_equal(touch(PG(1) + 192, 64, RW), other);
+	invalidate(PG(1) + 128, PG(1) + 192);
+	assert_int_equal(device.deregs, 0);
+	assert_int_equal(touch(PG(1) + 64, 1, RW), first);
+	assert_int_not_equal(touch(PG(1) + 96, 64, RW), first);
+	assert_int_equal(cache_stats().merged, 1);
+	unmake();
+}
+
+/* None, and more than there can be. */
+static void limits_may_be_none(void **state)
+{
+	static const unsigned long limits[] = { 0, ~0UL };
+	uint64_t key;
+
+	for (int i = 0; i < 2; i++) {
+		make(0, limits[i], limits[i], 0);
+		key = touch(PG(1), 1UL << 62, RW);
+		for (int k = 0; k < 100; k++)
+			touch(PG(3 * k) | 1UL << 63, PAGES(2), RW);
+		assert_int_equal(touch(PG(1), 1UL << 62, RW), key);
+		assert_int_equal(cache_stats().entries, 101);
+		unmake();
+	}
+	make(0, 1, 1, 0);
+	assert_int_equal(uhmm_rcache_get(cache, PG(1), 1, RW,
+					 &(struct uhmm_registration){ 0 }),
+			 -ENOSPC);
+	unmake();
+}
+
 static void overlaps_are_merged(void **state)
 {
 	uint64_t low, wide;
@@ -466,8 +538,13 @@ static void destroy_waits_for_nobody(void **state)
 
 	make(0, 0, 0, 0);
 	reg = get(PG(1), 1, RW);
+	touch(PG(5), 1, RW);
 	assert_int_equal(uhmm_rcache_destroy(cache), -EBUSY);
+	assert_int_equal(device.deregs, 1);
+	/* It lives on, without what it had. */
+	assert_int_not_equal(touch(PG(1), 1, RW), reg.key);
 	uhmm_rcache_put(&reg);
+	assert_int_equal(device.deregs, 2);
 	unmake();
 }
 
@@ -543,12 +620,16 @@ static void an_ended_address_space_has_nothing(void **state)
 static int child(void *arg)
 {
 	struct uhmm_registration reg, *mine = arg;
+	struct uhmm_rcache_event event;
 	int deregs = device.deregs;
 
 	if (uhmm_rcache_get(cache, PG(1), 1, RW, &reg) != -ESRCH)
 		return 1;
 	invalidate(PG(0), PG(100));
 	uhmm_rcache_put(mine);
+	if (uhmm_rcache_flush(cache, 0, 0) || uhmm_rcache_read(cache, &event, 1))
+		return 3;
+	/* Though one is in use still. */
 	if (uhmm_rcache_destroy(cache))
 		return 2;
 	invalidate(PG(0), PG(100));
@@ -557,15 +638,17 @@ static int child(void *arg)
 
 static void a_child_has_none_of_it(void **state)
 {
-	struct uhmm_registration reg;
+	struct uhmm_registration reg, other;
 	uint64_t key;
 
 	make(0, 0, 0, 4);
 	reg = get(PG(1), 1, RW);
+	other = get(PG(3), 1, RW);
 	key = touch(PG(5), 1, RW);
 	assert_int_equal(in_child(child, &reg), 0);
 	assert_int_equal(touch(PG(5), 1, RW), key);
 	uhmm_rcache_put(&reg);
+	uhmm_rcache_put(&other);
 	unmake();
 }
 
@@ -662,6 +745,9 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		CASE(what_is_there_is_found),
 		CASE(arguments_are_looked_at),
+		CASE(there_is_an_end_of_addresses),
+		CASE(what_is_near_is_apart),
+		CASE(limits_may_be_none),
 		CASE(overlaps_are_merged),
 		CASE(more_access_is_a_new_entry),
 		CASE(a_union_that_is_refused_is_not_insisted_on),
