@@ -68,7 +68,8 @@ PROGRAMS['test_membarrier'] = (
     ['tests/unit/test_membarrier.c', UTIL, 'tests/stress/refuse_membarrier.c'],
     ['-lcmocka', '-Wl,--wrap=syscall'])
 PROGRAMS['test_rcache'] = (
-    ['tests/unit/test_rcache.c', UTIL, 'src/mm/live/none/*.c'] + CACHE,
+    ['tests/unit/test_rcache.c', 'tests/unit/rcache_util.c', UTIL,
+     'src/mm/live/none/*.c'] + CACHE,
     ['-lcmocka'])
 PROGRAMS['test_rcache_uring'] = (
     ['tests/unit/test_rcache_uring.c', 'src/rcache/uring*.c'] +

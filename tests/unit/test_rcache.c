@@ -5,111 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <uhmm/rcache.h>
-
-#include "util.h"
-
-#define RW (UHMM_RCACHE_READ | UHMM_RCACHE_WRITE)
-
-/* A device that writes down what it has. */
-static struct device {
-	int regs, deregs, refuse, stuck;
-	unsigned int refuse_access;
-	unsigned long refuse_above;
-	uint64_t next_key;
-	void (*hook)(void);
-} device;
-
-static int dev_reg(void *arg, unsigned long start, size_t length,
-		   unsigned int access, uint64_t *ret_key)
-{
-	struct device *d = arg;
-
-	if (d->hook) {
-		void (*hook)(void) = d->hook;
-
-		d->hook = NULL;
-		hook();
-	}
-	if (d->refuse > 0) {
-		d->refuse--;
-		return -ENOMEM;
-	}
-	if (access & d->refuse_access ||
-	    (d->refuse_above && length > d->refuse_above))
-		return -EFAULT;
-	count(&d->regs);
-	*ret_key = ++d->next_key;
-	return 0;
-}
-
-static int dev_dereg(void *arg, unsigned long start, size_t length,
-		     uint64_t key)
-{
-	struct device *d = arg;
-
-	if (d->stuck) {
-		d->stuck--;
-		return -EIO;
-	}
-	count(&d->deregs);
-	return 0;
-}
-
-static const struct uhmm_rcache_ops dev_ops = {
-	.name = "test", .reg = dev_reg, .dereg = dev_dereg,
-};
-
-static struct uhmm_rcache *cache;
-
-static void make(unsigned int flags, unsigned long max_entries,
-		 unsigned long max_bytes, unsigned int queue)
-{
-	struct uhmm_rcache_options options = {
-		.size = sizeof(options), .flags = flags,
-		.max_entries = max_entries, .max_bytes = max_bytes,
-		.queue = queue,
-	};
-
-	memset(&device, 0, sizeof(device));
-	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, &device, &options,
-					    &cache), 0);
-}
-
-static void unmake(void)
-{
-	assert_int_equal(uhmm_rcache_destroy(cache), 0);
-	assert_int_equal(look(&device.regs), look(&device.deregs));
-}
-
-static struct uhmm_registration get(unsigned long start, unsigned long length,
-				    unsigned int access)
-{
-	struct uhmm_registration reg;
-
-	assert_int_equal(uhmm_rcache_get(cache, start, length, access, &reg), 0);
-	assert_true(reg.start <= start);
-	assert_true(reg.start + reg.length >= start + length);
-	assert_int_equal(reg.access & access, access);
-	return reg;
-}
-
-static uint64_t touch(unsigned long start, unsigned long length,
-		      unsigned int access)
-{
-	struct uhmm_registration reg = get(start, length, access);
-
-	uhmm_rcache_put(&reg);
-	return reg.key;
-}
-
-static struct uhmm_rcache_stats cache_stats(void)
-{
-	struct uhmm_rcache_stats s = { .size = sizeof(s) };
-
-	assert_int_equal(uhmm_rcache_get_stats(cache, &s), 0);
-	return s;
-}
+#include "rcache_util.h"
 
 static void what_is_there_is_found(void **state)
 {
@@ -124,108 +20,6 @@ static void what_is_there_is_found(void **state)
 	assert_int_equal(device.regs, 1);
 	assert_int_equal(cache_stats().hits, 4);
 	assert_int_equal(cache_stats().misses, 1);
-	unmake();
-}
-
-static void arguments_are_looked_at(void **state)
-{
-	struct uhmm_rcache_options bad = { .size = sizeof(bad), .granule = 3 };
-	struct uhmm_registration reg;
-
-	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &bad, &cache),
-			 -EINVAL);
-	bad = (struct uhmm_rcache_options){ .size = 1 };
-	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &bad, &cache),
-			 -EINVAL);
-	bad = (struct uhmm_rcache_options){ .size = sizeof(bad), .flags = 1U << 31 };
-	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &bad, &cache),
-			 -EINVAL);
-	make(0, 0, 0, 0);
-	assert_int_equal(uhmm_rcache_get(cache, PG(1), 0, RW, &reg), -EINVAL);
-	assert_int_equal(uhmm_rcache_get(cache, PG(1), 1, 0, &reg), -EINVAL);
-	assert_int_equal(uhmm_rcache_get(cache, ~0UL, 2, RW, &reg), -EINVAL);
-	assert_int_equal(uhmm_rcache_get(cache, 1, 1, 1U << 16, &reg), -EINVAL);
-	assert_int_equal(uhmm_rcache_fd(cache), -EINVAL);
-	assert_int_equal(device.regs, 0);
-	/* Nor do they find what is there. */
-	touch(PG(1), PAGES(2), RW);
-	assert_int_equal(uhmm_rcache_get(cache, PG(1), 0, RW, &reg), -EINVAL);
-	assert_int_equal(uhmm_rcache_get(cache, PG(1), 1, 0, &reg), -EINVAL);
-	assert_int_equal(uhmm_rcache_get(cache, PG(1) + 2, ~0UL, RW, &reg),
-			 -EINVAL);
-	assert_int_equal(cache_stats().hits, 0);
-	unmake();
-}
-
-static void make_with(const struct uhmm_rcache_options *options)
-{
-	memset(&device, 0, sizeof(device));
-	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, &device, options,
-					    &cache), 0);
-}
-
-static void there_is_an_end_of_addresses(void **state)
-{
-	static const unsigned int granules[] = { 0, 1, 1 << 21, 1U << 31 };
-	struct uhmm_rcache_options options = { .size = sizeof(options) };
-	const unsigned long half = 1UL << 63;
-	struct uhmm_registration reg;
-
-	for (int i = 0; i < 4; i++) {
-		options.granule = granules[i];
-		make_with(&options);
-		assert_int_equal(touch(~0UL, 1, RW), touch(~0UL, 1, RW));
-		touch(half, half, RW);
-		touch(~0UL - 4096, 4097, RW);
-		assert_int_equal(uhmm_rcache_get(cache, half, half + 1, RW,
-						 &reg), -EINVAL);
-		assert_int_equal(uhmm_rcache_get(cache, 1, ~0UL, RW, &reg),
-				 options.granule == 1 ? 0 : -EINVAL);
-		if (options.granule == 1)
-			uhmm_rcache_put(&reg);
-		unmake();
-	}
-}
-
-static void what_is_near_is_apart(void **state)
-{
-	struct uhmm_rcache_options options = { .size = sizeof(options),
-					       .granule = 64 };
-	uint64_t first, other;
-
-	make_with(&options);
-	first = touch(PG(1) + 64, 60, RW);
-	other = touch(PG(1) + 200, 1, RW);
-	assert_int_not_equal(first, other);
-	assert_int_equal(touch(PG(1) + 100, 28, RW), first);
-	assert_int_equal(touch(PG(1) + 192, 64, RW), other);
-	invalidate(PG(1) + 128, PG(1) + 192);
-	assert_int_equal(device.deregs, 0);
-	assert_int_equal(touch(PG(1) + 64, 1, RW), first);
-	assert_int_not_equal(touch(PG(1) + 96, 64, RW), first);
-	assert_int_equal(cache_stats().merged, 1);
-	unmake();
-}
-
-/* None, and more than there can be. */
-static void limits_may_be_none(void **state)
-{
-	static const unsigned long limits[] = { 0, ~0UL };
-	uint64_t key;
-
-	for (int i = 0; i < 2; i++) {
-		make(0, limits[i], limits[i], 0);
-		key = touch(PG(1), 1UL << 62, RW);
-		for (int k = 0; k < 100; k++)
-			touch(PG(3 * k) | 1UL << 63, PAGES(2), RW);
-		assert_int_equal(touch(PG(1), 1UL << 62, RW), key);
-		assert_int_equal(cache_stats().entries, 101);
-		unmake();
-	}
-	make(0, 1, 1, 0);
-	assert_int_equal(uhmm_rcache_get(cache, PG(1), 1, RW,
-					 &(struct uhmm_registration){ 0 }),
-			 -ENOSPC);
 	unmake();
 }
 
@@ -724,30 +518,10 @@ static void counters_are_an_object(void **state)
 	unmake();
 }
 
-static void large_entries_are_found_everywhere(void **state)
-{
-	uint64_t key;
-
-	make(0, 0, 0, 0);
-	key = touch(PG(0), PAGES(100000), RW);
-	for (unsigned long i = 0; i < 100000; i += 7)
-		assert_int_equal(touch(PG(i) + i % 4000, 90, RW), key);
-	for (unsigned long i = 0; i < 5000; i++)
-		touch(PG(200000 + i), 1, RW);
-	for (unsigned long i = 0; i < 5000; i++)
-		touch(PG(200000 + i), 1, RW);
-	assert_int_equal(device.regs, 5001);
-	unmake();
-}
-
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		CASE(what_is_there_is_found),
-		CASE(arguments_are_looked_at),
-		CASE(there_is_an_end_of_addresses),
-		CASE(what_is_near_is_apart),
-		CASE(limits_may_be_none),
 		CASE(overlaps_are_merged),
 		CASE(more_access_is_a_new_entry),
 		CASE(a_union_that_is_refused_is_not_insisted_on),
@@ -772,7 +546,6 @@ int main(int argc, char **argv)
 		CASE(caches_do_not_mind_each_other),
 		CASE(a_device_may_use_another_cache),
 		CASE(counters_are_an_object),
-		CASE(large_entries_are_found_everywhere),
 	};
 
 	cases_begin(argc, argv);
