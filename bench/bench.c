@@ -566,13 +566,20 @@ void bench_init(struct bench *b, const char *name, int argc, char **argv)
 }
 
 /* How much of the time this process had a CPU, all its threads together. */
+static int64_t cpu_of(int who)
+{
+	struct rusage u;
+
+	getrusage(who, &u);
+	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * NSEC_PER_SEC +
+	       (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
+}
+
 static double cpu_share(const struct bench *b)
 {
-	int64_t wall = bench_now() - b->begun, cpu;
-	struct timespec ts;
+	int64_t wall = bench_now() - b->begun;
+	int64_t cpu = cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN);
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	cpu = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 	return (double)cpu / (double)wall;
 }
 

@@ -98,7 +98,7 @@ static void get_put(struct field *f, unsigned long i)
 	uhmm_rcache_put(&reg);
 }
 
-static void peer_get(struct field *f, unsigned long i)
+static void get_peers(struct field *f, unsigned long i)
 {
 	must(peer_get_put(f->peer, address(f, i), SIZE), "get of the peer");
 }
@@ -247,7 +247,7 @@ hits_by(struct field *f, void (*op)(struct field *f, unsigned long i))
 
 static struct quartiles hits(struct field *f)
 {
-	return f->peer ? hits_by(f, peer_get) : hits_by(f, get_put);
+	return f->peer ? hits_by(f, get_peers) : hits_by(f, get_put);
 }
 
 static struct quartiles events_nowhere(struct field *f)
@@ -311,7 +311,7 @@ static void *other_thread(void *arg)
 		if (o->events)
 			event(o->f, address(o->f, i) + 2 * SIZE);
 		else
-			(o->f->peer ? peer_get : get_put)(o->f, i);
+			(o->f->peer ? get_peers : get_put)(o->f, i);
 	}
 	return NULL;
 }
@@ -399,7 +399,7 @@ static void measure_peer(struct bench *b, const char *who, unsigned long n)
 
 	must(f.peer != NULL, "cache of the peer");
 	field_order(&f);
-	q = fill(&f, peer_get);
+	q = fill(&f, get_peers);
 	put_figure(b, section_bare, row_new, who, n, q, "ns");
 	hits(&f);
 	put_figure(b, section_bare, row_name[HIT], who, n, hits(&f), "ns");

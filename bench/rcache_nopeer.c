@@ -13,6 +13,15 @@ void *peer_create(void)
 	return NULL;
 }
 
+void *peer_create_for(const struct uhmm_rcache_ops *ops, void *device,
+		      size_t granule)
+{
+	(void)ops;
+	(void)device;
+	(void)granule;
+	return NULL;
+}
+
 void peer_destroy(void *cache)
 {
 	(void)cache;
@@ -24,4 +33,18 @@ bool peer_get_put(void *cache, unsigned long addr, size_t length)
 	(void)addr;
 	(void)length;
 	return false;
+}
+
+bool peer_get(void *cache, unsigned long addr, size_t length, void **ret_region,
+	      uint64_t *ret_key)
+{
+	(void)ret_region;
+	(void)ret_key;
+	return peer_get_put(cache, addr, length);
+}
+
+void peer_put(void *cache, void *region)
+{
+	(void)cache;
+	(void)region;
 }

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <ucm/api/ucm.h>
 #include <ucs/memory/rcache.h>
 
 static __typeof__(ucs_rcache_create) *create;
@@ -90,6 +91,90 @@ void *peer_create(void)
 
 	return create(&params, "uhmm", NULL, &cache) == UCS_OK ? cache : NULL;
 }
+
+/* ------------------------------------------------------------ for a device */
+
+struct region {
+	ucs_rcache_region_t super;
+	uint64_t key;
+};
+
+static struct {
+	const struct uhmm_rcache_ops *ops;
+	void *arg;
+} device;
+
+static ucs_status_t device_reg(void *context, ucs_rcache_t *cache, void *arg,
+			       ucs_rcache_region_t *region, uint16_t flags)
+{
+	struct region *r = (struct region *)region;
+	size_t length = region->super.end - region->super.start;
+
+	(void)context;
+	(void)cache;
+	(void)arg;
+	(void)flags;
+	return device.ops->reg(device.arg, region->super.start, length,
+			       UHMM_RCACHE_WRITE, &r->key) ?
+		UCS_ERR_IO_ERROR : UCS_OK;
+}
+
+static void device_dereg(void *context, ucs_rcache_t *cache,
+			 ucs_rcache_region_t *region)
+{
+	const struct region *r = (const struct region *)region;
+
+	(void)context;
+	(void)cache;
+	device.ops->dereg(device.arg, region->super.start,
+			  region->super.end - region->super.start, r->key);
+}
+
+void *peer_create_for(const struct uhmm_rcache_ops *ops, void *arg,
+		      size_t granule)
+{
+	static const ucs_rcache_ops_t device_ops = {
+		.mem_reg = device_reg, .mem_dereg = device_dereg,
+		.dump_region = dump,
+	};
+	const ucs_rcache_params_t params = {
+		.region_struct_size = sizeof(struct region),
+		.alignment = granule,
+		.max_alignment = granule,
+		.ucm_events = UCM_EVENT_VM_UNMAPPED,
+		.ucm_event_priority = 1000,
+		.ops = &device_ops,
+		.flags = UCS_RCACHE_FLAG_NO_PFN_CHECK,
+		.max_regions = ULONG_MAX,
+		.max_size = SIZE_MAX,
+		.max_unreleased = SIZE_MAX,
+	};
+	ucs_rcache_t *cache = NULL;
+
+	device.ops = ops;
+	device.arg = arg;
+	return create(&params, "uhmm", NULL, &cache) == UCS_OK ? cache : NULL;
+}
+
+bool peer_get(void *cache, unsigned long addr, size_t length, void **ret_region,
+	      uint64_t *ret_key)
+{
+	ucs_rcache_region_t *region;
+
+	if (get(cache, (void *)addr, length, PROT_READ | PROT_WRITE, NULL,
+		&region) != UCS_OK)
+		return false;
+	*ret_region = region;
+	*ret_key = ((struct region *)region)->key;
+	return true;
+}
+
+void peer_put(void *cache, void *region)
+{
+	put(cache, region);
+}
+
+/* --------------------------------------------------------------------------- */
 
 void peer_destroy(void *cache)
 {

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Of what a device writes, how much is lost in two programs that are legal
+ * (tests/live/adversary.h): with this cache at G0 and at G1, and with UCX's where it
+ * is installed with its header. Each runs in a process of its own, as each changes
+ * libc, and with the same device, which pins 16 KiB at once. What the programs lose
+ * without this cache's checks tests/live/test_rcache_uring.c says.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <uhmm/live.h>
+#include <uhmm/mm.h>
+
+#include "bench.h"
+#include "rcache_peer.h"
+
+#include "live/adversary.h"
+#include "mm/live/live.h"
+#include "mm/live/patch.h"
+
+static long seconds = 4;
+
+/* ------------------------------------------------------------------- caches */
+
+static struct uhmm_rcache *cache;
+static void *peer;
+
+static int get(unsigned long addr, size_t length, struct adversary_use *ret)
+{
+	int err = uhmm_rcache_get(cache, addr, length, UHMM_RCACHE_WRITE,
+				  &ret->reg);
+
+	ret->key = err ? 0 : ret->reg.key;
+	return err;
+}
+
+static void put(struct adversary_use *use)
+{
+	uhmm_rcache_put(&use->reg);
+}
+
+static int get_peers(unsigned long addr, size_t length,
+		     struct adversary_use *ret)
+{
+	return peer_get(peer, addr, length, &ret->other, &ret->key) ? 0 : -EIO;
+}
+
+static void put_peers(struct adversary_use *use)
+{
+	peer_put(peer, use->other);
+}
+
+static const struct adversary_cache ours = { get, put };
+static const struct adversary_cache theirs = { get_peers, put_peers };
+
+/* False: it is not to be had here. */
+static bool open_ours(enum uhmm_guarantee guarantee,
+		      struct uhmm_rcache_uring *buffers)
+{
+	struct uhmm_live_options live = {
+		.size = sizeof(live), .guarantee = guarantee,
+	};
+	struct uhmm_rcache_options options = {
+		.size = sizeof(options), .granule = ADVERSARY_GRANULE,
+	};
+	struct mm_struct *mm;
+
+	if (guarantee >= UHMM_G1 && !live_patch_install(UHMM_G1))
+		live_set_bracketed(UHMM_G1, 0);
+	return !uhmm_mm_create_live(&live, &mm) &&
+	       uhmm_live_guarantee(mm) >= guarantee &&
+	       !uhmm_rcache_create(mm, uhmm_rcache_uring_ops(), buffers,
+				   &options, &cache);
+}
+
+static bool open_peers(struct uhmm_rcache_uring *buffers)
+{
+	const char *why;
+
+	if (peer_open(&why))
+		peer = peer_create_for(uhmm_rcache_uring_ops(), buffers,
+				       ADVERSARY_GRANULE);
+	return peer != NULL;
+}
+
+/* ---------------------------------------------------------------- processes */
+
+enum who { HERE_G0, HERE_G1, PEER, WHOS };
+
+static int measure(enum who who, bool neighbour, struct adversary_counts *ret)
+{
+	struct uhmm_rcache_uring *buffers = adversary_begin();
+
+	if (!buffers)
+		return -EOPNOTSUPP;
+	if (!(who == PEER ? open_peers(buffers) :
+	      open_ours(who == HERE_G1 ? UHMM_G1 : UHMM_G0, buffers)))
+		return -ENOENT;
+	*ret = adversary_run(who == PEER ? &theirs : &ours, neighbour, seconds,
+			     false);
+	return ret->err;
+}
+
+/* In a process of its own, which ends with all it has. */
+static bool measure_apart(enum who who, bool neighbour,
+			  struct adversary_counts *ret)
+{
+	struct adversary_counts did = { 0 };
+	int way[2], status;
+	bool ok;
+	pid_t pid;
+
+	if (pipe(way))
+		return false;
+	pid = fork();
+	if (!pid) {
+		did.err = measure(who, neighbour, &did);
+		_exit(write(way[1], &did, sizeof(did)) != sizeof(did));
+	}
+	close(way[1]);
+	ok = pid > 0 && read(way[0], ret, sizeof(*ret)) == sizeof(*ret);
+	close(way[0]);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && ok && !ret->err &&
+	       ret->writes;
+}
+
+static void compare(struct bench *b, enum who who, const char *name,
+		    bool neighbour)
+{
+	struct figure figure = {
+		.section = "What a device writes and is lost, of 100",
+		.test = neighbour ? "beside who uses the next page" :
+				    "addresses are mapped anew",
+		.who = name, .unit = "%",
+	};
+	struct target target = {
+		.id = who == HERE_G0 ? "L0" : "L1", .at_most = true, .unit = "%",
+		.what = figure.test, .value = -1,
+	};
+	struct adversary_counts did;
+
+	if (measure_apart(who, neighbour, &did)) {
+		target.value = 100.0 * (double)did.lost / (double)did.writes;
+		figure.n = did.writes;
+		figure.value = bench_one(target.value);
+		bench_figure(b, &figure);
+	} else {
+		bench_missing(b, name, "not to be had here");
+	}
+	if (who != PEER)
+		bench_target(b, &target);
+}
+
+int main(int argc, char **argv)
+{
+	const char *why = NULL, *names[WHOS] = { "here, G0", "here, G1" };
+	struct bench b;
+
+	bench_init(&b, "lost_writes", argc, argv);
+	if (b.longer)
+		seconds = 60;
+	for (enum who who = 0; who < WHOS && !bench_over(&b); who++) {
+		/* Not before the others: it puts hooks into libc. */
+		if (who == PEER)
+			names[who] = peer_open(&why);
+		if (!names[who]) {
+			bench_missing(&b, "UCX", why);
+			continue;
+		}
+		compare(&b, who, names[who], false);
+		compare(&b, who, names[who], true);
+	}
+	return bench_finish(&b);
+}
