@@ -128,9 +128,9 @@ class Sanitized(Large):
     """Programs that are built with AddressSanitizer, beside the storm."""
 
     def __init__(self, storm):
-        self.kinds = pathlib.Path(storm).with_name('kinds_asan')
+        self.kinds = storm.with_name('kinds_asan')
         super().__init__('asan', 'sh', '-c', f"""
-            {storm}_asan 30; echo $?
+            {storm}_asan 30 || exit
             for kind in threads forks threads; do
                 {self.kinds} $kind; echo $?
             done""")
@@ -141,6 +141,7 @@ class Sanitized(Large):
 
 
 def soak_programs(storm, seconds):
+    storm = pathlib.Path(storm).resolve()   # they run in a folder of their own
     return [
         Sanitized(storm),
         Server('redis-server', 'sh', '-c', REDIS),
@@ -151,5 +152,5 @@ def soak_programs(storm, seconds):
                   text),
         Fabric('ucx_perftest', 'sh', '-c', UCX),
         Fabric('fi_pingpong', 'sh', '-c', FABRIC),
-        Large('storm', storm, seconds),
+        Large('storm', str(storm), seconds),
     ]
