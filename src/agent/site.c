@@ -6,7 +6,8 @@
  * on the stack may be taken for one; it was a caller not long ago.
  *
  * _dl_find_object() takes no lock and allocates nothing (glibc 2.35 and later);
- * without it no places are known.
+ * without it no places are known. An object that it finds may be in the middle of
+ * dlclose(), and be mapped no more: the kernel reads for us what lies there.
  */
 #include "watcher.h"
 
@@ -22,6 +23,9 @@
 #define WORDS 96		/* of a stack that are looked at */
 #define PAGE 4096UL
 #define LONGEST_CALL 7
+#define HEADERS 16		/* of an object, more than any has */
+#define KNOWN 512		/* words that have been looked at */
+#define KNOWN_NOT (1UL << 63)
 
 /* As <dlfcn.h> of newer libcs has it. */
 struct found_object {
@@ -44,6 +48,7 @@ struct object {
 static int (*find_object)(void *address, struct found_object *object);
 static struct stream *stream;
 static struct object objects[OBJECTS];
+static unsigned long known[KNOWN];
 static char program[STREAM_NAME];
 
 void site_init(struct stream *to)
@@ -69,30 +74,41 @@ static bool is_inner(const char *name)
 	return false;
 }
 
-/* The headers lie at its start, in what may be read. */
-static void find_text(struct object *object)
+/* False: not all of it is there any more. */
+static bool copy(unsigned long from, void *to, size_t n)
 {
-	const ElfW(Ehdr) *ehdr = (const void *)object->start;
-	const ElfW(Phdr) *phdr;
-	unsigned long base;
+	struct iovec here = { to, n }, there = { (void *)from, n };
 
-	if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) ||
-	    ehdr->e_phoff + ehdr->e_phnum * sizeof(*phdr) > PAGE)
-		return;
-	phdr = (const void *)(object->start + ehdr->e_phoff);
-	base = object->start;
-	for (int i = 0; i < ehdr->e_phnum; i++)
+	return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == (ssize_t)n;
+}
+
+/* The headers lie at its start. False: it is not there any more. */
+static bool find_text(struct object *object)
+{
+	unsigned long base = object->start;
+	ElfW(Phdr) phdr[HEADERS];
+	ElfW(Ehdr) ehdr;
+	int n;
+
+	if (!copy(object->start, &ehdr, sizeof(ehdr)) ||
+	    memcmp(ehdr.e_ident, ELFMAG, SELFMAG))
+		return false;
+	n = ehdr.e_phnum < HEADERS ? ehdr.e_phnum : HEADERS;
+	if (!copy(object->start + ehdr.e_phoff, phdr, (size_t)n * sizeof(*phdr)))
+		return false;
+	for (int i = 0; i < n; i++)
 		if (phdr[i].p_type == PT_LOAD) {
 			base -= phdr[i].p_vaddr & -PAGE;
 			break;
 		}
-	for (int i = 0; i < ehdr->e_phnum; i++) {
+	for (int i = 0; i < n; i++) {
 		if (phdr[i].p_type != PT_LOAD || !(phdr[i].p_flags & PF_X))
 			continue;
 		object->text_start = base + phdr[i].p_vaddr;
 		object->text_end = object->text_start + phdr[i].p_filesz;
-		return;
+		return true;
 	}
+	return false;
 }
 
 static const struct object *object_at(unsigned long address)
@@ -107,11 +123,12 @@ static const struct object *object_at(unsigned long address)
 	slot = &objects[(fresh.start / PAGE) % OBJECTS];
 	if (slot->start == fresh.start)
 		return slot;
+	if (!find_text(&fresh))
+		return NULL;
 	name = found.map->l_name && found.map->l_name[0] ?
 		       found.map->l_name : program;
 	fresh.inner = is_inner(name);
 	fresh.number = stream_object(stream, name);
-	find_text(&fresh);
 	/* Two threads that write it write the same. */
 	slot->start = 0;
 	slot->text_start = fresh.text_start;
@@ -127,17 +144,37 @@ void site_forget(unsigned long start, unsigned long end)
 	for (int i = 0; i < OBJECTS; i++)
 		if (objects[i].start >= start && objects[i].start < end)
 			objects[i].start = 0;
+	for (int i = 0; i < KNOWN; i++)
+		known[i] = 0;
 }
 
 /* call rel32; call through a register or memory, with 0 to 4 bytes more. */
-static bool behind_call(const unsigned char *at)
+static bool is_behind_call(unsigned long address)
 {
+	unsigned char code[LONGEST_CALL];
+	const unsigned char *at = code + LONGEST_CALL;
+
+	if (!copy(address - LONGEST_CALL, code, LONGEST_CALL))
+		return false;
 	if (at[-5] == 0xe8)
 		return true;
 	for (int n = 2; n <= LONGEST_CALL; n++)
 		if (at[-n] == 0xff && (at[-n + 1] >> 3 & 7) == 2)
 			return true;
 	return false;
+}
+
+/* The same; most have been asked for before. */
+static bool behind_call(unsigned long address)
+{
+	unsigned long *place = &known[address % KNOWN];
+	unsigned long answer = __atomic_load_n(place, __ATOMIC_RELAXED);
+
+	if ((answer & ~KNOWN_NOT) != address) {
+		answer = address | (is_behind_call(address) ? 0 : KNOWN_NOT);
+		__atomic_store_n(place, answer, __ATOMIC_RELAXED);
+	}
+	return !(answer & KNOWN_NOT);
 }
 
 /* NULL: @word is no place that a call returns to. */
@@ -149,7 +186,7 @@ static const struct object *returns_to(unsigned long word)
 		return NULL;
 	object = object_at(word);
 	if (!object || word < object->text_start + LONGEST_CALL ||
-	    word >= object->text_end || !behind_call((unsigned char *)word))
+	    word >= object->text_end || !behind_call(word))
 		return NULL;
 	return object;
 }

@@ -210,6 +210,43 @@ def check_page():
     return None if parser.count > 50 else f'{parser.count} areas are drawn'
 
 
+LIBRARY = 'int f(int n) { return n ? f(n - 1) + 1 : 0; }'
+CLOSES = r'''
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void)
+{
+	int sum = 0, (*f)(int);
+	for (int i = 0; i < 20; i++) {
+		void *library = dlopen("./library.so", RTLD_NOW);
+		f = library ? (int (*)(int))dlsym(library, "f") : NULL;
+		if (!f)
+			return 1;
+		sum += f(99);
+		dlclose(library);
+	}
+	printf("%d\n", sum);
+	return 4;
+}
+'''
+
+
+def check_closed():
+    """The stack is full of places in what is being unmapped."""
+    with tempfile.TemporaryDirectory() as folder:
+        for source, *options in ((LIBRARY, '-shared', '-fPIC', '-o',
+                                  'library.so'),
+                                 (CLOSES, '-ldl', '-o', 'closes')):
+            subprocess.run(['cc', '-O0', '-x', 'c', '-', *options], cwd=folder,
+                           input=source, text=True, check=True)
+        done = subprocess.run([UHMM, 'watch', '--output', 'out', '--',
+                               './closes'], cwd=folder, timeout=60,
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              check=False)
+    return None if (done.returncode, done.stdout) == (4, b'1980\n') else \
+        f'{done}'
+
+
 WAITING = 'import mmap, sys; sys.stdin.readline(); ' \
     'm = mmap.mmap(-1, 123 << 12); sys.stdin.readline()'
 
@@ -258,6 +295,7 @@ CASES = {
     'a status passes through': check_status,
     'a program that is killed': check_killed,
     'SIGINT is the program\'s': check_interrupted,
+    'a library that is closed': check_closed,
     'a page': check_page,
     'a process that runs': check_pid,
     'no such process': check_nobody,
