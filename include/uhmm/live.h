@@ -270,6 +270,10 @@ int uhmm_live_patch(enum uhmm_guarantee reach, const char **ret_reason);
  * @mm: a live address space
  * @ret_info: returns it; its size is set
  *
+ * Asks whether the descriptors are still there, too: a program may close all that it
+ * has, as daemons do. What is mirrored is invalidated then, within two seconds, and
+ * nothing is given out any more; pages that a device has are lost to the program.
+ *
  * Context: any; takes no lock.
  * Return: 0; -EINVAL: a NULL pointer, a size smaller than this version's
  * struct, or @mm is not live.

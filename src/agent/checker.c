@@ -37,6 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <uhmm/live.h>
 #include <uhmm/mmu_notifier.h>
 
 #include "events.h"
@@ -267,13 +268,16 @@ static bool read_tables(unsigned long base)
 	struct uhmm_vma vma;
 	size_t n, first;
 	bool ok = true;
-	int ret;
+	int ret = 0;
 
 	memset(checker.ptes, 0, sizeof(checker.ptes));
 	memset(checker.found, 0, sizeof(checker.found));
 	mmap_read_lock(checker.mm);
-	while (ok && at < end && !uhmm_mm_find_vma(checker.mm, at, &vma) &&
-	       vma.start < end) {
+	while (ok && at < end) {
+		ret = uhmm_mm_find_vma(checker.mm, at, &vma);
+		ok = !ret || ret == -ENOENT;
+		if (ret || vma.start >= end)
+			break;
 		start = vma.start > at ? vma.start : at;
 		stop = vma.end < end ? vma.end : end;
 		/* It changed while it was asked for. */
@@ -564,13 +568,22 @@ static void report(void)
 	checker.process->last_ns = now_ns(CLOCK_MONOTONIC);
 }
 
+/* The program has closed what was to tell of changes, and what is asked besides. */
+static bool is_lost(void)
+{
+	struct uhmm_live_info info = { .size = sizeof(info) };
+
+	return !uhmm_live_get_info(checker.mm, &info) &&
+	       info.reasons & UHMM_LIVE_WHY_LOST;
+}
+
 void checker_look(bool wait)
 {
 	if (wait)
 		pthread_mutex_lock(&checker.look_lock);
 	else if (pthread_mutex_trylock(&checker.look_lock))
 		return;
-	if (checker.mm) {
+	if (checker.mm && !is_lost()) {
 		look_at_sample();
 		look_at_all();
 		report();

@@ -47,7 +47,7 @@ static int take(struct live *live, unsigned long addr, unsigned long pfn)
 	if (out_get(out, addr) != out_entry(OUT_PINNED, 1, 0))
 		return out_state(out_get(out, addr)) == OUT_PINNED ? -EBUSY :
 								     -EAGAIN;
-	if (out->forking || out->off)
+	if (out->forking || READ_ONCE(out->off))
 		return -EBUSY;
 	if (sync_next_kept(addr, addr + LIVE_PAGE, &kept_end) == addr)
 		return -EOPNOTSUPP;

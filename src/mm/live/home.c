@@ -34,7 +34,7 @@
 #include "watch.h"
 
 #define FORK_NS 100000000
-#define CLOSED_NS 1000000
+#define IDLE_MS 1000
 
 static bool is_away(unsigned long entry)
 {
@@ -236,7 +236,7 @@ static void handler(void *arg)
 				bring_home(live, addr);
 			continue;
 		}
-		n = epoll_wait(out->first, &event, 1, -1);
+		n = epoll_wait(out->first, &event, 1, IDLE_MS);
 		WRITE_ONCE(out->sleeping, 0);
 		/*
 		 * Also where he was poked: an event may have come with that, and
@@ -246,7 +246,7 @@ static void handler(void *arg)
 			monitor_turn(live);
 		/* The program has closed it. */
 		if (n < 0 && errno != EINTR)
-			wait_word(&out->stop, 0, CLOSED_NS);
+			wait_word(&out->stop, 0, IDLE_MS * INT64_C(1000000));
 	}
 }
 
@@ -303,9 +303,7 @@ static int add_to(int epoll, int fd, uint32_t how)
 
 static int epoll_high(void)
 {
-	int fd = epoll_create1(EPOLL_CLOEXEC);
-
-	return fd < 0 ? fd : live_fd_high(fd);
+	return live_fd_high(epoll_create1(EPOLL_CLOEXEC));
 }
 
 void home_close(struct live *live)
@@ -329,9 +327,7 @@ static int handler_start(struct live *live)
 	int ret, second = epoll_high();
 
 	out->first = epoll_high();
-	out->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (out->wake >= 0)
-		out->wake = live_fd_high(out->wake);
+	out->wake = live_fd_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	ret = add_to(out->first, fd, alone) || add_to(second, fd, alone) ||
 			      add_to(out->first, out->wake,
 				     EPOLLIN | EPOLLET) ?
@@ -389,6 +385,7 @@ void home_stop(struct live *live)
 	mutex_unlock(&out->lock);
 	WRITE_ONCE(out->stop, 1);
 	poke(out->wake);
+	wake_word(&out->stop);
 	sync_thread_join(&out->handler);
 }
 

@@ -255,8 +255,11 @@ static int check_options(const struct uhmm_live_options *o)
 
 int live_fd_high(int fd)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_HIGH);
+	int high = -1;
 
+	/* Fewer may be allowed. */
+	for (int least = FD_HIGH; fd >= 0 && high < 0 && least > fd; least /= 2)
+		high = fcntl(fd, F_DUPFD_CLOEXEC, least);
 	if (high < 0)
 		return fd;
 	close(fd);
@@ -410,6 +413,8 @@ int uhmm_live_get_info(struct mm_struct *mm, struct uhmm_live_info *ret_info)
 
 	if (!live || !ret_info || ret_info->size < sizeof(*ret_info))
 		return -EINVAL;
+	if (!live_ended(live))
+		monitor_look_lost(live);
 	ret_info->asked = live->asked;
 	ret_info->reasons = READ_ONCE(live->reasons);
 	if (READ_ONCE(live->bracketed) < UHMM_G1 && live->asked > UHMM_G0)

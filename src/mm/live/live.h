@@ -71,6 +71,7 @@ struct removal;
  * @monitor_tid: what the kernel calls it
  * @handler_tid: as @monitor_tid, of who brings pages home; 0: none
  * @monitor_wake: an eventfd: it is to look up
+ * @lost: enum lost: has the program closed a descriptor of ours?
  * @turn: held by who reads events, until he has passed them on
  * @stop: it is to end
  * @generation: counts what it has passed on; slept on
@@ -114,6 +115,7 @@ struct live {
 	int monitor_tid;
 	int handler_tid;
 	int monitor_wake;
+	unsigned int lost;
 	struct mutex turn;
 	unsigned int stop;
 	unsigned int generation;
@@ -130,6 +132,9 @@ struct live {
 	int64_t remove_limit_ns;
 	struct out *out;
 };
+
+/* Nothing is told of any more; whoever mirrors anything has been told of that. */
+enum lost { LOST_NOT, LOST_SEEN, LOST_TOLD };
 
 /* What tests leave out, see BROKEN(); in no other objects. */
 extern unsigned int live_broken;
@@ -211,7 +216,8 @@ static inline bool live_ended(const struct live *live)
 struct live *live_of(struct mm_struct *mm);
 /*
  * Descriptors out of the way of programs that expect theirs to be the lowest free
- * ones: @fd as such a one, and a file for reading, or -errno.
+ * ones, and of shells that put others in their place: @fd as such a one, if it is any,
+ * and a file for reading, or -errno.
  */
 int live_fd_high(int fd);
 int live_open_high(const char *path);

@@ -438,7 +438,7 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 			   MIGRATE_VMA_SELECT_DEVICE_COHERENT))
 		collect_device(&c);
 	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM && !c.out->forking &&
-	    !c.out->off)
+	    !READ_ONCE(c.out->off))
 		collect_system(&c);
 	mutex_unlock(&c.out->lock);
 	if (keep)

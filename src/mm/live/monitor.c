@@ -52,6 +52,16 @@
 
 /* -------------------------------------------------------------- the question */
 
+/* The program has closed it: all that is mirrored is held up until it is dropped. */
+static void note_lost(struct live *live)
+{
+	unsigned int not = LOST_NOT;
+
+	live_why(live, UHMM_LIVE_WHY_LOST);
+	if (try_cmpxchg(&live->lost, &not, LOST_SEEN))
+		poke(live->monitor_wake);
+}
+
 static bool kernel_pending(struct live *live, struct shard *shard)
 {
 	struct uffdio_copy nothing = { 0 };
@@ -62,8 +72,18 @@ static bool kernel_pending(struct live *live, struct shard *shard)
 		return false;
 	if (errno == EAGAIN)
 		return true;
-	live_why(live, UHMM_LIVE_WHY_LOST);
-	return false;
+	note_lost(live);
+	/*
+	 * Ordering: (LOST) pairs with (LOST-TOLD) in tell_lost(): who goes on
+	 * without an answer sees that all was invalidated.
+	 */
+	return smp_load_acquire(&live->lost) != LOST_TOLD;
+}
+
+void monitor_look_lost(struct live *live)
+{
+	for (unsigned int i = 0; i < READ_ONCE(live->nshards); i++)
+		kernel_pending(live, &live->shards[i]);
 }
 
 bool monitor_unread(struct live *live)
@@ -265,6 +285,27 @@ static void hand_on_again(struct live *live)
 	 * sequences are set before the count goes down.
 	 */
 	smp_store_release(&live->handed, n);
+}
+
+/*
+ * What changes from now on is told to nobody: so all goes now, and nothing is given
+ * out any more, see watch().
+ */
+static void tell_lost(struct live *live)
+{
+	struct mmu_notifier_range range;
+
+	if (live->out)
+		WRITE_ONCE(live->out->off, true);
+	if (invalidate(live, &range, MMU_NOTIFY_CLEAR, 0, ~0UL))
+		mmu_notifier_invalidate_range_end(&range);
+	else
+		hand_on(live, 0, ~0UL, MMU_NOTIFY_CLEAR);
+	/*
+	 * Ordering: (LOST-TOLD) pairs with (LOST) in kernel_pending(): the sequences
+	 * are set, or it is known that they are to be.
+	 */
+	smp_store_release(&live->lost, LOST_TOLD);
 }
 
 /* ---------------------------------------------------------------------- events */
@@ -479,6 +520,20 @@ static void close_shards(struct live *live)
 	WRITE_ONCE(live->nshards, 0);
 }
 
+/* Who keeps a descriptor open, a child of _Fork() say, is not to be waited for. */
+static void end_watch(struct live *live)
+{
+	watch_end_all(live);
+	for (unsigned int i = 0; i < live->nshards; i++) {
+		while (!READ_ONCE(live->lost) &&
+		       kernel_pending(live, &live->shards[i])) {
+			turn_begin(live);
+			serve(live, &live->shards[i]);
+			turn_end(live);
+		}
+	}
+}
+
 /* What came, and what has waited. Returns how long the rest can. */
 static struct timespec monitor_once(struct live *live, struct pollfd *fds, int n)
 {
@@ -491,9 +546,14 @@ static struct timespec monitor_once(struct live *live, struct pollfd *fds, int n
 			serve(live, &live->shards[i]);
 		if (fds[i].revents & (POLLERR | POLLNVAL)) {
 			fds[i].fd = -1;
-			live_why(live, UHMM_LIVE_WHY_LOST);
+			note_lost(live);
 		}
 	}
+	/* What others wait by says nothing of it. */
+	if (!n)
+		monitor_look_lost(live);
+	if (READ_ONCE(live->lost) == LOST_SEEN)
+		tell_lost(live);
 	if (live->nremovals)
 		removal_look(live);
 	if (live->handed)
@@ -527,9 +587,12 @@ static void monitor(void *arg)
 		if (n > 0 && fds[live->nshards].revents & POLLIN &&
 		    read(live->monitor_wake, &pokes, sizeof(pokes)) < 0)
 			continue;
+		if (n > 0 && fds[live->nshards].revents & POLLNVAL)
+			fds[live->nshards].fd = -1;
 		ts = monitor_once(live, fds, n);
 	}
 	/* Here: libc drops our stack when we return, and it may be watched. */
+	end_watch(live);
 	close_shards(live);
 }
 
@@ -585,7 +648,7 @@ int monitor_start(struct live *live, unsigned int descriptors)
 		return -EPERM;
 	}
 	/* First: without it the others are of no use. */
-	live->monitor_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	live->monitor_wake = live_fd_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	while (live->nshards < descriptors) {
 		fd = open_shard(live);
 		if (fd < 0)

@@ -82,7 +82,7 @@ struct out_leaf;
  * @changes: counts what others wait for; slept on
  * @sleepers: how many do
  * @forking: nothing goes out
- * @off: nothing ever does, as nobody would bring it home
+ * @off: nothing does any more, as nobody would bring it home
  * @pool: POOL_PAGES pages
  * @used: which of them are
  * @dirty: which have to be emptied before they are used

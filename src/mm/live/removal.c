@@ -82,8 +82,8 @@ int removal_init(struct live *live, int sig)
 		.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK,
 	};
 
-	live->task_dir = open("/proc/self/task",
-			      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	live->task_dir = live_fd_high(
+		open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (live->task_dir < 0)
 		return -errno;
 	live->signal = sig ? sig : free_signal();

@@ -372,6 +372,14 @@ void watch_end(struct live *live, unsigned long start, unsigned long end)
 	watch_clear(live, start, end);
 }
 
+void watch_end_all(struct live *live)
+{
+	struct live_area area;
+
+	for (unsigned long at = 0; !live_area(live, at, &area); at = area.vma.end)
+		watch_end(live, area.vma.start, area.vma.end);
+}
+
 /*
  * Which of @candidates has the area beside ours, that ends or starts at @at? Who has
  * it is not refused; had nobody, he has it now.
@@ -542,7 +550,7 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 	int ret;
 
 	if (area->vma.flags & UHMM_VM_SPECIAL || !READ_ONCE(live->nshards) ||
-	    goes_unseen(live, area))
+	    READ_ONCE(live->lost) || goes_unseen(live, area))
 		return refused(live, -EINVAL);
 	if (BROKEN(live_broken, BROKEN_REGISTER) ||
 	    all_watched(live, start, end))

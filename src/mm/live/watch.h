@@ -46,6 +46,8 @@ bool watch_is_registered(struct live *live, struct shard *shard,
 			 unsigned long start, unsigned long end);
 /* Have the kernel tell no more of it, and note that. Takes no lock. */
 void watch_end(struct live *live, unsigned long start, unsigned long end);
+/* The same of all there is. */
+void watch_end_all(struct live *live);
 
 /* monitor.c
  * A turn is that of who reads events and passes them on. He calls nobody who may
@@ -53,6 +55,8 @@ void watch_end(struct live *live, unsigned long start, unsigned long end);
  */
 int monitor_start(struct live *live, unsigned int descriptors);
 void monitor_stop(struct live *live);
+/* Has the program closed a descriptor? Then the guarantee falls. */
+void monitor_look_lost(struct live *live);
 /* In a forked child, where it does not run. */
 void monitor_forget(struct live *live);
 /*

@@ -297,6 +297,41 @@ static int segments(void)
 	return 7;
 }
 
+/* The numbers that files get, and what a shell does with its own. */
+static int descriptors(void)
+{
+	int fds[8], status = 1;
+
+	for (int i = 0; i < 8; i++)
+		fds[i] = dup(0);
+	for (int i = 0; i < 8; i++)
+		printf("%d ", fds[i]);
+	for (int i = 3; i < 10; i++)
+		dup2(0, i);
+	usleep(20000);
+	printf("descriptors %lu\n", churn(20));
+	fflush(stdout);
+	if (!fork())
+		_exit(dup(0));
+	return wait(&status) > 0 ? 10 + WEXITSTATUS(status) : 1;
+}
+
+/* As daemons do, and what other programs start. */
+static int closes(void)
+{
+	unsigned long sum = churn(20);
+
+	usleep(20000);
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd);
+	for (int i = 0; i < 30; i++) {
+		usleep(10000);
+		sum += churn(4);
+	}
+	printf("closes %lu\n", sum);
+	return 11;
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "plain";
@@ -321,6 +356,10 @@ int main(int argc, char **argv)
 		return crosses();
 	if (!strcmp(kind, "shares"))
 		return shares();
+	if (!strcmp(kind, "descriptors"))
+		return descriptors();
+	if (!strcmp(kind, "closes"))
+		return closes();
 	if (!strcmp(kind, "replaces"))
 		return replaces();
 	if (!strcmp(kind, "exec")) {

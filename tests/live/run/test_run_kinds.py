@@ -87,6 +87,13 @@ KINDS = {
     'areas across a boundary, and forks': ('kinds', 'crosses', 21),
     'the same areas at G0': ('kinds_early', 'crosses', 21, 'G0',
                              'more than one thread'),
+    'files get the numbers that they have without': (
+        'kinds', 'descriptors', 2),
+    'all descriptors are closed': (
+        'kinds', 'closes', 1, 'none', 'a descriptor was closed', [], True),
+    'the same at G0, and all are closed': (
+        'kinds_early', 'closes', 1, 'none', 'a descriptor was closed', [],
+        True),
     'built with ASan': ('kinds_asan', 'threads', 1),
     'built with ASan, and forks': ('kinds_asan', 'forks', 21),
     'built with ASan, and looks for leaks before it ends': (
