@@ -22,6 +22,7 @@
 
 #include "../mm/live/live.h"
 #include "../mm/live/patch.h"
+#include "alone.h"
 #include "board.h"
 #include "checker.h"
 #include "dmirror.h"
@@ -214,6 +215,13 @@ static void before_restriction(void)
 	end_mirror("restricted its system calls");
 }
 
+/* What it starts, and forks, is mirrored again. */
+static void before_alone(const char *what)
+{
+	until.goes_on = true;
+	end_mirror(what);
+}
+
 /* -------------------------------------------------------------- begin and end */
 
 /* No device: what changes is written down by who changes it. */
@@ -276,6 +284,7 @@ static bool begin_mirror(bool forked)
 	}
 	patch();
 	live_before_restriction = before_restriction;
+	alone_before = before_alone;
 	begun = board->device == BOARD_DMIRROR ? begin_dmirror() :
 						 begin_checker(forked);
 	if (!begun)

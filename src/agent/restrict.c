@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "../mm/live/patch.h"
+#include "alone.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -53,6 +54,7 @@ static __attribute__((noinline)) void look(long nr, unsigned long a,
 {
 	const unsigned long args[6] = { a, b, c };
 
+	alone_look(nr, a, b);
 	live_is_restricted(nr, args);
 }
 
@@ -66,8 +68,14 @@ long syscall(long nr, unsigned long a, unsigned long b, unsigned long c,
 {
 	if (!next_syscall)
 		find_next();
-	if (nr == SYS_seccomp || nr == SYS_prctl)
+	switch (nr) {
+	case SYS_seccomp:
+	case SYS_prctl:
+	case SYS_capset:
+	case SYS_setns:
+	case SYS_unshare:
 		look(nr, a, b, c);
+	}
 	return next_syscall(nr, a, b, c, d, e, f);
 }
 

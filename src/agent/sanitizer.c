@@ -14,6 +14,8 @@
  * mirrored too, in a thread that begins: our monitor would wait for itself. In the
  * child of a fork it misses those of its list, and says so. Ours are not on it:
  * libc makes them.
+ *
+ * Valgrind, which runs a program on a processor of its own, is one of them here.
  */
 #include "sanitizer.h"
 
@@ -22,6 +24,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 typedef int (*create_fn)(pthread_t *thread, const pthread_attr_t *attr,
 			 void *(*fn)(void *arg), void *arg);
@@ -72,10 +76,20 @@ static void find_threads(void)
 	libc_join = (join_fn)dlsym(libc, "pthread_join");
 }
 
+/* It puts its own in front of what is preloaded. */
+static bool is_in_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "/vgpreload_");
+}
+
 /* One that is linked statically may have no name but those that it looks for. */
 const char *sanitizer_find(void (*at_leaks)(void))
 {
 	find_threads();
+	if (is_in_valgrind())
+		return "valgrind knows no userfaultfd";
 	if (is_there("__tsan_init"))
 		return "ThreadSanitizer keeps signals back";
 	if (is_there("__msan_init"))

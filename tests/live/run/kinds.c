@@ -3,9 +3,11 @@
  * Programs of many kinds for `uhmm run`: kinds KIND. What each prints is the same
  * with and without the tool.
  */
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +22,9 @@
 #include <unistd.h>
 
 #define PAGE 4096UL
+
+/* Of libc, which has no header for it. */
+int capset(cap_user_header_t header, const cap_user_data_t data);
 
 /* A sum over memory that comes and goes. */
 static unsigned long churn(unsigned int rounds)
@@ -332,6 +337,37 @@ static int closes(void)
 	return 11;
 }
 
+/* A user namespace is only for who has one thread. */
+static int namespace(void)
+{
+	printf("namespace %lu", churn(50));
+	printf(" %d", unshare(CLONE_NEWUSER));
+	printf(" %lu\n", churn(50));
+	return 12;
+}
+
+/* Kept, taken up again, and used, by one thread, as who drops some of them does. */
+static int privileges(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+	int ret[6];
+
+	printf("privileges %lu", churn(50));
+	ret[0] = prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+	ret[1] = setresuid(65534, 65534, 65534);
+	ret[2] = (int)syscall(SYS_capget, &header, data);
+	data[0].effective = data[0].permitted;
+	data[1].effective = data[1].permitted;
+	ret[3] = capset(&header, data);
+	ret[4] = setresgid(65534, 65534, 65534);
+	ret[5] = prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0);
+	for (int i = 0; i < 6; i++)
+		printf(" %d", ret[i]);
+	printf(" %lu\n", churn(50));
+	return 13;
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "plain";
@@ -356,6 +392,10 @@ int main(int argc, char **argv)
 		return crosses();
 	if (!strcmp(kind, "shares"))
 		return shares();
+	if (!strcmp(kind, "namespace"))
+		return namespace();
+	if (!strcmp(kind, "privileges"))
+		return privileges();
 	if (!strcmp(kind, "descriptors"))
 		return descriptors();
 	if (!strcmp(kind, "closes"))

@@ -105,6 +105,18 @@ def check_setuid(folder):
     return refused(str(path), 'set-user-ID')
 
 
+def check_valgrind(folder):
+    """It finds nothing that it would not find without, as nothing is mirrored."""
+    command = ['valgrind', '-q', '--error-exitcode=9', '/bin/echo', 'there']
+    done = subprocess.run([UHMM, 'run', '--output', folder / 'out', '--',
+                           *command], stdin=subprocess.DEVNULL, timeout=60,
+                          capture_output=True, check=False)
+    if (done.returncode, done.stdout, done.stderr) != (0, b'there\n', b''):
+        return f'{done}'
+    text = (folder / 'out').read_text()
+    return None if 'valgrind knows no userfaultfd' in text else text
+
+
 TURNED_OFF = 'int __lsan_is_turned_off(void) { return 0; }'
 LEAK = 'return malloc(9) == NULL;'
 
@@ -238,6 +250,7 @@ CASES = {
     'a static program is refused': check_static,
     'a set-user-ID program is refused': check_setuid,
     'raw system calls at G2': check_g2,
+    'a program under valgrind': check_valgrind,
     'a program with a sanitizer':
         lambda folder: check_sanitizer(folder, []),
     'the same, linked statically':
@@ -258,6 +271,8 @@ def main():
         skip = None
         if check is check_g2 and os.uname().machine != 'x86_64':
             skip = 'nothing is trapped on this machine'
+        if check is check_valgrind and not shutil.which('valgrind'):
+            skip = 'there is no valgrind'
         if check is check_setuid and os.geteuid():
             skip = 'only root gives files away'
         with tempfile.TemporaryDirectory() as folder:

@@ -87,6 +87,12 @@ KINDS = {
     'areas across a boundary, and forks': ('kinds', 'crosses', 21),
     'the same areas at G0': ('kinds_early', 'crosses', 21, 'G0',
                              'more than one thread'),
+    'a user namespace of its own': (
+        'kinds', 'namespace', 1, 'none',
+        'mirrored until it entered another namespace', [], True),
+    'privileges of one thread': (
+        'kinds', 'privileges', 1, 'none',
+        'mirrored until it changed privileges of one thread', [], True),
     'files get the numbers that they have without': (
         'kinds', 'descriptors', 2),
     'all descriptors are closed': (
