@@ -23,7 +23,8 @@ PUBLIC = 'include/uhmm/mmu_notifier.h'
 class Detector:
     """A program, how it is built and run, how often, and for how long.
 
-    Who does not end within @limit seconds hangs, and that is a catch.
+    A mutant that does not end within @limit seconds, or ten times as long as
+    what is right took, hangs, and that is a catch.
     """
 
     def __init__(self, program, args=(), flavour='native', tries=1,

@@ -17,9 +17,11 @@ import argparse
 import os
 import pathlib
 import platform
+import resource
 import subprocess
 import sys
 import textwrap
+import time
 
 import building
 import table
@@ -49,8 +51,8 @@ def apply(root, edits):
     return building.Tree(root, texts)
 
 
-def catches(program, detector, tries):
-    """None, or what a detector said when it failed."""
+def catches(program, detector, tries, limit=None):
+    """None, or what a detector said when it failed, or that @limit was over."""
     env = dict(os.environ, UHMM_CHECK='')
     for seed in range(1, tries + 1):
         command = [str(program)] + detector.args
@@ -60,13 +62,34 @@ def catches(program, detector, tries):
             done = subprocess.run(command, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, errors='replace',
-                                  text=True, timeout=detector.limit, env=env,
+                                  text=True, timeout=limit, env=env,
                                   check=False)
         except subprocess.TimeoutExpired:
             return 'it hangs'
         if done.returncode:
             return done.stdout[-2000:] or f'status {done.returncode}'
     return None
+
+
+class Busy(Exception):
+    """Threads that have to meet had too little of the processors for that."""
+
+
+class Share:
+    """How many processors all that was run meanwhile had, on an average."""
+
+    def __enter__(self):
+        self.wall, self.cpu = time.monotonic(), self.used()
+        return self
+
+    def __exit__(self, *unused):
+        self.wall = time.monotonic() - self.wall
+        self.cpu = self.used() - self.cpu
+
+    @staticmethod
+    def used():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
 
 
 class Judge:
@@ -77,6 +100,7 @@ class Judge:
         self.builder = building.Builder(options.root, options.out,
                                         options.compiler)
         self.innocent = {}
+        self.took = {}
         self.no_tsan = not self.builder.links('-fsanitize=thread')
 
     def skips(self, mutant):
@@ -95,8 +119,26 @@ class Judge:
         if key not in self.innocent:
             program = self.builder.build(apply(self.root, widen),
                                          detector.program, detector.flavour)
-            self.innocent[key] = catches(program, detector, 1)
+            with Share() as share:
+                self.innocent[key] = catches(program, detector, 1)
+            self.took[key] = share.wall
         return self.innocent[key]
+
+    def catch(self, mutant, detector, changed):
+        """None, or that @detector does not catch it."""
+        program = self.builder.build(changed, detector.program,
+                                     detector.flavour)
+        # What hangs takes much longer than what does not, on this machine.
+        limit = max(detector.limit, 10 * self.took[
+            detector.key() + (tuple(mutant.widen),)])
+        with Share() as share:
+            caught = catches(program, detector, detector.tries, limit)
+        if caught:
+            return None
+        if detector.seeded and share.cpu < share.wall:
+            raise Busy(f'{detector} had {share.cpu / share.wall:.2f} '
+                       'processors for threads that have to meet')
+        return f'not caught by {detector}'
 
     def judge(self, mutant):
         """None, or why the mutant is not dealt with as the table says."""
@@ -105,10 +147,9 @@ class Judge:
             said = self.wrongly(detector, mutant.widen)
             if said:
                 return f'{detector} fails without the mutation:\n{said}'
-            program = self.builder.build(changed, detector.program,
-                                         detector.flavour)
-            if not catches(program, detector, detector.tries):
-                return f'not caught by {detector}'
+            problem = self.catch(mutant, detector, changed)
+            if problem:
+                return problem
         return None
 
 
@@ -138,6 +179,9 @@ def run(options):
             continue
         try:
             problem = judge.judge(mutant)
+        except Busy as reason:
+            tap.say(f'{mutant.name} is caught', skip=str(reason))
+            continue
         except (Stale, building.BuildError) as failure:
             problem = failure
         tap.say(f'{mutant.name} is caught', problem)
