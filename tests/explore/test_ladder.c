@@ -327,6 +327,8 @@ static void any_record_fits(void **state)
 				   long_name, rand() % 5);
 			if (rand() % 2)
 				events[i].caller_file = NULL;
+			if (rand() % 4 == 0)
+				events[i].file = long_name + rand() % 299;
 			events[i].from = rand() % (i + 1) - 1;
 			events[i].flags = rand() % 16;
 		}
