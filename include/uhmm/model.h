@@ -468,8 +468,8 @@ int uhmm_model_unpin(struct mm_struct *mm, int id);
  * Context: may sleep.
  * Return: 0; -ENOENT; -EINVAL: the pin has no such page; -ENOMEM.
  */
-long uhmm_model_pin_access(struct mm_struct *mm, int id, size_t page, void *buf,
-			   bool write);
+int uhmm_model_pin_access(struct mm_struct *mm, int id, size_t page, void *buf,
+			  bool write);
 
 /* ------------------------------------------- what a kernel does by itself */
 

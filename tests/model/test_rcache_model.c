@@ -70,9 +70,8 @@ static int write_once(int page, uint64_t value)
 		return err;
 	for (int i = 0; i < 512; i++)
 		words[i] = value;
-	err = (int)uhmm_model_pin_access(mm, (int)reg.key,
-					 (PG(page) - reg.start) >> 12, words,
-					 true);
+	err = uhmm_model_pin_access(mm, (int)reg.key,
+				    (PG(page) - reg.start) >> 12, words, true);
 	uhmm_rcache_put(&reg);
 	return err ?: peek_in(mm, page) != value;
 }

@@ -15,8 +15,8 @@ int pins_drop(struct mm_struct *mm, int id)
 	return -ENOENT;
 }
 
-long pins_access(struct mm_struct *mm, int id, size_t page, void *buf,
-		 bool write)
+int pins_access(struct mm_struct *mm, int id, size_t page, void *buf,
+		bool write)
 {
 	return -ENOENT;
 }

@@ -49,12 +49,12 @@ int pins_drop(struct mm_struct *mm, int id)
 	return 0;
 }
 
-static long through(struct pinned *pin, int file, size_t page, bool write)
+static int through(struct pinned *pin, int file, size_t page, bool write)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&pin->ring);
 	struct io_uring_cqe *cqe;
 	char *at = pin->start + page * PAGE;
-	long ret;
+	int ret;
 
 	if (write)
 		io_uring_prep_read_fixed(sqe, file, at, PAGE, 0, 0);
@@ -68,14 +68,14 @@ static long through(struct pinned *pin, int file, size_t page, bool write)
 		return ret;
 	ret = cqe->res;
 	io_uring_cqe_seen(&pin->ring, cqe);
-	return ret == (long)PAGE ? 0 : ret < 0 ? ret : -EIO;
+	return ret == (int)PAGE ? 0 : ret < 0 ? ret : -EIO;
 }
 
-long pins_access(struct mm_struct *mm, int id, size_t page, void *buf,
-		 bool write)
+int pins_access(struct mm_struct *mm, int id, size_t page, void *buf,
+		bool write)
 {
 	int file = memfd_create("pinned", 0);
-	long ret;
+	int ret;
 
 	if (file < 0)
 		return -errno;

@@ -160,8 +160,8 @@ struct world_ops {
 	int (*pin)(struct mm_struct *mm, unsigned long addr, size_t npages,
 		   bool write);
 	int (*unpin)(struct mm_struct *mm, int id);
-	long (*pin_access)(struct mm_struct *mm, int id, size_t page, void *buf,
-			   bool write);
+	int (*pin_access)(struct mm_struct *mm, int id, size_t page, void *buf,
+			  bool write);
 	void (*clear_soft_dirty)(struct mm_struct *mm);
 	void (*clear_references)(struct mm_struct *mm);
 	int (*area)(struct mm_struct *mm, unsigned long addr,
@@ -181,8 +181,8 @@ extern const bool pins_can_be;
 int pins_add(struct mm_struct *mm, unsigned long addr, size_t npages,
 	     bool write);
 int pins_drop(struct mm_struct *mm, int id);
-long pins_access(struct mm_struct *mm, int id, size_t page, void *buf,
-		 bool write);
+int pins_access(struct mm_struct *mm, int id, size_t page, void *buf,
+		bool write);
 
 /* ------------------------------------------------------------------ replays */
 

@@ -230,8 +230,8 @@ int uhmm_model_unpin(struct mm_struct *mm, int id)
 	return pin ? 0 : -ENOENT;
 }
 
-long uhmm_model_pin_access(struct mm_struct *mm, int id, size_t page, void *buf,
-			   bool write)
+int uhmm_model_pin_access(struct mm_struct *mm, int id, size_t page, void *buf,
+			  bool write)
 {
 	struct space *space = space_of(mm);
 	struct frame *frame;
