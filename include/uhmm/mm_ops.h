@@ -348,7 +348,7 @@ int uhmm_page_read(struct mm_struct *mm, unsigned long pfn, size_t offset,
  * @len: how many; they do not leave the page
  *
  * Context: as uhmm_page_ptr().
- * Return: as uhmm_page_read().
+ * Return: as uhmm_page_read(); -EFAULT also: it is the page of zeroes.
  */
 int uhmm_page_write(struct mm_struct *mm, unsigned long pfn, size_t offset,
 		    const void *buf, size_t len);
@@ -360,7 +360,7 @@ int uhmm_page_write(struct mm_struct *mm, unsigned long pfn, size_t offset,
  * @from: frame to read
  *
  * Context: as uhmm_page_ptr().
- * Return: as uhmm_page_read().
+ * Return: as uhmm_page_write().
  */
 int uhmm_page_copy(struct mm_struct *mm, unsigned long to, unsigned long from);
 

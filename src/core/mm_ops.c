@@ -126,6 +126,8 @@ int uhmm_page_copy(struct mm_struct *mm, unsigned long to, unsigned long from)
 {
 	char *bytes = uhmm_page_ptr(mm, to);
 
+	if (to == UHMM_ZERO_PFN)
+		return -EFAULT;
 	if (bytes && bytes == uhmm_page_ptr(mm, from))
 		return 0;
 	if (bytes)

@@ -132,6 +132,13 @@ static int guest_fork(struct mm_struct *it, struct mm_struct **ret_child)
 	return 0;
 }
 
+static unsigned char guest_frame[UHMM_PAGE_SIZE];
+
+static void *guest_page_ptr(struct mm_struct *it, unsigned long pfn)
+{
+	return pfn < 1000 ? NULL : guest_frame;
+}
+
 static const struct uhmm_mm_ops guest_ops = {
 	.name = "guest",
 	.destroy = guest_destroy,
@@ -139,6 +146,7 @@ static const struct uhmm_mm_ops guest_ops = {
 	.walk = guest_walk,
 	.fault = guest_fault,
 	.fork = guest_fork,
+	.page_ptr = guest_page_ptr,
 };
 
 /* ------------------------------------------------------------------- errors */
@@ -181,6 +189,22 @@ static void bad_arguments_do_not_reach_the_operations(void **state)
 	assert_int_equal(guest.calls, 0);
 	mmput(it);
 	assert_true(guest.destroyed);
+}
+
+static void the_page_of_zeroes_is_not_written(void **state)
+{
+	static const unsigned char zeroes[UHMM_PAGE_SIZE];
+	struct mm_struct *it;
+	struct guest guest;
+
+	guest_boot(&guest, &it);
+	memset(guest_frame, 7, sizeof(guest_frame));
+	assert_int_equal(uhmm_page_write(it, UHMM_ZERO_PFN, 0, guest_frame, 8),
+			 -EFAULT);
+	assert_int_equal(uhmm_page_copy(it, UHMM_ZERO_PFN, 1000), -EFAULT);
+	assert_int_equal(uhmm_page_copy(it, 1000, UHMM_ZERO_PFN), 0);
+	assert_memory_equal(guest_frame, zeroes, sizeof(zeroes));
+	mmput(it);
 }
 
 /* -------------------------------------------------------------- pass through */
@@ -384,6 +408,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest cases[] = {
 		CASE(what_a_space_cannot_do_is_said),
 		CASE(bad_arguments_do_not_reach_the_operations),
+		CASE(the_page_of_zeroes_is_not_written),
 		CASE(find_vma_passes_through),
 		CASE(walk_passes_through),
 		CASE(fault_passes_through),
