@@ -170,7 +170,9 @@ void uhmm_dmirror_close(struct uhmm_dmirror *dmirror);
  * Context: may sleep; mmap_lock not held. From any thread, also at once.
  * Return: 0; -EINVAL: unknown request, @addr is no page's, or no pages; -EFAULT;
  * -EPERM: not to be written, or, of HMM_DMIRROR_CHECK_EXCLUSIVE, still
- * exclusive; -EBUSY; -ENOENT: not all of it is on the device; -ENOMEM.
+ * exclusive; -EBUSY; -ENOENT: not all of it is on the device; -ENOMEM;
+ * -EHWPOISON; -EINTR; -EOPNOTSUPP: the address space cannot do that, or, of
+ * HMM_DMIRROR_EXCLUSIVE, not with this memory.
  */
 int uhmm_dmirror_ioctl(struct uhmm_dmirror *dmirror, unsigned long request,
 		       struct hmm_dmirror_cmd *cmd);

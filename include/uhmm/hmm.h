@@ -130,7 +130,8 @@ int hmm_range_fault(struct hmm_range *range);
  *
  * Context: may sleep; mmap_lock not held.
  * Return: as hmm_range_fault(); -EBUSY: the time is over; -EINTR: a signal
- * handler ran.
+ * handler ran; -EFAULT also: the address space has ended; -EINVAL also: @timeout
+ * is more than INT64_MAX.
  */
 int hmm_range_fault_unlocked_timeout(struct hmm_range *range,
 				     unsigned long timeout);

@@ -211,7 +211,7 @@ int migrate_device_coherent_page(unsigned long pfn);
  * install only if its retry is false.
  *
  * Context: may sleep; mmap_lock held for reading.
- * Return: 0; -EFAULT; -ENOMEM; -EHWPOISON; -EBUSY: somebody holds the page;
+ * Return: 0; -EFAULT; -ENOMEM; -EHWPOISON; -EINTR; -EBUSY: somebody holds the page;
  * -EOPNOTSUPP: not anonymous memory, or the address space has no such access;
  * -EINVAL: @ret_pfn is NULL.
  */

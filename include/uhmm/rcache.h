@@ -223,7 +223,8 @@ int uhmm_rcache_destroy(struct uhmm_rcache *cache);
  * take. A hit does not sleep, at G0 unless a change is on its way.
  * Return: 0; -EINVAL: a NULL pointer, nothing or too much access, or a range
  * that is empty, wraps, or is widened to all there is; -ENOSPC: a limit is
- * reached, and all are in use; -EAGAIN: it collided with invalidations for too
+ * reached, and all are in use; -EBUSY: by what the device still holds alone, see
+ * &uhmm_rcache_ops.held; -EAGAIN: it collided with invalidations for too
  * long; -ESRCH: the address space has ended, or this is a child of the process
  * that made the cache; -ENOMEM; an error of uhmm_live_watch() or of the device.
  * On error *@ret_reg is left alone.
