@@ -135,11 +135,12 @@ static int parse_run(struct parser *p, char **at)
 {
 	struct replay *replay = p->replay;
 	unsigned int thread, n, choice = 0;
+	const char *from = *at;
 	char sign;
 	int ret;
 
 	if (!parse_number(at, 2 * UHMM_EXPLORE_THREADS - 1, &thread))
-		return complain(p, "no such thread: %.20s", *at);
+		return complain(p, "no such thread: %.20s", from);
 	sign = **at;
 	if (sign)
 		++*at;
@@ -147,7 +148,7 @@ static int parse_run(struct parser *p, char **at)
 		n = 1;
 	else if (sign != '*' || !parse_number(at, REPLAY_MAX_STEPS, &n))
 		return complain(p, "not THREAD*STEPS or THREAD@CHOICE: %.20s",
-				*at);
+				from);
 	if (n > REPLAY_MAX_STEPS - replay->nsteps)
 		return complain(p, "more than %u steps", REPLAY_MAX_STEPS);
 	ret = make_room(&replay->steps, replay->nsteps, n, &p->room_steps,
