@@ -345,41 +345,74 @@ static int explore(struct wanted *w, struct uhmm_scenario *scenario)
 	return w->options.split && !stopped ? EXIT_HOLDS : status;
 }
 
+/* Adds one line up, of the same model as those before. */
+static bool merge_line(const struct uhmm_scenario *scenario, const char *text,
+		       struct explore_report *sum, unsigned int *parts)
+{
+	json_t *line = json_loads(text, 0, NULL);
+	struct explore_report part;
+	bool ok = line && explored_from_json(line, scenario, &part) &&
+		  (!*parts || part.model == sum->model);
+
+	json_decref(line);
+	if (!ok)
+		return false;
+	sum->model = part.model;
+	explore_merge(sum, &part);
+	++*parts;
+	return true;
+}
+
+/* 0, or the exit status. */
+static int merge_file(const struct uhmm_scenario *scenario, FILE *in,
+		      const char *name, struct explore_report *sum,
+		      unsigned int *parts)
+{
+	char *line = NULL;
+	unsigned int n;
+	size_t size = 0;
+	bool ok = true;
+
+	for (n = 0; ok && getline(&line, &size, in) > 0; n++)
+		ok = line[strspn(line, " \n")] == '\0' ||
+		     merge_line(scenario, line, sum, parts);
+	free(line);
+	if (!ok)
+		return usage_error("explore", "%s: line %u: not what --job "
+				   "--json prints of %s, or of another model",
+				   name, n, scenario->name);
+	if (!ferror(in))
+		return EXIT_HOLDS;
+	fprintf(stderr, "uhmm explore: %s: %s\n", name, strerror(errno));
+	return EXIT_INTERNAL;
+}
+
 /* Adds up lines that --job --json printed, from files or standard input. */
 static int merge(const struct wanted *w, struct uhmm_scenario *scenario,
 		 char **files)
 {
-	struct explore_report sum = { .complete = true }, part;
-	bool any = false;
+	struct explore_report sum = { .complete = true };
+	unsigned int parts = 0;
 	int status;
 
 	do {
 		FILE *in = *files ? fopen(*files, "r") : stdin;
 		const char *name = *files ? *files : "standard input";
-		json_error_t error;
-		json_t *line;
 
 		if (!in) {
-			perror(name);
+			fprintf(stderr, "uhmm explore: %s: %s\n", name,
+				strerror(errno));
 			return EXIT_INTERNAL;
 		}
-		while ((line = json_loadf(in, JSON_DISABLE_EOF_CHECK, &error))) {
-			bool ok = explored_from_json(line, &part);
-
-			json_decref(line);
-			if (!ok)
-				return usage_error("explore", "%s: not what "
-						   "--job --json prints", name);
-			if (!any)
-				sum.model = part.model;
-			any = true;
-			explore_merge(&sum, &part);
-		}
+		status = merge_file(scenario, in, name, &sum, &parts);
 		if (in != stdin)
 			fclose(in);
+		if (status)
+			return status;
 	} while (*files && *++files);
-	if (!any)
+	if (!parts)
 		return usage_error("explore", "nothing to merge");
+	fprintf(stderr, "uhmm explore: parts: %u\n", parts);
 	sum.as_declared = sum.outcome == scenario->result ||
 			  (scenario->result == UHMM_RESULT_NONE &&
 			   !sum.violations);

@@ -35,7 +35,8 @@ void explored_print(const struct uhmm_scenario *scenario,
 json_t *explored_json(const struct uhmm_scenario *scenario,
 		    const struct explore_report *report);
 /* Of explored_json(), for --merge; false: it is none. */
-bool explored_from_json(json_t *json, struct explore_report *ret_report);
+bool explored_from_json(json_t *json, const struct uhmm_scenario *scenario,
+			struct explore_report *ret_report);
 /* A word for it: Unknown, if it was cut short and nothing was found. */
 const char *explored_outcome(const struct explore_report *report);
 int explored_status(const struct uhmm_scenario *scenario,

@@ -216,19 +216,21 @@ json_t *explored_json(const struct uhmm_scenario *scenario,
 		"ladder", trace_json(report->trace));
 }
 
-bool explored_from_json(json_t *json, struct explore_report *ret_report)
+bool explored_from_json(json_t *json, const struct uhmm_scenario *scenario,
+			struct explore_report *ret_report)
 {
 	json_int_t executions, violations, events;
 	int complete, cut_short, max_depth;
-	const char *model;
+	const char *name, *model;
 	double seconds;
 
-	if (json_unpack(json, "{s:b, s:b, s:I, s:I, s:I, s:i, s:f, s:s}",
+	if (json_unpack(json, "{s:s, s:b, s:b, s:I, s:I, s:I, s:i, s:f, s:s}",
+			"scenario", &name,
 			"complete", &complete, "cut_short", &cut_short,
 			"executions", &executions,
 			"violations", &violations, "events", &events,
 			"max_depth", &max_depth, "seconds", &seconds,
-			"model", &model))
+			"model", &model) || strcmp(name, scenario->name))
 		return false;
 	*ret_report = (struct explore_report){
 		.complete = complete,

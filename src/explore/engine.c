@@ -217,7 +217,7 @@ static inline int decide(struct node *node, unsigned int enabled, int new)
 	if (unlikely(!x.searches))
 		return decide_otherwise(node, enabled);
 	t = new > 0 ? decide_anew(node, enabled) : node->chosen;
-	if (unlikely(t < 0))
+	if (unlikely(t < 0) && x.end != END_DIVERGED)
 		x.end = END_BLOCKED;
 	return t;
 }
@@ -415,6 +415,8 @@ unsigned int op_choose(unsigned int n)
 		node->choice = (uint8_t)(random_next() % n);
 		return node->choice;
 	}
+	if (unlikely(node->choice >= n))
+		execution_stop(END_DIVERGED);
 	node->choices = (uint8_t)n;
 	has_more((int)x.depth - 1);
 	return node->choice;

@@ -210,8 +210,9 @@ int explore_replay(struct uhmm_scenario *scenario,
 		   struct explore_report *ret_report);
 
 /*
- * Add @from, of another part of the same exploration, to @to. Parts can share
- * final states: they are not added up, see &explore_options.final_fn.
+ * Add @from, of another part of the same exploration, to @to, which begins with
+ * nothing but @complete. Parts can share final states: they are not added up, see
+ * &explore_options.final_fn.
  */
 void explore_merge(struct explore_report *to,
 		   const struct explore_report *from);

@@ -320,7 +320,8 @@ int search(struct explore_phase *phase, struct budget most, bool stop_at_bad)
 			run_anew(phase);
 			continue;
 		}
-		if (x.end == END_DIVERGED)
+		if (x.end == END_DIVERGED ||
+		    (x.end == END_DONE && x.depth < x.nprefix))
 			return explore_fail(-EINVAL, "the prefix does not fit");
 		if (x.split == ~0U)
 			ret = run_count(phase);
@@ -653,15 +654,13 @@ int explore_replay(struct uhmm_scenario *scenario,
 
 void explore_merge(struct explore_report *to, const struct explore_report *from)
 {
-	bool first = !to->executions && !to->nphases;
-
 	to->executions += from->executions;
 	to->violations += from->violations;
 	to->events += from->events;
 	to->traces += from->traces;
 	if (from->max_depth > to->max_depth)
 		to->max_depth = from->max_depth;
-	to->complete = from->complete && (first || to->complete);
+	to->complete &= from->complete;
 	to->cut_short |= from->cut_short;
 	to->outcome = !to->violations && to->cut_short ? UHMM_RESULT_NONE :
 		      !to->violations ? UHMM_RESULT_NEVER :

@@ -29,7 +29,8 @@ int prefix_parse(const char *text)
 		return 0;
 	while (*text && n < MAX_PREFIX) {
 		if (sscanf(text, " %u@%u.%x%n", &thread, &choice, &done,
-			   &used) != 3 || thread >= MAX_ACTORS || choice > 255)
+			   &used) != 3 || thread >= MAX_ACTORS || choice > 255 ||
+		    done > UINT16_MAX)
 			return explore_fail(-EINVAL, "\"%s\" is no prefix", text);
 		prefix[n].thread = (uint8_t)thread;
 		prefix[n].choice = (uint8_t)choice;
@@ -38,6 +39,9 @@ int prefix_parse(const char *text)
 		while (*text == ' ' || *text == '\n')
 			text++;
 	}
+	if (*text)
+		return explore_fail(-EINVAL, "a prefix of more than %u steps",
+				    MAX_PREFIX);
 	x.nprefix = n;
 	return 0;
 }

@@ -481,6 +481,7 @@ static int start_on_parts(const char *name, struct explore_options options,
 		return fds[0];
 	}
 	memset(&found, 0, sizeof(found));
+	found.sum.complete = true;
 	for (unsigned int i = first; i < nprefixes; i += step) {
 		options.prefix = prefixes[i];
 		if (explore_run(explore_find(name), &options, &part))
@@ -514,7 +515,7 @@ static void check_parts(const char *name)
 		.final_states = true,
 		.final_fn = keep_final,
 	};
-	struct explore_report whole, part, sum = { 0 };
+	struct explore_report whole, part, sum = { .complete = true };
 	uint64_t hashes = 0, hashes_of_parts = 0;
 	static uint64_t both[8192];
 	unsigned int n = 0, i;

@@ -142,7 +142,7 @@ static struct explore_report in_parts(enum uhmm_model model,
 		.split = SPLIT_DEPTH,
 		.split_fn = keep_part,
 	};
-	struct explore_report sum = { 0 }, part;
+	struct explore_report sum = { .complete = true }, part;
 
 	parts.n = parts.nfinals = 0;
 	*ret_hashes = 0;

@@ -284,6 +284,33 @@ def test_parts_add_up():
         equal((key, merged[key]), (key, whole[key]))
 
 
+def test_a_part_that_does_not_fit_is_told():
+    for part, named in (('7@0.0', 'does not fit'),
+                        (' '.join(['0@0.0'] * 60), 'does not fit'),
+                        ('0@0', 'is no prefix'),
+                        (' '.join(['0@0.0'] * 65), 'more than 64 steps')):
+        refuses(named, 'explore', 'fault2_uhmm', '--engine', 'dpor', '--json',
+                '--job', part, status=CANNOT_TELL)
+
+
+def test_what_is_no_part_is_not_added_up():
+    part = explore('sequence_minus_1', '--split', 8).splitlines()[0]
+    line = explore('sequence_minus_1', '--engine', 'dpor', '--json', '--job',
+                   part)
+    equal(sum_of([line, ''])['executions'], json.loads(line)['executions'])
+    other = dict(json.loads(line), scenario='sequence_1')
+    model = dict(json.loads(line), model='tso')
+    with tempfile.TemporaryDirectory() as folder:
+        done = pathlib.Path(folder) / 'done'
+        for second in ('{}', line[:-9], json.dumps(other), json.dumps(model)):
+            done.write_text(f'{line}{second}\n')
+            refuses(f'{done}: line 2', 'explore', 'sequence_minus_1', '--merge',
+                    done)
+        done.write_text('')
+        refuses('nothing to merge', 'explore', 'sequence_minus_1', '--merge',
+                done)
+
+
 # What starts programs on many machines, played by the shell on this one.
 STARTERS = {
     'parallel': '''#!/bin/sh
