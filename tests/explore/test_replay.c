@@ -158,13 +158,13 @@ static void what_is_no_replay_file_is_refused(void **state)
 	assert_refused("uhmm-replay 1\nmodel alpha\n",
 		       "line 2: no such memory model: alpha");
 	assert_refused("uhmm-replay 1\nschedule 16*1\n",
-		       "line 2: no such thread: *1");
+		       "line 2: no such thread: 16*1");
 	assert_refused("uhmm-replay 1\nschedule 1-1\n",
-		       "line 2: not THREAD*STEPS or THREAD@CHOICE: 1");
+		       "line 2: not THREAD*STEPS or THREAD@CHOICE: 1-1");
 	assert_refused("uhmm-replay 1\nschedule 1*1000000 1*1\n",
 		       "line 2: more than 1000000 steps");
 	assert_refused("uhmm-replay 1\nschedule 1@256\n",
-		       "line 2: not THREAD*STEPS or THREAD@CHOICE: ");
+		       "line 2: not THREAD*STEPS or THREAD@CHOICE: 1@256");
 	assert_refused("uhmm-replay 1\nschedule 1*1,2*1\n",
 		       "line 2: a blank is missing: ,2*1");
 }
