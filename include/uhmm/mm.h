@@ -75,7 +75,8 @@ int uhmm_mm_create(struct mm_struct **ret_mm);
  *
  * Context: may sleep.
  * Return: 0; -EINVAL: @ret_mm is NULL, @options->size is smaller than this
- * version's struct, an unknown flag, or ops without a name; -ENOMEM. On error *@ret_mm is left alone.
+ * version's struct, an unknown flag, or ops without a name; -ENOMEM. On error
+ * *@ret_mm is left alone.
  */
 int uhmm_mm_create_with(const struct uhmm_mm_options *options,
 			struct mm_struct **ret_mm);
