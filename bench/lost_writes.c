@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * Of what a device writes, how much is lost in two programs that are legal
- * (tests/live/adversary.h): with this cache at G0 and at G1, and with UCX's where it
- * is installed with its header. Each runs in a process of its own, as each changes
- * libc, and with the same device, which pins 16 KiB at once. What the programs lose
- * without this cache's checks tests/live/test_rcache_uring.c says.
+ * (tests/live/adversary.h): with this cache at G0 and at G1, with UCX's, and with
+ * libfabric's, as it is and with our monitor, where these are installed with their
+ * headers. Each runs in a process of its own, as each changes libc, and with the same
+ * device, which pins 16 KiB at once. What the programs lose without this cache's
+ * checks tests/live/test_rcache_uring.c says.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,15 +15,16 @@
 
 #include <uhmm/live.h>
 #include <uhmm/mm.h>
+#include <uhmm/rcache_fabric.h>
 
 #include "bench.h"
 #include "rcache_peer.h"
 
-#include "live/adversary.h"
+#include "live/fabric_cache.h"
 #include "mm/live/live.h"
 #include "mm/live/patch.h"
 
-static long seconds = 4;
+static long seconds = 2;
 
 /* ------------------------------------------------------------------- caches */
 
@@ -57,24 +59,43 @@ static void put_peers(struct adversary_use *use)
 static const struct adversary_cache ours = { get, put };
 static const struct adversary_cache theirs = { get_peers, put_peers };
 
-/* False: it is not to be had here. */
-static bool open_ours(enum uhmm_guarantee guarantee,
-		      struct uhmm_rcache_uring *buffers)
+/* NULL: it is not to be had here. */
+static struct mm_struct *open_mm(enum uhmm_guarantee guarantee)
 {
-	struct uhmm_live_options live = {
-		.size = sizeof(live), .guarantee = guarantee,
-	};
-	struct uhmm_rcache_options options = {
-		.size = sizeof(options), .granule = ADVERSARY_GRANULE,
+	struct uhmm_live_options options = {
+		.size = sizeof(options), .guarantee = guarantee,
 	};
 	struct mm_struct *mm;
 
 	if (guarantee >= UHMM_G1 && !live_patch_install(UHMM_G1))
 		live_set_bracketed(UHMM_G1, 0);
-	return !uhmm_mm_create_live(&live, &mm) &&
-	       uhmm_live_guarantee(mm) >= guarantee &&
-	       !uhmm_rcache_create(mm, uhmm_rcache_uring_ops(), buffers,
-				   &options, &cache);
+	return !uhmm_mm_create_live(&options, &mm) &&
+	       uhmm_live_guarantee(mm) >= guarantee ? mm : NULL;
+}
+
+static bool open_ours(enum uhmm_guarantee guarantee,
+		      struct uhmm_rcache_uring *buffers)
+{
+	struct uhmm_rcache_options options = {
+		.size = sizeof(options), .granule = ADVERSARY_GRANULE,
+	};
+	struct mm_struct *mm = open_mm(guarantee);
+
+	return mm && !uhmm_rcache_create(mm, uhmm_rcache_uring_ops(), buffers,
+					 &options, &cache);
+}
+
+static bool open_fabrics(const char *monitor, struct uhmm_rcache_uring *buffers)
+{
+	struct uhmm_rcache_fabric *ours;
+	struct mm_struct *mm;
+
+	if (!monitor) {
+		mm = open_mm(UHMM_G1);
+		if (!mm || uhmm_rcache_fabric_create(mm, NULL, &ours))
+			return false;
+	}
+	return !fabric_cache_open(monitor, uhmm_rcache_uring_ops(), buffers);
 }
 
 static bool open_peers(struct uhmm_rcache_uring *buffers)
@@ -89,43 +110,64 @@ static bool open_peers(struct uhmm_rcache_uring *buffers)
 
 /* ---------------------------------------------------------------- processes */
 
-enum who { HERE_G0, HERE_G1, PEER, WHOS };
+enum who { HERE_G0, HERE_G1, FABRIC_HERE, FABRIC_HOOKS, PEER, FABRIC_UFFD, WHOS };
+
+/* The cache; NULL: it is not to be had here. */
+static const struct adversary_cache *open_cache(enum who who,
+						struct uhmm_rcache_uring *buffers)
+{
+	switch (who) {
+	case HERE_G0:
+		return open_ours(UHMM_G0, buffers) ? &ours : NULL;
+	case HERE_G1:
+		return open_ours(UHMM_G1, buffers) ? &ours : NULL;
+	case FABRIC_HERE:
+		return open_fabrics(NULL, buffers) ? &fabric_cache : NULL;
+	case FABRIC_HOOKS:
+		return open_fabrics("memhooks", buffers) ? &fabric_cache : NULL;
+	case FABRIC_UFFD:
+		return open_fabrics("userfaultfd", buffers) ? &fabric_cache : NULL;
+	default:
+		return open_peers(buffers) ? &theirs : NULL;
+	}
+}
 
 static int measure(enum who who, bool neighbour, struct adversary_counts *ret)
 {
 	struct uhmm_rcache_uring *buffers = adversary_begin();
+	const struct adversary_cache *opened;
 
-	if (!buffers)
-		return -EOPNOTSUPP;
-	if (!(who == PEER ? open_peers(buffers) :
-	      open_ours(who == HERE_G1 ? UHMM_G1 : UHMM_G0, buffers)))
+	opened = buffers ? open_cache(who, buffers) : NULL;
+	if (!opened)
 		return -ENOENT;
-	*ret = adversary_run(who == PEER ? &theirs : &ours, neighbour, seconds,
-			     false);
+	*ret = adversary_run(opened, neighbour, seconds, false);
 	return ret->err;
 }
 
-/* In a process of its own, which ends with all it has. */
-static bool measure_apart(enum who who, bool neighbour,
-			  struct adversary_counts *ret)
+/* In a process of its own, which ends with all it has. NULL: it was; else why not. */
+static const char *measure_apart(enum who who, bool neighbour,
+				 struct adversary_counts *ret)
 {
 	struct adversary_counts did = { 0 };
-	int way[2], status;
+	int way[2], status = 0;
 	bool ok;
 	pid_t pid;
 
 	if (pipe(way))
-		return false;
+		return "no pipe";
 	pid = fork();
 	if (!pid) {
+		alarm((unsigned int)seconds + 10);
 		did.err = measure(who, neighbour, &did);
 		_exit(write(way[1], &did, sizeof(did)) != sizeof(did));
 	}
 	close(way[1]);
 	ok = pid > 0 && read(way[0], ret, sizeof(*ret)) == sizeof(*ret);
 	close(way[0]);
-	return pid > 0 && waitpid(pid, &status, 0) == pid && ok && !ret->err &&
-	       ret->writes;
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	return WIFSIGNALED(status) ? "it came to no end" :
+	       !ok || ret->err	   ? "not to be had here" : NULL;
 }
 
 static void compare(struct bench *b, enum who who, const char *name,
@@ -138,33 +180,40 @@ static void compare(struct bench *b, enum who who, const char *name,
 		.who = name, .unit = "%",
 	};
 	struct target target = {
-		.id = who == HERE_G0 ? "L0" : "L1", .at_most = true, .unit = "%",
-		.what = figure.test, .value = -1,
+		.id = who == HERE_G0 ? "L0" : who == HERE_G1 ? "L1" : "L2",
+		.what = figure.test, .value = -1, .at_most = true, .unit = "%",
 	};
 	struct adversary_counts did;
+	const char *why = measure_apart(who, neighbour, &did);
 
-	if (measure_apart(who, neighbour, &did)) {
+	if (!why) {
 		target.value = 100.0 * (double)did.lost / (double)did.writes;
 		figure.n = did.writes;
 		figure.value = bench_one(target.value);
 		bench_figure(b, &figure);
 	} else {
-		bench_missing(b, name, "not to be had here");
+		bench_missing(b, name, why);
 	}
-	if (who != PEER)
+	if (who <= FABRIC_HERE)
 		bench_target(b, &target);
 }
 
 int main(int argc, char **argv)
 {
-	const char *why = NULL, *names[WHOS] = { "here, G0", "here, G1" };
+	static const char *names[WHOS] = {
+		[HERE_G0] = "here, G0", [HERE_G1] = "here, G1",
+		[FABRIC_HERE] = "libfabric, our monitor, G1",
+		[FABRIC_HOOKS] = "libfabric, its memhooks",
+		[FABRIC_UFFD] = "libfabric, its userfaultfd",
+	};
+	const char *why = NULL;
 	struct bench b;
 
 	bench_init(&b, "lost_writes", argc, argv);
 	if (b.longer)
-		seconds = 60;
+		seconds = 45;
 	for (enum who who = 0; who < WHOS && !bench_over(&b); who++) {
-		/* Not before the others: it puts hooks into libc. */
+		/* Not before others with hooks: it puts its own into libc. */
 		if (who == PEER)
 			names[who] = peer_open(&why);
 		if (!names[who]) {
