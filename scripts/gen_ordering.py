@@ -33,6 +33,8 @@ Row = collections.namedtuple('Row', 'label scenario engine seed reason')
 KINDS = (
     ('smp_mb_others', 'membarrier'),
     ('smp_mb', 'full fence'),
+    ('smp_mb_after_store', 'full fence'),
+    ('smp_store_before_mb', 'release store'),
     ('smp_rmb', 'acquire fence'),
     ('smp_wmb', 'release fence'),
     ('smp_store_release', 'release store'),

@@ -21,7 +21,8 @@ import sys
 from lintlib import Lint, blank_comments, functions
 
 PRIMITIVE = re.compile(
-    r'\b(smp_(?:mb|rmb|wmb|mb_others|mb__\w+|load_acquire|store_release)(?=\()'
+    r'\b(smp_(?:mb|rmb|wmb|mb_others|mb__\w+|load_acquire|store_release'
+    r'|store_before_mb|mb_after_store)(?=\()'
     # what the public headers, which have no words of their own, use
     r'|__ATOMIC_(?:ACQUIRE|RELEASE|ACQ_REL|SEQ_CST))')
 LABEL = r'\(([A-Z][A-Z0-9-]*)\)'

@@ -31,8 +31,8 @@ unsigned int interval_find(struct mm_struct *mm,
 	struct slot *slot;
 	unsigned int n;
 
-	slot = slot_get(mm, true, &block);
-	id = slot_announce(mm, slot, start, last, SLOT_WALK | SLOT_CALLED);
+	slot = slot_get(mm, true, &block, &id);
+	slot_announce_walk(mm, slot, block, id, start, last);
 	n = begun ? search->resume(&mm->index, start, last, walk, found) :
 		    search->first(&mm->index, &block->finger, start, last, walk,
 				  found);
@@ -44,6 +44,7 @@ unsigned int interval_find(struct mm_struct *mm,
 void interval_find_ready(struct mm_struct *mm)
 {
 	struct thread_block *block;
+	unsigned long id;
 
-	slot_get(mm, true, &block);
+	slot_get(mm, true, &block, &id);
 }

@@ -26,7 +26,7 @@ _Static_assert(sizeof(struct mmu_interval_notifier) == CACHE_LINE,
 
 /*
  * &slot.word: the invalidation's number, and in the low bits how far it is.
- * Even: the slot is free, and the word is less than the next number.
+ * 0 in those: the slot is free, and the word is less than the next number.
  */
 #define SLOT_ACTIVE 1UL
 #define SLOT_STALLED 2UL	/* waits for reservations */
@@ -36,10 +36,21 @@ _Static_assert(sizeof(struct mmu_interval_notifier) == CACHE_LINE,
 #define SLOT_SEARCH 32UL	/* looks at the index */
 #define SLOT_STEP 64UL
 #define SLOT_ID(word) (((word) & ~(SLOT_STEP - 1)) | SLOT_ACTIVE)
+#define SLOT_NEXT(word) ((word) + SLOT_ACTIVE)	/* of one that is free */
 
 /* Numbers are handed to slots by so many; a free slot with the first has none. */
 #define SLOT_IDS (1UL << 32)
 #define SLOT_HAS_IDS(word) ((unsigned int)(word) != 0)
+
+/*
+ * How many of the numbers that it has now a slot has used. With those before and
+ * without those of walks it is how often start was called: nobody else counts.
+ */
+static inline unsigned long slot_numbers(unsigned long word)
+{
+	return word ? (unsigned int)(word - 1) / SLOT_STEP : 0;
+}
+
 /* The top bit of what read_begin returns: look closer at the retry. */
 #define SEQ_SLOW (1UL << 63)
 
@@ -77,8 +88,10 @@ struct slot {
 
 #define BLOCK_SLOTS 4
 
+/* See slot_numbers() for the starts. */
 struct counters {
-	unsigned long starts;
+	unsigned long earlier;
+	unsigned long walks;
 	unsigned long hits;
 	unsigned long refusals;
 	unsigned long retries;
@@ -257,51 +270,60 @@ static inline struct thread_block *block_first(const struct mm_struct *mm)
 		     (slot) < (block)->slots + READ_ONCE((block)->nslots); \
 		     (slot)++)
 
-/* This thread's blocks, the one of an address space at its id's place. */
-#define BLOCK_CACHE 4
+/*
+ * This thread's block of the address space that it used last: at a place that is
+ * known at once. Those of some others are a call away.
+ */
 struct block_cache {
 	unsigned long mm_id;
 	struct thread_block *block;
 };
-extern __thread struct block_cache block_cache[BLOCK_CACHE]
+extern __thread struct block_cache block_recent
 	__attribute__((tls_model("initial-exec")));
 
 /* The calling thread's, if it is at hand; NULL: it is not. */
 static inline struct thread_block *block_at_hand(const struct mm_struct *mm)
 {
-	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
-
-	return likely(cached->mm_id == mm->id) ? cached->block : NULL;
+	return likely(block_recent.mm_id == mm->id) ? block_recent.block : NULL;
 }
 
-/* A free slot of the calling thread, if one is at hand; NULL: none is. */
-static inline struct slot *slot_at_hand(struct mm_struct *mm,
-					struct thread_block **ret_block)
+/*
+ * Is the first slot of the calling thread at hand, and free? Then invalidations
+ * in it get @ret_id next.
+ */
+static inline bool slot_at_hand(struct mm_struct *mm,
+				struct thread_block **ret_block,
+				unsigned long *ret_id)
 {
-	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
-	struct thread_block *block = cached->block;
+	struct thread_block *block = block_recent.block;
 	unsigned long word;
 
-	if (unlikely(cached->mm_id != mm->id))
-		return NULL;
+	if (unlikely(block_recent.mm_id != mm->id))
+		return false;
 	/*
 	 * Ordering: (SLOT-REUSE) pairs with (SLOT-STATE) in slot_set(): another
 	 * thread may have ended what was in it.
 	 */
 	word = smp_load_acquire(&block->slots[0].word);
 	if (unlikely(word & SLOT_ACTIVE || !SLOT_HAS_IDS(word)))
-		return NULL;
+		return false;
 	*ret_block = block;
-	return &block->slots[0];
+	*ret_id = SLOT_NEXT(word);
+	return true;
 }
 
 /* One in any case; NULL: no memory, and not @may_sleep. */
 static inline struct slot *slot_get(struct mm_struct *mm, bool may_sleep,
-				    struct thread_block **ret_block)
+				    struct thread_block **ret_block,
+				    unsigned long *ret_id)
 {
-	struct slot *slot = slot_at_hand(mm, ret_block);
+	struct slot *slot;
 
-	return likely(slot) ? slot : slot_get_slow(mm, may_sleep, ret_block);
+	if (likely(slot_at_hand(mm, ret_block, ret_id)))
+		return &(*ret_block)->slots[0];
+	slot = slot_get_slow(mm, may_sleep, ret_block);
+	*ret_id = slot ? SLOT_NEXT(READ_ONCE(slot->word)) : 0;
+	return slot;
 }
 
 static inline void block_hold(struct thread_block *block)
@@ -344,18 +366,15 @@ static inline void slot_unhold(struct mm_struct *mm, struct thread_block *block)
 }
 
 /*
- * Announce [start, last] and be ready to search. Returns the number. What was
- * published before a fence by somebody who then does not see the announcement
+ * Announce [start, last] with number @id, as slot_get() returned it, and be ready
+ * to search. What was published before a fence by somebody who then does not see the announcement
  * is found by the search; who publishes later sees the announcement.
  */
-static inline unsigned long slot_announce(struct mm_struct *mm,
-					  struct slot *slot,
-					  unsigned long start,
-					  unsigned long last,
-					  unsigned long state)
+static inline void slot_announce(struct mm_struct *mm, struct slot *slot,
+				 unsigned long id, unsigned long start,
+				 unsigned long last, unsigned long state)
 {
 	unsigned long version = READ_ONCE(mm->index.version);
-	unsigned long id = READ_ONCE(slot->word) | SLOT_ACTIVE;
 
 	/*
 	 * Ordering: (SLOT-START) pairs with (SLOT-RECHECK) in slot_covers():
@@ -370,7 +389,7 @@ static inline unsigned long slot_announce(struct mm_struct *mm,
 	 * Ordering: (SLOT-ANNOUNCE) pairs with (SLOT-SEEN) in slot_look():
 	 * the range is in place before the word says so.
 	 */
-	smp_store_release(&slot->word, id | state | SLOT_SEARCH);
+	smp_store_before_mb(&slot->word, id + (state | SLOT_SEARCH));
 	/*
 	 * Ordering: (ANNOUNCE-FENCE) pairs with (REMOVE-FENCE) in unlock_unlinked()
 	 * and (READ-FENCE) in read_begin_wait() and (OLDEST-FENCE) in
@@ -380,8 +399,17 @@ static inline unsigned long slot_announce(struct mm_struct *mm,
 	 * announcement and a publication one side at least sees the other's.
 	 * Whoever sees our number behind a fence sees the announcement.
 	 */
-	smp_mb();
-	return id;
+	smp_mb_after_store(&slot->word, id + (state | SLOT_SEARCH));
+}
+
+/* For what invalidates nothing. */
+static inline void slot_announce_walk(struct mm_struct *mm, struct slot *slot,
+				      struct thread_block *block,
+				      unsigned long id, unsigned long start,
+				      unsigned long last)
+{
+	WRITE_ONCE(block->counters.walks, block->counters.walks + 1);
+	slot_announce(mm, slot, id, start, last, SLOT_WALK | SLOT_CALLED);
 }
 
 /* The search is over: nodes of the index are not looked at any more. */
@@ -442,7 +470,7 @@ static inline void slot_set(struct slot *slot, unsigned long word)
 
 static inline void slot_end(struct slot *slot, unsigned long id)
 {
-	slot_set(slot, (id & ~(SLOT_STEP - 1)) + SLOT_STEP);
+	slot_set(slot, id + (SLOT_STEP - SLOT_ACTIVE));
 }
 
 static inline unsigned long slot_look(const struct slot *slot)

@@ -486,29 +486,28 @@ look_nowhere(struct mmu_notifier_range *range, struct thread_block *block,
 
 /*
  * What most starts do, nobody being there: without a call, so that nothing has
- * to be saved.
+ * to be saved. What the end reads is written before the fence, which waits for
+ * it once.
  */
 static inline __attribute__((always_inline)) int
 start_at(struct mmu_notifier_range *range, struct slot *slot,
-	 struct thread_block *block, const void *from)
+	 struct thread_block *block, unsigned long id, bool blockable,
+	 const void *from)
 {
+	unsigned long start = range->start, last = range->end - 1;
 	struct mm_struct *mm = range->mm;
-	unsigned long id;
 
-	id = slot_announce(mm, slot, range->start, range->end - 1, 0);
 	range->slot = slot;
 	range->id = id;
-	WRITE_ONCE(block->counters.starts, block->counters.starts + 1);
-	UHMM_PROBE4(start, range, id, range->event,
-		    mmu_notifier_range_blockable(range));
-	if (!finger_leads(&mm->index, &block->finger, range->start,
-			  range->end - 1))
+	slot_announce(mm, slot, id, start, last, 0);
+	UHMM_PROBE4(start, range, range->id, range->event, blockable);
+	if (!finger_leads(&mm->index, &block->finger, start, last))
 		return look_first(range, block, from);
 	if (!finger_nothing(&block->finger))
 		return look_again(range, block, from);
 	if (unlikely(READ_ONCE(mm->flags)))
 		return look_nowhere(range, block, from);
-	slot_leave_index(slot, id | SLOT_CALLED);
+	slot_leave_index(slot, id + SLOT_CALLED);
 	return 0;
 }
 
@@ -516,58 +515,62 @@ start_at(struct mmu_notifier_range *range, struct slot *slot,
 static __attribute__((noinline)) int
 start_odd(struct mmu_notifier_range *range, const void *from)
 {
+	bool blockable = mmu_notifier_range_blockable(range);
 	struct thread_block *block;
 	struct slot *slot;
+	unsigned long id;
 
 	range->slot = NULL;
 	if (!range->mm || range->start >= range->end)
 		return -EINVAL;
-	slot = slot_get(range->mm, mmu_notifier_range_blockable(range), &block);
-	return slot ? start_at(range, slot, block, from) : -EAGAIN;
+	slot = slot_get(range->mm, blockable, &block, &id);
+	return slot ? start_at(range, slot, block, id, blockable, from) :
+		      -EAGAIN;
 }
 
 static inline __attribute__((always_inline)) int
-start(struct mmu_notifier_range *range, const void *from)
+start(struct mmu_notifier_range *range, bool blockable, const void *from)
 {
 	struct thread_block *block;
-	struct slot *slot;
+	unsigned long id;
 
-	if (unlikely(!range->mm || range->start >= range->end))
+	if (unlikely(!range->mm || !slot_at_hand(range->mm, &block, &id) ||
+		     range->start >= range->end))
 		return start_odd(range, from);
-	slot = slot_at_hand(range->mm, &block);
-	if (unlikely(!slot))
-		return start_odd(range, from);
-	return start_at(range, slot, block, from);
+	return start_at(range, &block->slots[0], block, id, blockable, from);
 }
 
 int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 {
 	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
-	return start(range, CHECK_FROM);
+	return start(range, true, CHECK_FROM);
 }
 
 int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range)
 {
 	range->flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
-	return start(range, CHECK_FROM);
+	return start(range, false, CHECK_FROM);
 }
 
 static __attribute__((noinline)) void
 end_slow(struct mmu_notifier_range *range, const void *from)
 {
 	struct slot *slot = range->slot;
-	bool checked = range->listed & LISTED_CHECKED;
+	bool checked;
 
 	if (!slot || SLOT_ID(READ_ONCE(slot->word)) != SLOT_ID(range->id)) {
 		check_end_without_start(range, from);
 		return;
 	}
-	range->id &= ~ID_WATCHED;
-	range->listed &= ~LISTED_CHECKED;
-	if (range->listed)
-		list_end(slot, range);
-	if (checked)
-		check_end(range, range->id, from);
+	if (range->id & ID_WATCHED) {
+		range->id &= ~ID_WATCHED;
+		checked = range->listed & LISTED_CHECKED;
+		range->listed &= ~LISTED_CHECKED;
+		if (range->listed)
+			list_end(slot, range);
+		if (checked)
+			check_end(range, range->id, from);
+	}
 	slot_end(slot, range->id);
 }
 
@@ -576,9 +579,9 @@ void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 	struct slot *slot = range->slot;
 
 	UHMM_PROBE2(end, range, range->id);
-	/* Nothing but how far it is may differ; nobody watches. */
-	if (unlikely(!slot || range->id & ID_WATCHED ||
-		     (READ_ONCE(slot->word) ^ range->id) >= SLOT_STEP))
+	/* Started, not ended, and nobody watches. */
+	if (unlikely(!slot ||
+		     READ_ONCE(slot->word) != range->id + SLOT_CALLED))
 		end_slow(range, CHECK_FROM);
 	else
 		slot_end(slot, range->id);
@@ -637,8 +640,10 @@ void interval_release(struct mm_struct *mm)
 				MMU_NOTIFIER_RANGE_BLOCKABLE, mm, 0, ~0UL);
 	c.mm = mm;
 	c.range = &range;
-	c.slot = slot_get(mm, true, &c.block);
-	c.id = slot_announce(mm, c.slot, 0, ~0UL, 0);
+	c.slot = slot_get(mm, true, &c.block, &c.id);
+	/* It is not a start of anybody's. */
+	WRITE_ONCE(c.block->counters.walks, c.block->counters.walks + 1);
+	slot_announce(mm, c.slot, c.id, 0, ~0UL, 0);
 	n = mm->index.search->first(&mm->index, &c.block->finger, 0, ~0UL,
 				    &walk, hits);
 	slot_leave_index(c.slot, c.id);

@@ -83,9 +83,9 @@ void list_walk_end(struct list_walk *w)
 struct slot *list_walk_slot(struct mm_struct *mm, unsigned long *ret_id)
 {
 	struct thread_block *block;
-	struct slot *slot = slot_get(mm, true, &block);
+	struct slot *slot = slot_get(mm, true, &block, ret_id);
 
-	*ret_id = slot_announce(mm, slot, 0, 0, SLOT_WALK | SLOT_CALLED);
+	slot_announce_walk(mm, slot, block, *ret_id, 0, 0);
 	slot_leave_index(slot, *ret_id | SLOT_WALK | SLOT_CALLED);
 	return slot;
 }

@@ -23,7 +23,12 @@ struct block_chunk {
 #define CHUNK_BLOCKS \
 	((CHUNK_BYTES - sizeof(struct block_chunk)) / sizeof(struct thread_block))
 
-__thread struct block_cache block_cache[BLOCK_CACHE];
+#define BLOCK_CACHE 4
+
+__thread struct block_cache block_recent;
+/* Each at its address space's id's place. */
+static __thread struct block_cache block_cache[BLOCK_CACHE]
+	__attribute__((tls_model("initial-exec")));
 
 /* ------------------------------------------------------- blocks of a thread */
 
@@ -125,10 +130,30 @@ static struct thread_block *block_get(struct mm_struct *mm)
 
 static void block_remember(struct mm_struct *mm, struct thread_block *block)
 {
-	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
+	block_recent.mm_id = mm->id;
+	block_recent.block = block;
+	block_cache[mm->id % BLOCK_CACHE] = block_recent;
+}
 
-	cached->mm_id = mm->id;
-	cached->block = block;
+/* Make one that was used before another the recent one again; NULL: none was. */
+static struct thread_block *block_recall(struct mm_struct *mm)
+{
+	const struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
+
+	if (cached->mm_id != mm->id)
+		return NULL;
+	block_recent = *cached;
+	return block_recent.block;
+}
+
+static void slot_renumber(struct mm_struct *mm, struct thread_block *block,
+			  struct slot *slot)
+{
+	unsigned long earlier = block->counters.earlier;
+
+	WRITE_ONCE(block->counters.earlier,
+		   earlier + slot_numbers(READ_ONCE(slot->word)));
+	WRITE_ONCE(slot->word, fetch_add(&mm->next_ids, SLOT_IDS) + SLOT_STEP);
 }
 
 static struct slot *block_free_slot(struct mm_struct *mm,
@@ -145,9 +170,7 @@ static struct slot *block_free_slot(struct mm_struct *mm,
 		if (word & SLOT_ACTIVE)
 			continue;
 		if (!SLOT_HAS_IDS(word))
-			WRITE_ONCE(block->slots[i].word,
-				   fetch_add(&mm->next_ids, SLOT_IDS) +
-					   SLOT_STEP);
+			slot_renumber(mm, block, &block->slots[i]);
 		if (i >= block->nslots)
 			WRITE_ONCE(block->nslots, i + 1);
 		return &block->slots[i];
@@ -193,6 +216,7 @@ static void thread_exit(void)
 {
 	unsigned long me = sync_thread_number();
 
+	block_recent.mm_id = 0;
 	for (unsigned int i = 0; i < BLOCK_CACHE; i++)
 		block_cache[i].mm_id = 0;
 	reserve_thread_exit();
@@ -210,8 +234,12 @@ struct slot *slot_get_slow(struct mm_struct *mm, bool may_sleep,
 			   struct thread_block **ret_block)
 {
 	struct thread_block *block;
-	struct slot *slot = slot_of_mine(mm, ret_block);
+	unsigned long id;
+	struct slot *slot;
 
+	if (block_recall(mm) && slot_at_hand(mm, ret_block, &id))
+		return &(*ret_block)->slots[0];
+	slot = slot_of_mine(mm, ret_block);
 	if (slot) {
 		if (slot == (*ret_block)->slots)
 			block_remember(mm, *ret_block);
@@ -247,12 +275,9 @@ bool slot_thread_busy(struct mm_struct *mm, const struct slot *except)
 /* NULL: this thread has none, and gets none now. */
 static struct thread_block *block_of_mine(struct mm_struct *mm)
 {
-	struct block_cache *cached = &block_cache[mm->id % BLOCK_CACHE];
-	struct thread_block *block;
+	struct thread_block *block = block_recall(mm);
 
-	if (cached->mm_id == mm->id)
-		return cached->block;
-	if (slot_of_mine(mm, &block))
+	if (block || slot_of_mine(mm, &block))
 		return block;
 	block = block_get(mm);
 	if (!block)

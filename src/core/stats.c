@@ -7,11 +7,14 @@
 #include <errno.h>
 #include <stdio.h>
 
-static void add(struct uhmm_mm_stats *sum, const struct counters *c)
+static void add(struct uhmm_mm_stats *sum, const struct thread_block *block)
 {
+	const struct counters *c = &block->counters;
 	unsigned long longest = READ_ONCE(c->wait_longest_ns);
 
-	sum->starts += READ_ONCE(c->starts);
+	for (unsigned int i = 0; i < BLOCK_SLOTS; i++)
+		sum->starts += slot_numbers(READ_ONCE(block->slots[i].word));
+	sum->starts += READ_ONCE(c->earlier) - READ_ONCE(c->walks);
 	sum->hits += READ_ONCE(c->hits);
 	sum->refusals += READ_ONCE(c->refusals);
 	sum->retries += READ_ONCE(c->retries);
@@ -28,7 +31,7 @@ int uhmm_mm_get_stats(struct mm_struct *mm, struct uhmm_mm_stats *ret_stats)
 	if (!mm || !ret_stats)
 		return -EINVAL;
 	for_each_block(block, mm) {
-		add(&sum, &block->counters);
+		add(&sum, block);
 		sum.thread_blocks++;
 	}
 	sum.reserves = READ_ONCE(mm->reserves);

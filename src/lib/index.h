@@ -122,8 +122,8 @@ struct index_walk {
 /**
  * struct index_finger - where this thread's last search ended
  * @version: of the index then; 0: nowhere
- * @start: only @leaf holds anything of [@start, @last]
- * @last: see @start
+ * @start: only @leaf holds anything of [@start, @start + @room]
+ * @room: see @start
  * @leaf: that leaf; NULL: none does
  * @tag: of @leaf when it held nothing of that either; 0: it did, or was not
  *	looked at twice yet
@@ -131,7 +131,7 @@ struct index_walk {
 struct index_finger {
 	unsigned long version;
 	unsigned long start;
-	unsigned long last;
+	unsigned long room;
 	const struct index_node *leaf;
 	unsigned long tag;
 };
@@ -324,8 +324,7 @@ size_t index_bytes(struct interval_index *ix);
 static inline bool finger_covers(const struct index_finger *finger,
 				 unsigned long start, unsigned long last)
 {
-	return last - finger->start <= finger->last - finger->start &&
-	       start >= finger->start;
+	return last - finger->start <= finger->room && start >= finger->start;
 }
 
 /*

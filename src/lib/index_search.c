@@ -345,7 +345,7 @@ static unsigned int search_again(struct index_finger *finger,
 	n = leaf_one(leaf, &range, start, last, out);
 	if (!n) {
 		finger->start = start;
-		finger->last = last;
+		finger->room = last - start;
 		finger->tag = tag;
 	}
 	return n;
@@ -375,7 +375,7 @@ static unsigned int search_first(const struct interval_index *ix,
 	walk->done = true;
 	finger->version = version;
 	finger->start = start;
-	finger->last = last;
+	finger->room = last - start;
 	finger->tag = 0;
 	scale = READ_ONCE(node->scale);
 	for (;;) {

@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "arch.h"
-
 #define NSEC_PER_SEC 1000000000LL
 #define PAGE 4096UL
 #define HUGE_PAGE (1UL << 21)

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch.h"
+
 /* ------------------------------------------------- lock comments as types */
 #if defined(__clang__) && __clang_major__ >= 19
 #define __capability(x) __attribute__((capability(x)))
@@ -48,6 +50,8 @@
 /* ------------------------------------------------------ one word, ordering
  * smp_mb() is a full fence, not a read-modify-write: on aarch64 two
  * read-modify-writes followed by acquire loads may still miss each other.
+ * smp_store_before_mb(), and directly behind it smp_mb_after_store() of the same,
+ * are a release store and a full fence: one instruction where a machine has it.
  */
 #define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
@@ -105,6 +109,8 @@ static inline void spin_lock_init(spinlock_t *lock)
  * goes to sleep is nothing to be explored: once.
  */
 #define SYNC_SPINS 1
+#define smp_store_before_mb(p, v) smp_store_release(p, v)
+#define smp_mb_after_store(p, v) smp_mb()
 /* What is done each so many times is done often there. */
 #define SYNC_SIZE(native, explored) (explored)
 void spin_lock(spinlock_t *lock) __acquires(lock);
@@ -132,6 +138,8 @@ static inline void spin_unlock_wake(spinlock_t *lock)
 {
 }
 #else
+#define smp_store_before_mb(p, v) arch_store_before_mb(p, v)
+#define smp_mb_after_store(p, v) arch_mb_after_store(p, v)
 #define SYNC_SPINS 100
 #define SYNC_SIZE(native, explored) (native)
 void spin_lock_slow(spinlock_t *lock);

@@ -14,7 +14,8 @@ FENCES = Group(
     'Fences', 'Taken out. Where x86-64 has another instruction before it that '
     'is a fence there, that is made a plain one, too.', [
     Mutant('ANNOUNCE-FENCE', 'an announcement may come after the search',
-           [(INTERNAL, '\tsmp_mb();\n\treturn id;', '\treturn id;')],
+           [(INTERNAL, 'smp_mb_after_store(&slot->word, id',
+             'WRITE_ONCE(slot->word, id')],
            [litmus('insert and its first read'),
             litmus('remove meets a start')], LATE_CALLS, quick=True),
     Mutant('READ-FENCE', 'a read may look at the slots before the insert is '

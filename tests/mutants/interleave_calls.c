@@ -73,8 +73,8 @@ static void a_remove_waits_for_no_later_search(void)
 	end_range();
 	insert(0, 10);
 	begin_victim(&job, remove_first, "before a look", 1);
-	slot = slot_get(mm, true, &block);
-	id = slot_announce(mm, slot, PG(10), PG(11) - 1, 0);
+	slot = slot_get(mm, true, &block, &id);
+	slot_announce(mm, slot, id, PG(10), PG(11) - 1, 0);
 	let_victim_go(&job);
 	slot_leave_index(slot, id | SLOT_CALLED);
 	slot_end(slot, id);

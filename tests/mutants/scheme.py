@@ -2,8 +2,8 @@
 """The scheme and the index: what is done is wrong, or done too early."""
 
 from detectors import (INDEX, INDEX_H, INDEX_MEMORY, INDEX_WRITE, INTERNAL,
-                       LIST, NOTIFIER, READ, RESERVE, RESERVE_H, SEARCH, SUB,
-                       Group, Mutant, interleave, litmus, unit)
+                       LIST, NOTIFIER, READ, RESERVE, RESERVE_H, SEARCH, SLOT,
+                       SUB, Group, Mutant, interleave, litmus, unit)
 from pauses import (AFTER_THE_LANES, BEFORE_A_LOOK, BEFORE_A_NODE,
                     BEFORE_THE_INTERVAL, BEFORE_THE_LANES, BEFORE_THE_VERDICT, IN_A_FILL,
                     IN_A_REMOVE, IN_AN_INSERT, IN_THE_CURSOR, REMOVED)
@@ -13,7 +13,7 @@ SCHEME = Group('Interval notifiers', '', [
            [(NOTIFIER, 'smp_store_release(&sub->invalidate_seq, c->id);', ';')],
            [unit('tagged', 'a_tag_is_bad_once_start_has_returned')]),
     Mutant('numbers', 'a slot has the same number again',
-           [(INTERNAL, '(id & ~(SLOT_STEP - 1)) + SLOT_STEP',
+           [(INTERNAL, 'id + (SLOT_STEP - SLOT_ACTIVE)',
              'id & ~(SLOT_STEP - 1)')],
            [unit('read', 'numbers_are_odd_and_never_come_back')]),
     Mutant('born verified', 'the first read of one that is new goes on at once',
@@ -67,6 +67,13 @@ SCHEME = Group('Interval notifiers', '', [
     Mutant('the only one', 'a start does not say that it has called it',
            [(NOTIFIER, '\tslot_set(range->slot, range->id | SLOT_CALLED);\n', '')],
            [unit('insert', 'remove_does_not_wait_for_end', limit=10)]),
+    Mutant('a walk is a start', 'what takes a number is counted',
+           [(INTERNAL, '\tWRITE_ONCE(block->counters.walks, '
+             'block->counters.walks + 1);\n', '')],
+           [unit('mm', 'what_only_walks_is_no_start')]),
+    Mutant('earlier numbers', 'with new numbers starts are counted anew',
+           [(SLOT, 'earlier + slot_numbers(READ_ONCE(slot->word))', 'earlier')],
+           [unit('mm', 'starts_are_counted_on_where_numbers_run_out')]),
     Mutant('removed at once', 'one that may be called is let go',
            [(SUB, 'if (!all && may_be_called(mm, sub))', 'if (0)')],
            [unit('async_remove', 'its_own_callback_keeps_it', limit=10)]),

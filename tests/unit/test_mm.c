@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "core/internal.h"
+
 /* ------------------------------------------------- one that says how it goes */
 
 static int token;
@@ -409,6 +411,42 @@ static void stats_add_up_what_threads_did(void **state)
 	mirror_drop(&one);
 }
 
+static bool never_young(struct mmu_notifier *list, struct mm_struct *it,
+			unsigned long address)
+{
+	return false;
+}
+
+static void what_only_walks_is_no_start(void **state)
+{
+	static const struct mmu_notifier_ops ops = { .test_young = never_young };
+	struct mmu_notifier list = { .ops = &ops };
+
+	invalidate(PG(10), PG(11));
+	assert_int_equal(mmu_notifier_register(&list, mm), 0);
+	assert_false(mmu_notifier_test_young(mm, PG(10)));
+	invalidate(PG(10), PG(11));
+	mmu_notifier_unregister(&list, mm);
+	assert_int_equal(stats().starts, 2);
+}
+
+static void starts_are_counted_on_where_numbers_run_out(void **state)
+{
+	struct slot *slot;
+	unsigned long starts, first;
+
+	invalidate(PG(10), PG(11));
+	slot = &mm->blocks->slots[0];
+	first = slot->word;
+	slot->word += SLOT_IDS - 4 * SLOT_STEP;
+	starts = stats().starts;
+	for (int i = 0; i < 5; i++) {
+		invalidate(PG(10), PG(11));
+		assert_int_equal(stats().starts, starts + i + 1);
+	}
+	assert_true(slot->word / SLOT_IDS > first / SLOT_IDS);
+}
+
 static void text_has_each_counter_on_a_line(void **state)
 {
 	struct uhmm_mm_stats s;
@@ -486,6 +524,8 @@ int main(int argc, char **argv)
 		CASE(stats_count_each_thing),
 		CASE(stats_count_waits_and_keep_the_longest),
 		CASE(stats_add_up_what_threads_did),
+		CASE(what_only_walks_is_no_start),
+		CASE(starts_are_counted_on_where_numbers_run_out),
 		CASE(text_has_each_counter_on_a_line),
 		CASE(text_is_cut_to_the_buffer),
 		CASE(text_refuses_null_pointers),
