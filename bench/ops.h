@@ -444,6 +444,9 @@ static unsigned long reserves_lost(struct world *w)
 		[OP_INSERT_REMOVE_RANDOM] = slice_insert_remove_random,        \
 		[OP_TAG_CHECK] = words_slice_tag_check,                        \
 		[OP_CALLBACK_RANDOM] = words_slice_callback_random,            \
+		[OP_MUTEX_ALONE] = words_slice_mutex_alone,                    \
+		[OP_ANNOUNCE_ALONE] = words_slice_announce_alone,              \
+		[OP_ANNOUNCE_ALONE_SERIAL] = words_slice_announce_alone_serial,\
 	},                                                                     \
 	.open = open_one,                                                      \
 	.close = close_one,                                                    \

@@ -188,8 +188,11 @@ static inline size_t words_own_bytes(struct words_mm *mm)
 
 /* There are no tags. */
 #define words_slice_tag_check NULL
-/* That one is the same for all schemes. */
+/* Those are the same for all schemes. */
 #define words_slice_callback_random NULL
+#define words_slice_mutex_alone NULL
+#define words_slice_announce_alone NULL
+#define words_slice_announce_alone_serial NULL
 
 #include "ops.h"
 

@@ -2,6 +2,7 @@
 /*
  * The library itself in ops.h.
  */
+#include <errno.h>
 #include <pthread.h>
 
 #include <uhmm/mm.h>
@@ -222,6 +223,9 @@ static inline size_t words_own_bytes(struct words_mm *mm)
 
 static void words_slice_tag_check(void *world, unsigned long n);
 static void words_slice_callback_random(void *world, unsigned long n);
+static void words_slice_mutex_alone(void *world, unsigned long n);
+static void words_slice_announce_alone(void *world, unsigned long n);
+static void words_slice_announce_alone_serial(void *world, unsigned long n);
 
 #include "ops.h"
 
@@ -238,5 +242,60 @@ SLICE(words_slice_tag_check,
 SLICE(words_slice_callback_random,
       struct mmu_interval_notifier *sub = &draw_object(w, &rng)->sub.native;
       call_locked(sub, NULL, READ_ONCE(sub->invalidate_seq)))
+
+SLICE(words_slice_mutex_alone, pthread_mutex_lock(&user_lock);
+      pthread_mutex_unlock(&user_lock))
+
+/*
+ * What is left of start and end if one comparison tells that nobody is there, and
+ * nobody asks for anything else: a call that finds the thread's line, writes a new
+ * number and the range to it, passes a fence and compares; and a call that takes
+ * the announcement back.
+ */
+struct announced {
+	unsigned long word, start, last;
+} __attribute__((aligned(64)));
+
+static struct announced announced_here;
+static __thread struct announced *announced;
+static unsigned long all_start = ~0UL;
+
+static __attribute__((noinline, noclone)) int
+announce(struct mmu_notifier_range *range)
+{
+	struct announced *a = announced;
+	unsigned long id = READ_ONCE(a->word) + 1;
+
+	range->slot = a;
+	range->id = id;
+	WRITE_ONCE(a->start, range->start);
+	WRITE_ONCE(a->last, range->end - 1);
+	smp_store_before_mb(&a->word, id);
+	smp_mb_after_store(&a->word, id);
+	return range->end - 1 < READ_ONCE(all_start) ? 0 : -EAGAIN;
+}
+
+static __attribute__((noinline, noclone)) void
+announced_end(struct mmu_notifier_range *range)
+{
+	struct announced *a = range->slot;
+
+	smp_store_release(&a->word, range->id + 1);
+}
+
+static inline void announce_alone(struct world *w, unsigned long slot)
+{
+	struct mmu_notifier_range range;
+
+	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, w->mm.native,
+				slot + w->plan.length, slot + w->plan.stride);
+	check(!announce(&range), "announce");
+	announced_end(&range);
+}
+
+SLICE(words_slice_announce_alone, announced = &announced_here;
+      announce_alone(w, w->hot))
+SLICE(words_slice_announce_alone_serial, announced = &announced_here;
+      announce_alone(w, draw_slot(w, &rng)); serialise())
 
 const struct ops ops_uhmm = { .name = "uhmm", COMMON_OPS };

@@ -11,7 +11,6 @@
 
 struct primitives {
 	double rmw;	/* locked read-modify-write, ns */
-	double mutex;	/* pthread mutex, lock and unlock, ns, at least */
 };
 
 void bench_primitives(struct bench *b, struct primitives *ret);

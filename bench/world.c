@@ -49,6 +49,9 @@ const char *const op_name[OPS] = {
 	[OP_INSERT_REMOVE_RANDOM] = "insert + remove random",
 	[OP_TAG_CHECK] = "tag check",
 	[OP_CALLBACK_RANDOM] = "callback of a random one, not searched",
+	[OP_MUTEX_ALONE] = "read hot: its mutex alone",
+	[OP_ANNOUNCE_ALONE] = "hit0 hot: announcing alone",
+	[OP_ANNOUNCE_ALONE_SERIAL] = "hit0 random serial: that alone",
 };
 
 void plan_init(struct plan *plan, enum shape shape, unsigned long n)

@@ -81,6 +81,9 @@ enum op {
 	OP_REMOVE_INSERT_RANDOM,
 	OP_TAG_CHECK,		/* is a tag still good? */
 	OP_CALLBACK_RANDOM,	/* of a random one, which need not be found */
+	OP_MUTEX_ALONE,		/* what a read in it, ... */
+	OP_ANNOUNCE_ALONE,	/* ... and start + end, cannot do without */
+	OP_ANNOUNCE_ALONE_SERIAL,
 	OPS
 };
 
