@@ -43,11 +43,6 @@ static struct leaf **place_of(const struct table *table, unsigned long base)
 	return &table->hash[at];
 }
 
-struct leaf *table_find(const struct table *table, unsigned long base)
-{
-	return *place_of(table, base);
-}
-
 struct leaf *table_make(struct table *table, unsigned long base)
 {
 	struct leaf **place = place_of(table, base), *leaf;
@@ -135,7 +130,7 @@ static struct leaf *next_touched(const struct table *table,
 	}
 	base = leaf ? leaf->base + LEAF_SIZE : LEAF_BASE(start);
 	for (; !at && base < end; base += LEAF_SIZE)
-		at = table_find(table, base);
+		at = *place_of(table, base);
 	return at;
 }
 

@@ -60,9 +60,7 @@ struct table {
 };
 
 int table_init(struct table *table);
-/* The leaf that begins at @base; NULL: there is none. */
-struct leaf *table_find(const struct table *table, unsigned long base);
-/* The same, made if there is none; NULL: no room. */
+/* The leaf that begins at @base, made if there is none; NULL: no room. */
 struct leaf *table_make(struct table *table, unsigned long base);
 /* Entry @i of @leaf is valid, and is not any more. */
 void table_drop(struct table *table, struct leaf *leaf, size_t i);

@@ -22,7 +22,8 @@ static bool blockable(const struct check_call *call)
 	return mmu_notifier_range_blockable(call->range);
 }
 
-struct check_call *check_in_callback(const struct mm_struct *mm)
+/* Is this thread in a callback of @mm? NULL: of any. The innermost. */
+static struct check_call *in_callback(const struct mm_struct *mm)
 {
 	struct check_call *call = check_thread.call;
 
@@ -436,7 +437,7 @@ void uhmm_might_sleep(void)
 
 bool check_may_wait(struct mm_struct *mm, const char *what, const void *from)
 {
-	struct check_call *call = check_in_callback(mm);
+	struct check_call *call = in_callback(mm);
 	struct check_finding finding;
 
 	if (likely(!call)) {
@@ -482,7 +483,7 @@ void check_holds_user_lock(struct mm_struct *mm, const void *subscription,
 void check_order(struct mm_struct *mm, const void *subscription,
 		 const char *what, const void *from)
 {
-	struct check_call *call = check_in_callback(mm);
+	struct check_call *call = in_callback(mm);
 	struct check_finding finding;
 
 	if (!call) {

@@ -229,8 +229,6 @@ struct check_thread {
 extern __thread struct check_thread check_thread
 	__attribute__((tls_model("initial-exec")));
 
-/* Is this thread in a callback of @mm? NULL: of any. The innermost. */
-struct check_call *check_in_callback(const struct mm_struct *mm);
 /*
  * What the checker itself does between these is not held against the callback
  * that must not sleep.

@@ -133,11 +133,6 @@ void mutex_lock(struct mutex *lock) __no_context_analysis
 	pthread_mutex_lock(&lock->m);
 }
 
-bool mutex_trylock(struct mutex *lock)
-{
-	return !pthread_mutex_trylock(&lock->m);
-}
-
 void mutex_unlock(struct mutex *lock) __no_context_analysis
 {
 	pthread_mutex_unlock(&lock->m);

@@ -195,7 +195,6 @@ struct __capability("mutex") mutex {
 
 void mutex_init(struct mutex *lock);
 void mutex_lock(struct mutex *lock) __acquires(lock);
-bool mutex_trylock(struct mutex *lock);
 void mutex_unlock(struct mutex *lock) __releases(lock);
 
 /* Readers and writers; writers first, not recursive, as the kernel's. */

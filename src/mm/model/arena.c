@@ -168,8 +168,3 @@ void arena_image_free(struct arena_image *image)
 	free(image->used);
 	free(image);
 }
-
-size_t arena_image_size(const struct arena_image *image)
-{
-	return image->size;
-}

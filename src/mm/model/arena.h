@@ -40,7 +40,6 @@ void arena_destroy(struct arena *arena);
 struct arena_image *arena_save(const struct arena *arena);
 void arena_load(struct arena *arena, const struct arena_image *image);
 void arena_image_free(struct arena_image *image);
-size_t arena_image_size(const struct arena_image *image);
 
 /* --------------------------------------------------- directories, by key */
 

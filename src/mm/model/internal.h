@@ -492,7 +492,6 @@ int device_map(struct space *space, struct vma *vma);
 
 /* ------------------------------------------------------------------ swap.c */
 struct swap_slot *slot_of(struct space *space, unsigned long id);
-unsigned long swap_write(struct space *space, const struct frame *frame);
 void swap_read(struct space *space, unsigned long id, struct frame *frame);
 void swap_unref(struct space *space, unsigned long id);
 void swap_cache(struct space *space, unsigned long id, unsigned long pfn);

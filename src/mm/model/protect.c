@@ -280,18 +280,23 @@ static int lock_area(struct space *space, unsigned long start,
 	}
 }
 
+/* What mlock() and munlock() are about: -EINVAL: it wraps. */
+static int whole_pages(unsigned long *addr, unsigned long *len)
+{
+	*len = (*len + (*addr & ~PAGE_MASK) + PAGE_SIZE - 1) & PAGE_MASK;
+	*addr &= PAGE_MASK;
+	return *addr + *len < *addr ? -EINVAL : 0;
+}
+
 int uhmm_model_mlock(struct mm_struct *mm, unsigned long addr,
 		     unsigned long len)
 {
 	struct space *space = space_of(mm);
 	int ret;
 
-	len = (len + (addr & ~PAGE_MASK) + PAGE_SIZE - 1) & PAGE_MASK;
-	addr &= PAGE_MASK;
-	if (addr + len < addr)
-		return -EINVAL;
-	if (!len)
-		return 0;
+	ret = whole_pages(&addr, &len);
+	if (ret || !len)
+		return ret;
 	mmap_write_lock(mm);
 	model_lock(space);
 	ret = lock_area(space, addr, addr + len, true);
@@ -316,12 +321,9 @@ int uhmm_model_munlock(struct mm_struct *mm, unsigned long addr,
 	struct space *space = space_of(mm);
 	int ret;
 
-	len = (len + (addr & ~PAGE_MASK) + PAGE_SIZE - 1) & PAGE_MASK;
-	addr &= PAGE_MASK;
-	if (addr + len < addr)
-		return -EINVAL;
-	if (!len)
-		return 0;
+	ret = whole_pages(&addr, &len);
+	if (ret || !len)
+		return ret;
 	mmap_write_lock(mm);
 	model_lock(space);
 	ret = lock_area(space, addr, addr + len, false);

@@ -11,7 +11,8 @@ struct swap_slot *slot_of(struct space *space, unsigned long id)
 }
 
 /* A slot with what is in @frame and no entry yet; 0: swap is full, or none. */
-unsigned long swap_write(struct space *space, const struct frame *frame)
+static unsigned long swap_write(struct space *space,
+				const struct frame *frame)
 {
 	struct machine *m = machine_of(space);
 	unsigned long id = m->free_slots;

@@ -55,11 +55,6 @@ void mutex_lock(struct mutex *lock) __no_context_analysis
 	explore_lock(word(&lock->m), PC);
 }
 
-bool mutex_trylock(struct mutex *lock)
-{
-	return explore_trylock(word(&lock->m), PC);
-}
-
 void mutex_unlock(struct mutex *lock) __no_context_analysis
 {
 	explore_unlock(word(&lock->m), PC);
