@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../cases.h"
+
 #define LOOK_NS 3000000
 #define LOOKS_ASLEEP 20
 #define LOOKS_AT_ALL 10000
@@ -286,23 +288,6 @@ static void look_again(void)
 	nanosleep(&ts, NULL);
 }
 
-/* What /proc says of a thread: "12 (name) S ..." */
-static bool is_asleep(int tid)
-{
-	char path[64], text[512] = "";
-	const char *state;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	file = fopen(path, "r");
-	if (!file)
-		return false;
-	text[fread(text, 1, sizeof(text) - 1, file)] = 0;
-	fclose(file);
-	state = strrchr(text, ')');
-	return state && state[1] && state[2] == 'S';
-}
-
 bool waits_while(struct attempt *attempt, void (*step)(void *arg), void *arg)
 {
 	int asleep = 0;
@@ -312,7 +297,7 @@ bool waits_while(struct attempt *attempt, void (*step)(void *arg), void *arg)
 
 		if (__atomic_load_n(&attempt->done, __ATOMIC_SEQ_CST))
 			return false;
-		if (tid && is_asleep(tid))
+		if (tid && thread_is_asleep(tid))
 			asleep++;
 		else if (asleep)
 			asleep--;

@@ -7,30 +7,10 @@
 #include <sys/wait.h>
 
 struct mm_struct *mm;
-static const char *case_name;
-
-static void out_of_time(int signal)
-{
-	static const char text[] = ": out of time\n";
-
-	if (write(STDERR_FILENO, case_name, strlen(case_name)) < 0 ||
-	    write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(2);
-	_exit(1);
-}
-
-void cases_begin(int argc, char **argv)
-{
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-}
 
 int live_begin_bare(void **state)
 {
-	case_name = *state;
-	signal(SIGALRM, out_of_time);
-	alarm(CASE_SECONDS);
+	case_clock(*state);
 	return 0;
 }
 

@@ -29,11 +29,11 @@
 #include <uhmm/mm.h>
 #include <uhmm/mmu_notifier.h>
 
+#include "../cases.h"
 #include "mm/live/live.h"
 #include "mm/live/uapi.h"
 
 #define PAGE 4096UL
-#define CASE_SECONDS 50
 
 #define CASE(fn) { .name = #fn, .test_func = fn, .setup_func = live_begin,   \
 		   .teardown_func = live_end, .initial_state = (void *)#fn }
@@ -43,7 +43,6 @@
 			.teardown_func = live_end,                           \
 			.initial_state = (void *)#fn }
 
-void cases_begin(int argc, char **argv);
 int live_begin(void **state);
 int live_begin_bare(void **state);
 int live_end(void **state);

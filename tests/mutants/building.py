@@ -54,21 +54,21 @@ PROGRAMS = {
                    ['-Wl,--wrap=sync_alloc_pages', '-lcmocka']),
 }
 
-UTIL = 'tests/unit/util.c'
+UTIL = ['tests/cases.c', 'tests/unit/util.c']
 for name in ['async_remove', 'batch', 'fork', 'insert', 'invalidate', 'list',
              'list_get', 'mm', 'read', 'release', 'reserve',
              'reserve_progress', 'tagged', 'threads', 'timed', 'two_pass']:
-    PROGRAMS['test_' + name] = ([f'tests/unit/test_{name}.c', UTIL],
+    PROGRAMS['test_' + name] = ([f'tests/unit/test_{name}.c', *UTIL],
                                 ['-lcmocka'])
 for name in ['steps', 'steps_list', 'steps_end']:
     PROGRAMS['test_' + name] = (
-        [f'tests/unit/test_{name}.c', 'tests/unit/duel.c', UTIL],
+        [f'tests/unit/test_{name}.c', 'tests/unit/duel.c', *UTIL],
         ['-lcmocka'] + ['-Wl,--wrap=free'] * (name == 'steps_end'))
 PROGRAMS['test_membarrier'] = (
-    ['tests/unit/test_membarrier.c', UTIL, 'tests/stress/refuse_membarrier.c'],
+    ['tests/unit/test_membarrier.c', *UTIL, 'tests/stress/refuse_membarrier.c'],
     ['-lcmocka', '-Wl,--wrap=syscall'])
 PROGRAMS['test_rcache'] = (
-    ['tests/unit/test_rcache.c', 'tests/unit/rcache_util.c', UTIL,
+    ['tests/unit/test_rcache.c', 'tests/unit/rcache_util.c', *UTIL,
      'src/mm/live/none/*.c'] + CACHE,
     ['-lcmocka'])
 PROGRAMS['test_rcache_uring'] = (

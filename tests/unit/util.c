@@ -13,7 +13,6 @@
 
 struct mm_struct *mm;
 
-static const char *case_name;
 static bool ended;
 static int exits, destroys;
 
@@ -74,28 +73,9 @@ void remake_mm(const struct uhmm_mm_options *options)
 	make_mm(options);
 }
 
-static void out_of_time(int signal)
-{
-	static const char text[] = ": out of time\n";
-
-	if (write(STDERR_FILENO, case_name, strlen(case_name)) < 0 ||
-	    write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(2);
-	_exit(1);
-}
-
-void cases_begin(int argc, char **argv)
-{
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-}
-
 int case_begin(void **state)
 {
-	case_name = *state;
-	signal(SIGALRM, out_of_time);
-	alarm(CASE_SECONDS);
+	case_clock(*state);
 	recorded_length = 0;
 	make_mm(NULL);
 	return 0;
@@ -190,23 +170,6 @@ void task_start(struct task *task, void (*fn)(void *arg), void *arg)
 		die("no thread");
 }
 
-/* What /proc says of a thread: "12 (name) S ..." */
-static bool is_asleep(int tid)
-{
-	char path[64], text[512];
-	const char *state;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	file = fopen(path, "r");
-	if (!file)
-		return false;
-	text[fread(text, 1, sizeof(text) - 1, file)] = 0;
-	fclose(file);
-	state = strrchr(text, ')');
-	return state && state[1] && state[2] == 'S';
-}
-
 bool task_waits(struct task *task)
 {
 	struct timespec ts = { .tv_nsec = LOOK_NS };
@@ -217,7 +180,7 @@ bool task_waits(struct task *task)
 
 		if (look(&task->done))
 			return false;
-		asleep = tid && is_asleep(tid) ? asleep + 1 : 0;
+		asleep = tid && thread_is_asleep(tid) ? asleep + 1 : 0;
 		nanosleep(&ts, NULL);
 	}
 	return !look(&task->done);

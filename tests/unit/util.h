@@ -26,6 +26,7 @@
 #include <uhmm/mm.h>
 #include <uhmm/mmu_notifier.h>
 
+#include "../cases.h"
 #include "sync/sync.h"
 
 #define PAGES(n) ((unsigned long)(n) << 12)
@@ -36,7 +37,6 @@
  * Each has CASE_SECONDS, and an address space that it may not leave anything
  * in: what it inserted it removes, what it took it gives back.
  */
-#define CASE_SECONDS 50
 
 #define CASE(fn)                                                             \
 	{                                                                    \
@@ -44,8 +44,6 @@
 		.teardown_func = case_end, .initial_state = (void *)#fn      \
 	}
 
-/* First in main(). An argument is the case, or the pattern of some, to run. */
-void cases_begin(int argc, char **argv);
 int case_begin(void **state);
 int case_end(void **state);
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What all tests with cases share, whatever address space these are about.
+ */
+#ifndef TESTS_CASES_H
+#define TESTS_CASES_H
+
+#include <stdbool.h>
+
+#define CASE_SECONDS 50
+
+/* First in main(). An argument is the case, or the pattern of some, to run. */
+void cases_begin(int argc, char **argv);
+/* A case begins, and has CASE_SECONDS; alarm(0) ends that. */
+void case_clock(const char *name);
+extern const char *case_name;
+
+/* Of this process, by its kernel number. */
+bool thread_is_asleep(int tid);
+
+#endif
