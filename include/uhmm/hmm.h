@@ -119,7 +119,7 @@ struct hmm_range {
 int hmm_range_fault(struct hmm_range *range);
 
 /**
- * hmm_range_fault_unlocked_timeout() - the same, from read_begin on
+ * hmm_range_fault_unlocked_timeout() - read and fault, from read_begin on
  * @range: what; @notifier_seq is returned
  * @timeout: for how long to begin again after collisions, in nanoseconds; 0:
  *	for ever. Progress begins it anew: a fault that had to give mmap_lock

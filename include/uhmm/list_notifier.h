@@ -95,7 +95,7 @@ int mmu_notifier_register(struct mmu_notifier *subscription,
 			  struct mm_struct *mm);
 
 /**
- * __mmu_notifier_register() - the same with mmap_lock held for writing
+ * __mmu_notifier_register() - subscribe with mmap_lock held for writing
  * @subscription: with ops set
  * @mm: the address space
  *
@@ -190,7 +190,7 @@ struct mmu_notifier *mmu_notifier_get(const struct mmu_notifier_ops *ops,
 				      struct mm_struct *mm);
 
 /**
- * mmu_notifier_get_locked() - the same with mmap_lock held for writing
+ * mmu_notifier_get_locked() - find or make with mmap_lock held for writing
  * @ops: with alloc_notifier and free_notifier
  * @mm: the address space
  *
@@ -223,7 +223,7 @@ void mmu_notifier_put(struct mmu_notifier *subscription);
 void mmu_notifier_synchronize(void);
 
 /**
- * uhmm_notifier_synchronize_timeout() - the same, with an end to patience
+ * uhmm_notifier_synchronize_timeout() - synchronize, with an end to patience
  * @timeout_ns: how long to wait; < 0: for ever
  *
  * Context: may sleep; not in a callback.
@@ -245,7 +245,7 @@ bool mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start,
 				    unsigned long end);
 
 /**
- * mmu_notifier_clear_young() - the same without flushing TLBs
+ * mmu_notifier_clear_young() - ask and forget, without flushing TLBs
  * @mm: the address space
  * @start: first byte
  * @end: first byte behind

@@ -148,7 +148,7 @@ void *memremap_pages(struct dev_pagemap *pgmap, int nid);
 void memunmap_pages(struct dev_pagemap *pgmap);
 
 /**
- * uhmm_memunmap_pages_timeout() - the same, with an end to patience
+ * uhmm_memunmap_pages_timeout() - take it away, with an end to patience
  * @pgmap: which
  * @timeout_ns: how long to wait for references, in nanoseconds; < 0: for ever
  *

@@ -153,7 +153,7 @@ int migrate_device_range(unsigned long *src_pfns, unsigned long start,
 			 unsigned long npages);
 
 /**
- * migrate_device_pfns() - the same for any frames
+ * migrate_device_pfns() - take any frames of devices out of all page tables
  * @src_pfns: in: frame numbers; out: as of migrate_device_range()
  * @npages: how many
  *
@@ -219,7 +219,7 @@ int make_device_exclusive(struct mm_struct *mm, unsigned long addr, void *owner,
 			  unsigned long *ret_pfn);
 
 /**
- * make_device_exclusive_range() - the same for many, as Linux 6.1 had it
+ * make_device_exclusive_range() - take many pages, as Linux 6.1 had it
  * @mm: the address space
  * @start: first page
  * @end: first byte behind

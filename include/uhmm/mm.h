@@ -160,7 +160,7 @@ const char *uhmm_mm_name(const struct mm_struct *mm);
 void mmap_read_lock(struct mm_struct *mm);
 
 /**
- * mmap_read_lock_killable() - the same under the name a killable task uses
+ * mmap_read_lock_killable() - mmap_read_lock() as a killable task calls it
  * @mm: the address space
  *
  * A fatal signal ends the whole process here, so there is nothing to return
@@ -197,7 +197,7 @@ void mmap_read_unlock(struct mm_struct *mm);
 void mmap_write_lock(struct mm_struct *mm);
 
 /**
- * mmap_write_lock_killable() - the same under the name a killable task uses
+ * mmap_write_lock_killable() - mmap_write_lock() as a killable task calls it
  * @mm: the address space
  *
  * Context: may sleep.

@@ -137,7 +137,7 @@ static inline void mmu_notifier_range_init(struct mmu_notifier_range *range,
 }
 
 /**
- * mmu_notifier_range_init_owner() - the same, with an owner
+ * mmu_notifier_range_init_owner() - describe an invalidation, with an owner
  * @range: what to fill
  * @event: MMU_NOTIFY_MIGRATE or MMU_NOTIFY_EXCLUSIVE
  * @flags: as for mmu_notifier_range_init()
@@ -190,7 +190,7 @@ mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
 int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range);
 
 /**
- * mmu_notifier_invalidate_range_start_nonblock() - the same without sleeping
+ * mmu_notifier_invalidate_range_start_nonblock() - start without sleeping
  * @range: what
  *
  * Waits for nobody, and takes no lock, not even in a thread's first call; but
@@ -323,7 +323,7 @@ int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
 				 const struct mmu_interval_notifier_ops *ops);
 
 /**
- * mmu_interval_notifier_insert_locked() - the same under mmap_lock
+ * mmu_interval_notifier_insert_locked() - subscribe under mmap_lock
  * @interval_sub: the subscription
  * @mm: the address space, with mmap_lock held for writing
  * @start: first byte

@@ -143,7 +143,7 @@ struct uhmm_rcache_uring_info {
 unsigned int uhmm_rcache_uring_features(void);
 
 /**
- * uhmm_rcache_uring_create_tagged() - as uhmm_rcache_uring_create(), with tags
+ * uhmm_rcache_uring_create_tagged() - take a table of buffers that have tags
  * @ring_fd: the ring, without buffers yet; stays the caller's
  * @slots: how many buffers at most, up to 16384
  * @options: what is to differ from the default; NULL: nothing
