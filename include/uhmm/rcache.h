@@ -5,6 +5,9 @@
  *
  *	struct uhmm_registration reg;
  *
+ *	uhmm_mm_create_live(NULL, &mm);		this process: <uhmm/live.h>
+ *	uhmm_rcache_create(mm, &device_ops, device, NULL, &cache);
+ *	...
  *	uhmm_rcache_get(cache, buffer, length, UHMM_RCACHE_WRITE, &reg);
  *	 ... have the device use reg.key, and wait for it ...
  *	uhmm_rcache_put(&reg);
@@ -63,6 +66,9 @@ struct uhmm_rcache;
 #define UHMM_RCACHE_LAZY	(1U << 0)	/* invalidations deregister nothing */
 #define UHMM_RCACHE_MEMLOCK	(1U << 1)	/* RLIMIT_MEMLOCK bounds @max_bytes */
 
+/* &uhmm_rcache_ops.flags */
+#define UHMM_RCACHE_FREES	(1U << 0)	/* @dereg may call free(3) */
+
 /* How many retired and unused entries may wait to be deregistered. */
 #define UHMM_RCACHE_BACKLOG 64
 
@@ -74,9 +80,14 @@ struct uhmm_rcache;
  *	by several threads, also for ranges that overlap.
  * @dereg: end that; 0 or -errno, after which it is tried again later. Called
  *	by get, put and flush, and in callbacks: must not wait for a thread that
- *	changes memory, nor change memory itself.
+ *	changes memory, nor change memory itself, nor take a lock that is held
+ *	where memory is changed, as malloc()'s is: see @flags.
  * @held: how many bytes that were deregistered are still pinned, and count against
  *	&uhmm_rcache_options.max_bytes; NULL: none. Called with a lock held.
+ * @flags: UHMM_RCACHE_FREES: @dereg takes the locks of malloc(3). In a live process
+ *	its caches are lazy (UHMM_RCACHE_LAZY), as a callback may be inside of a
+ *	free() that gives memory back, with that lock; elsewhere the program knows
+ *	where it announces changes. So has a device to pin that says so.
  */
 struct uhmm_rcache_ops {
 	const char *name;
@@ -85,6 +96,7 @@ struct uhmm_rcache_ops {
 	int (*dereg)(void *device, unsigned long start, size_t length,
 		     uint64_t key);
 	unsigned long (*held)(void *device);
+	unsigned int flags;
 };
 
 /**
@@ -190,8 +202,8 @@ struct uhmm_rcache_stats {
  *
  * Context: may sleep.
  * Return: 0; -EINVAL: a pointer is NULL, an operation is missing,
- * @options->size is smaller than this version's struct, an unknown flag or a
- * wrong granule; -ENOMEM; an error of eventfd(2). On error *@ret_cache is left
+ * @options->size is smaller than this version's struct, an unknown flag, also of
+ * @ops, or a wrong granule; -ENOMEM; an error of eventfd(2). On error *@ret_cache is left
  * alone.
  */
 int uhmm_rcache_create(struct mm_struct *mm, const struct uhmm_rcache_ops *ops,

@@ -15,7 +15,8 @@
  * entry, and does not lie in it, has to wait until that is put, and the program
  * must not register the same memory by itself: a get fails with -EEXIST then.
  * Where the context, or the driver, has ended it fails with -ENODEV; CUDA's other
- * errors are -EPERM, -EOPNOTSUPP and -EIO.
+ * errors are -EPERM, -EOPNOTSUPP and -EIO. The driver has locks and memory of its own,
+ * so that in a live process caches of it are lazy: UHMM_RCACHE_FREES.
  */
 #ifndef UHMM_RCACHE_CUDA_H
 #define UHMM_RCACHE_CUDA_H

@@ -12,7 +12,9 @@
  *
  * The library is opened at run time, so that none is needed to build or to load
  * this one. A key that a peer was told is valid until the region is
- * deregistered: hold the registration for as long as the peer may use it.
+ * deregistered: hold the registration for as long as the peer may use it. The
+ * library frees memory of its own with a region, so that in a live process its
+ * caches are lazy: UHMM_RCACHE_FREES.
  */
 #ifndef UHMM_RCACHE_VERBS_H
 #define UHMM_RCACHE_VERBS_H

@@ -146,6 +146,7 @@ const struct uhmm_rcache_ops *uhmm_rcache_cuda_ops(void)
 {
 	static const struct uhmm_rcache_ops ops = {
 		.name = "cuda", .reg = cuda_reg, .dereg = cuda_dereg,
+		.flags = UHMM_RCACHE_FREES,
 	};
 
 	return &ops;

@@ -567,7 +567,8 @@ int uhmm_rcache_create(struct mm_struct *mm, const struct uhmm_rcache_ops *ops,
 	struct uhmm_rcache *c;
 	int err;
 
-	if (!mm || !ops || !ops->reg || !ops->dereg || !ret_cache)
+	if (!mm || !ops || !ops->reg || !ops->dereg || !ret_cache ||
+	    ops->flags & ~UHMM_RCACHE_FREES)
 		return -EINVAL;
 	c = sync_alloc_pages(sizeof(*c));
 	if (!c)
@@ -590,6 +591,8 @@ int uhmm_rcache_create(struct mm_struct *mm, const struct uhmm_rcache_ops *ops,
 		return err;
 	}
 	c->live_mm = c->probe = !uhmm_live_get_info(mm, &info);
+	if (c->live_mm && ops->flags & UHMM_RCACHE_FREES)
+		c->options.flags |= UHMM_RCACHE_LAZY;
 	mmgrab(mm);
 	sync_register_membarrier();
 	caches_add(c);

@@ -101,6 +101,7 @@ const struct uhmm_rcache_ops *uhmm_rcache_verbs_ops(void)
 {
 	static const struct uhmm_rcache_ops ops = {
 		.name = "verbs", .reg = verbs_reg, .dereg = verbs_dereg,
+		.flags = UHMM_RCACHE_FREES,
 	};
 
 	return &ops;

@@ -6,6 +6,7 @@
  * in its place.
  */
 #include <dlfcn.h>
+#include <malloc.h>
 #include <sys/wait.h>
 
 #include <uhmm/rcache.h>
@@ -234,6 +235,57 @@ static void and_in_a_live_process(void **state)
 	all_of_it(false);
 }
 
+static void *spare;
+
+/* A device that has memory of malloc() for each of its regions, as verbs have. */
+static int reg_allocates(void *device, unsigned long start, size_t length,
+			 unsigned int access, uint64_t *ret_key)
+{
+	live_entries++;
+	*ret_key = (uintptr_t)spare;
+	return 0;
+}
+
+static int dereg_frees(void *device, unsigned long start, size_t length,
+		       uint64_t key)
+{
+	live_entries--;
+	give_back((void *)(uintptr_t)key);
+	return 0;
+}
+
+/* Each free() gives memory back to the kernel, and holds the lock of malloc(). */
+static void a_device_may_free_as_it_lets_go(void **state)
+{
+	static const struct uhmm_rcache_ops ops = {
+		.name = "frees", .reg = reg_allocates, .dereg = dereg_frees,
+		.flags = UHMM_RCACHE_FREES,
+	};
+	struct uhmm_rcache_stats stats = { .size = sizeof(stats) };
+	struct uhmm_registration reg;
+	char *memory;
+
+	make_live(UHMM_G1, 0, 0);
+	live_entries = 0;
+	mallopt(M_MMAP_THRESHOLD, 16 << 20);
+	mallopt(M_TRIM_THRESHOLD, 0);
+	assert_int_equal(uhmm_rcache_create(mm, &ops, NULL, NULL, &cache), 0);
+	for (int i = 0; i < 100; i++) {
+		/* Below it, and too large for a thread's own cache. */
+		spare = allocate(5000);
+		memory = allocate(1 << 20);
+		assert_int_equal(uhmm_rcache_get(cache, (unsigned long)memory,
+						 1 << 20, 1, &reg), 0);
+		uhmm_rcache_put(&reg);
+		give_back(memory);
+	}
+	assert_int_equal(uhmm_rcache_get_stats(cache, &stats), 0);
+	assert_true(stats.invalidated > 0);
+	assert_int_equal(uhmm_rcache_destroy(cache), 0);
+	assert_int_equal(live_entries, 0);
+	cache = NULL;
+}
+
 /* ---------------------------------------------------------------------- fork */
 
 static int handled, in_child;
@@ -319,6 +371,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		CASE_BARE(misses_happen_inside_of_malloc),
 		CASE(and_in_a_live_process),
+		CASE(a_device_may_free_as_it_lets_go),
 		CASE_BARE(handlers_of_fork_use_it),
 		CASE(in_a_live_process_too),
 	};

@@ -5,8 +5,10 @@
 static void arguments_are_looked_at(void **state)
 {
 	struct uhmm_rcache_options bad = { .size = sizeof(bad), .granule = 3 };
+	struct uhmm_rcache_ops unknown = dev_ops;
 	struct uhmm_registration reg;
 
+	unknown.flags = 2;
 	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &bad, &cache),
 			 -EINVAL);
 	bad = (struct uhmm_rcache_options){ .size = 1 };
@@ -14,6 +16,8 @@ static void arguments_are_looked_at(void **state)
 			 -EINVAL);
 	bad = (struct uhmm_rcache_options){ .size = sizeof(bad), .flags = 1U << 31 };
 	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, NULL, &bad, &cache),
+			 -EINVAL);
+	assert_int_equal(uhmm_rcache_create(mm, &unknown, NULL, NULL, &cache),
 			 -EINVAL);
 	make(0, 0, 0, 0);
 	assert_int_equal(uhmm_rcache_get(cache, PG(1), 0, RW, &reg), -EINVAL);
