@@ -118,7 +118,7 @@ def check_valgrind(folder):
 
 
 TURNED_OFF = 'int __lsan_is_turned_off(void) { return 0; }'
-LEAK = 'return malloc(9) == NULL;'
+LEAK = 'char *p = malloc(9); p = malloc(1); free(p); return 0;'
 
 
 def check_sanitizer(folder, option, more='', end=LEAK, reason=b''):
