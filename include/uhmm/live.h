@@ -15,7 +15,9 @@
  *      ask before each use.
  *  G1  Each change that goes through libc or ld.so is bracketed: callbacks run
  *      before it, and the device is stopped. What goes around them is still
- *      seen as by G0, and counted.
+ *      seen as by G0, and counted. A signal's handler may leave such a call by
+ *      longjmp(), or end its thread there; not by setcontext(), which libc tells
+ *      nobody of: what was changed then stays held up.
  *  G2  System calls that go around libc are caught too: a seccomp filter has the
  *      kernel send their thread a SIGSYS, whose handler makes them, bracketed.
  *      It is for programs that start no others: exec() fails with EPERM, as the

@@ -322,6 +322,25 @@ void sync_thread_forget(struct sync_thread *thread)
 	sync_unkeep(thread->stack, thread->stack_size);
 }
 
+/* Of libc's: those that pthread.h has now work by the compiler, which longjmp() does not. */
+extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer,
+				  void (*fn)(void *arg), void *arg)
+	__attribute__((weak));
+extern void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer,
+				 int execute) __attribute__((weak));
+
+void sync_frame_begin(struct sync_frame *frame, void (*fn)(void *arg), void *arg)
+{
+	if (_pthread_cleanup_push)
+		_pthread_cleanup_push(&frame->buffer, fn, arg);
+}
+
+void sync_frame_end(struct sync_frame *frame)
+{
+	if (_pthread_cleanup_push)
+		_pthread_cleanup_pop(&frame->buffer, 0);
+}
+
 static pthread_key_t exit_key;
 static bool exit_key_made;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;

@@ -251,6 +251,15 @@ void sync_thread_join(struct sync_thread *thread);
 void sync_thread_forget(struct sync_thread *thread);
 /* Have @fn called when this thread ends, as late as libc allows. */
 void sync_at_thread_exit(void (*fn)(void));
+/*
+ * Have @fn called if control leaves what lies between the two by longjmp() or with the
+ * thread: libc calls it before it leaves the frame.
+ */
+struct sync_frame {
+	struct _pthread_cleanup_buffer buffer;
+};
+void sync_frame_begin(struct sync_frame *frame, void (*fn)(void *arg), void *arg);
+void sync_frame_end(struct sync_frame *frame);
 void sync_at_fork(void (*prepare)(void), void (*parent)(void),
 		  void (*child)(void));
 /*

@@ -296,6 +296,29 @@ bool live_is_restricted(long nr, const unsigned long *args)
 	return READ_ONCE(restricted);
 }
 
+/* A signal came in the middle of a call, and its handler does not return. */
+static void is_left(void *arg)
+{
+	struct live_call *call = arg;
+
+	while (call->n)
+		live_bracket_end(&call->brackets[--call->n]);
+}
+
+static long call_inside(struct live_call *call, long nr,
+			const unsigned long *args)
+{
+	struct sync_frame frame;
+	long ret;
+
+	if (!call->n)
+		return live_raw_syscall(nr, args);
+	sync_frame_begin(&frame, is_left, call);
+	ret = live_raw_syscall(nr, args);
+	sync_frame_end(&frame);
+	return ret;
+}
+
 long live_patched_call(long nr, const unsigned long *args)
 {
 	struct live_call call;
@@ -309,7 +332,7 @@ long live_patched_call(long nr, const unsigned long *args)
 	if (live_is_restricted(nr, args))
 		return live_raw_syscall(nr, args);
 	live_call_before(&call, nr, args);
-	ret = live_raw_syscall(nr, args);
+	ret = call_inside(&call, nr, args);
 	/* What a reader has begun to watch in between may be half an area. */
 	while (ret == -EFAULT && nr == SYS_mremap && tries++ < REJOIN_TRIES &&
 	       live_bracket_rejoin(args[0], args[1]))
@@ -358,7 +381,7 @@ long live_patched_try(long nr, const unsigned long *args,
 	if (*ret_made && live_observer) {
 		ret = live_observer->call(nr, args);
 	} else if (*ret_made) {
-		ret = live_raw_syscall(nr, args);
+		ret = call_inside(&call, nr, args);
 		live_call_after(&call, nr, args, ret);
 	}
 	change_mask(SIG_SETMASK, &mask, NULL);
