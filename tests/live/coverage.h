@@ -63,10 +63,12 @@ int do_truncate_openat2(char *page);
 int do_truncate_creat(char *page);
 int do_truncate_fopen(char *page);
 int do_truncate_fopen_c(char *page);
+int do_truncate_handle(char *page);
 int do_truncate_ring_open(char *page);
 int do_truncate_ring(char *page);
 int do_collapse_range(char *page);
 int do_punch(char *page);
+int do_punch_ring(char *page);
 int do_remove_other(char *page);
 
 extern const struct operation operations[];

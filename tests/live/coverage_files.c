@@ -177,6 +177,21 @@ int do_truncate_fopen_c(char *page)
 	return with_mode("wc");
 }
 
+/* By what the kernel calls the file, and no name. */
+int do_truncate_handle(char *page)
+{
+	union {
+		struct file_handle handle;
+		char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} it = { .handle.handle_bytes = MAX_HANDLE_SZ };
+	int mount;
+
+	if (name_to_handle_at(file, "", &it.handle, &mount, AT_EMPTY_PATH))
+		return -errno;
+	return closed(open_by_handle_at(file, &it.handle,
+					O_RDWR | O_TRUNC | O_CLOEXEC));
+}
+
 int do_truncate_ring_open(char *page)
 {
 	char path[32];
@@ -196,6 +211,18 @@ int do_truncate_ring(char *page)
 		.opcode = RING_FTRUNCATE,
 		.fd = file,
 		.off = 0,
+	};
+
+	return ring_do(&sqe);
+}
+
+int do_punch_ring(char *page)
+{
+	struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_FALLOCATE,
+		.fd = file,
+		.len = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		.addr = PAGE,
 	};
 
 	return ring_do(&sqe);
