@@ -45,9 +45,16 @@ static void hand(void)
 	get(HERE, PAGE, &handed);
 }
 
-static void elsewhere_and_hand(void)
+/* A page that only leads to its region. */
+static void inside(void)
 {
-	elsewhere();
+	get_and_use(ELSEWHERE + PAGE, PAGE);
+}
+
+static void inside_and_hand(void)
+{
+	get_and_use(ELSEWHERE, 2 * PAGE);
+	twice(inside);
 	hand();
 }
 
@@ -65,6 +72,5 @@ ORDERED_RUN(cache_flush, USED, twice(here), here, flushes);
 ORDERED_RUN(cache_next, USED, twice(both), here_and_elsewhere, unmaps);
 ORDERED_RUN(cache_new, USED, twice(here), here_and_elsewhere, unmaps);
 ORDERED_RUN(cache_symmetric, USED, here_symmetric(), here, unmaps);
-ORDERED_RUN(cache_handed, USED, elsewhere_and_hand(), elsewhere, puts_it,
-	    unmaps);
+ORDERED_RUN(cache_handed, USED, inside_and_hand(), inside, puts_it, unmaps);
 ORDERED_RUN(cache_handed_new, USED, hand(), elsewhere, puts_it, unmaps);

@@ -14,12 +14,19 @@
 
 #include "internal.h"
 
-#define HINT_FIRST_BITS SYNC_SIZE(9, 3)
+#define HINTS_FIRST SYNC_SIZE(512UL, 8UL)
 
 /* Which counts the strays of the line that the page's hint belongs into. */
 static struct hint *hint_home(struct hints *hints, unsigned long addr)
 {
-	return &hints->hint[hint_at(hints, addr) & ~(HINT_LINE - 1)];
+	return hint_in(hints, hint_at(hints, page_of(addr)) & ~(CACHE_LINE - 1UL));
+}
+
+/* One of the places of a page's hint, the most likely ones first. */
+static struct hint *hint_way(struct hints *hints, unsigned long at,
+			     unsigned long way)
+{
+	return hint_in(hints, at ^ way * sizeof(struct hint));
 }
 
 static bool is_stray(const struct hint *h, const struct hint *home)
@@ -29,14 +36,14 @@ static bool is_stray(const struct hint *h, const struct hint *home)
 
 struct hint *hint_further(struct hints *hints, unsigned long addr)
 {
-	unsigned long i = hint_at(hints, addr), page = page_of(addr);
+	unsigned long page = page_of(addr), at = hint_at(hints, page);
 	struct hint *h;
 
 	for (unsigned long way = 0; way < HINT_WAYS; way++) {
 		if (way == HINT_LINE &&
 		    !READ_ONCE(hint_home(hints, addr)->strays))
 			break;
-		h = &hints->hint[i ^ way];
+		h = hint_way(hints, at, way);
 		if (READ_ONCE(h->start) == page && READ_ONCE(h->life))
 			return h;
 	}
@@ -58,14 +65,14 @@ static bool is_free(const struct hint *h)
  */
 static struct hint *hint_place(struct hints *hints, unsigned long addr)
 {
-	unsigned long i = hint_at(hints, addr), page = page_of(addr);
+	unsigned long page = page_of(addr), at = hint_at(hints, page);
 	struct hint *h, *place = NULL;
 
 	for (unsigned long way = 0; way < HINT_WAYS; way++) {
 		if (way == HINT_LINE && place &&
 		    !READ_ONCE(hint_home(hints, addr)->strays))
 			break;
-		h = &hints->hint[i ^ way];
+		h = hint_way(hints, at, way);
 		if (READ_ONCE(h->start) == page)
 			return h;
 		if (!place && is_free(h))
@@ -89,11 +96,8 @@ static void hint_end(struct hints *hints, struct hint *h, unsigned long addr)
 	if (is_stray(h, home))
 		WRITE_ONCE(home->strays, home->strays - 1);
 	WRITE_ONCE(h->life, 0);
-	/*
-	 * Ordering: (RC-HINT-CLEAR) pairs with (RC-HINT-SAME) in hold_hint():
-	 * who reads what is written from here on sees that it led elsewhere.
-	 */
-	smp_store_release(&h->start, HINT_NONE);
+	/* That is no page's, whenever it is seen. */
+	WRITE_ONCE(h->start, HINT_NONE);
 }
 
 /* None is made any more while it lives. */
@@ -146,25 +150,25 @@ static void hint_set(struct hints *hints, struct hint *h, unsigned long addr,
 		r->hint = h;
 		/*
 		 * Ordering: (RC-HINT-PAGES) pairs with (RC-HINT-SAME) in hold_hint():
-		 * as (RC-HINT-CLEAR).
+		 * who reads that sees that the hint led elsewhere.
 		 */
 		smp_store_release(&h->pages, region_bytes(r) / HINT_PAGE);
 		/*
 		 * Ordering: (RC-HINT-KEY) pairs with (RC-HINT-SAME) in hold_hint():
-		 * as (RC-HINT-CLEAR).
+		 * as (RC-HINT-PAGES).
 		 */
 		smp_store_release(&h->key, r->key);
 		WRITE_ONCE(h->used, 0);
 	}
 	/*
 	 * Ordering: (RC-HINT-START) pairs with (RC-HINT-SAME) in hold_hint():
-	 * as (RC-HINT-CLEAR).
+	 * as (RC-HINT-PAGES).
 	 */
 	smp_store_release(&h->start, page_of(addr));
 	/*
 	 * Ordering: (RC-HINT-SET) pairs with (RC-HINT-LIVES) in hold_hint() and
-	 * (RC-HINT-READ) in find_live() and (RC-HINT-FOLLOW) in find_further():
-	 * what it says, and the region, are seen as they were made.
+	 * (RC-HINT-FOLLOW) in find_further(): what it says, and the region, are
+	 * seen as they were made.
 	 */
 	smp_store_release(&h->life, life);
 }
@@ -173,27 +177,34 @@ static void hint_put(struct hints *hints, unsigned long addr, struct region *r)
 {
 	struct hint *h = hint_place(hints, addr);
 
-	hint_set(hints, h ?: &hints->hint[hint_at(hints, addr)], addr, r);
+	hint_set(hints, h ?: hint_in(hints, hint_at(hints, page_of(addr))),
+		 addr, r);
 }
 
-static struct hints *hints_make(unsigned int bits)
+/* Of the golden ratio: neighbours, and what is evenly apart, go far from each other. */
+#define HINT_FACTOR 0x9e3779b97f4a7c15UL
+
+static struct hints *hints_make(unsigned long places)
 {
-	size_t size = sizeof(struct hints) + (sizeof(struct hint) << bits);
+	size_t size = sizeof(struct hints) + places * sizeof(struct hint);
 	struct hints *hints = sync_alloc_pages(size);
 
 	if (!hints)
 		return NULL;
 	sync_want_huge_pages(hints, size);
 	sync_populate_pages(hints, size);
-	hints->shift = 64 - bits;
+	hints->mask = (places - 1) * sizeof(struct hint);
+	/* The top bits of the hash are the best; of those above @mask none is left. */
+	hints->factor = HINT_FACTOR /
+			((1UL << (64 - HINT_BITS_MAX)) / places);
 	hints->size = size;
 	return hints;
 }
 
 int hints_init(struct uhmm_rcache *c)
 {
-	c->hints = hints_make(HINT_FIRST_BITS);
-	c->no_hints = hints_make(3);
+	c->hints = hints_make(HINTS_FIRST);
+	c->no_hints = hints_make(8);
 	return c->hints && c->no_hints ? 0 : -ENOMEM;
 }
 
@@ -222,15 +233,15 @@ void hints_end(struct uhmm_rcache *c)
  */
 struct hints *hints_grow(struct uhmm_rcache *c)
 {
-	unsigned int bits = 64 - c->hints->shift;
-	struct hints *hints, *old = c->hints;
-	unsigned long i;
+	struct hints *hints = NULL, *old = c->hints;
+	unsigned long i, places = hint_places(old);
 
-	hints = hints_make(bits + 1);
+	if (places < 1UL << HINT_BITS_MAX)
+		hints = hints_make(2 * places);
 	if (!hints)
 		return NULL;
 	/* What is found in the old ones meanwhile lives: the lock is ours. */
-	for (i = 0; i < 1UL << bits; i++) {
+	for (i = 0; i < places; i++) {
 		struct hint *h = &old->hint[i];
 		struct region *r = life_region(h->life);
 

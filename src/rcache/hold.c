@@ -118,16 +118,16 @@ void holds_fence(void)
 		smp_mb();
 }
 
-/* What a hold says once it is no longer on its way. */
+/* What a hold says once it is no longer on its way, whoever's it will be. */
 static struct region *hold_settled(const unsigned long *hold)
 {
 	unsigned long v;
 
 	/*
 	 * Ordering: (RC-HOLD-SEEN) pairs with (RC-HOLD-END) in
-	 * uhmm_rcache_put() and (RC-HOLD-TRY) in hold_try() and
-	 * (RC-HOLD-HELD) in hold_end() and (RC-HOLD-BORN) in bring_to_life():
-	 * the device is done with what is deregistered because of this.
+	 * uhmm_rcache_put() and (RC-HOLD-HELD) in hold_end() and (RC-HOLD-BORN)
+	 * in bring_to_life(): the device is done with what is deregistered
+	 * because of this.
 	 */
 	while ((v = smp_load_acquire(hold)) & HOLD_TRIES)
 		sync_yield();
@@ -141,14 +141,8 @@ bool holds_have(struct uhmm_rcache *c, const struct region *r)
 
 	for_each_hold_block(b, c)
 		for (i = 0; i < READ_ONCE(b->top); i++)
-			if (life_region(READ_ONCE(b->hold[i])) == r &&
-			    hold_settled(&b->hold[i]) == r)
+			if (hold_settled(&b->hold[i]) == r)
 				return true;
-	/*
-	 * Ordering: (RC-HOLDS-LOOKED) pairs with (RC-HOLD-END) in uhmm_rcache_put():
-	 * as (RC-HOLD-SEEN), for holds that were free already.
-	 */
-	smp_rmb();
 	return false;
 }
 

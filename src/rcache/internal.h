@@ -64,7 +64,7 @@ struct region {
 _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
 	       "one line for invalidations, one for gets");
 
-/* A hold on its way: its region was not seen live yet. */
+/* A hold on its way: of which region it will be is not known yet. */
 #define HOLD_TRIES 1UL
 /* One that a miss will have: the device may get from the cache meanwhile. */
 #define HOLD_TAKEN (1UL << LIFE_ACCESS_SHIFT)
@@ -82,8 +82,8 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
  * @crowded: so many more gets are not alone, most likely
  * @top: holds ever used
  * @next: the block made before it
- * @hold: the life of a region, with HOLD_TRIES; HOLD_TAKEN: of none yet; 0: free;
- *	the last one never is
+ * @hold: the life of a region; HOLD_TRIES; HOLD_TAKEN: of none yet; 0: free; the
+ *	last one never is
  *
  * Of a page each, so that a hold leads to it. A thread that has many holds has
  * more than one.
@@ -147,15 +147,24 @@ struct hint {
 
 _Static_assert(HINT_LINE * sizeof(struct hint) == CACHE_LINE, "two are a line");
 
+/* Of a page's hash its place, in bytes, begins here. */
+#define HINT_SHIFT 33
+#define HINT_BITS_MAX 26
+
+_Static_assert(sizeof(struct hint) << HINT_BITS_MAX == 1UL << (64 - HINT_SHIFT),
+	       "so many bits of it there are");
+
 /**
  * struct hints - those of all pages
- * @shift: 64 less the bits of a place's number
+ * @mask: of places, in bytes
+ * @factor: of the hash, which is as good in all of its bits
  * @size: bytes
  * @older: what it replaced; may be looked at still
  * @hint: by a hash of the page
  */
 struct hints {
-	unsigned int shift;
+	unsigned long mask;
+	unsigned long factor;
 	size_t size;
 	struct hints *older;
 	struct hint hint[] __cacheline_aligned;
@@ -183,8 +192,9 @@ struct rcache_counters {
 /**
  * struct uhmm_rcache - a cache
  * @hints: of the live regions
- * @id: never given twice
+ * @plain: @id, if a get that finds has nothing to ask; else no cache's
  * @place: in bytes, its place in &hold_block_cache
+ * @id: never given twice
  * @probe: ask whether a change is on its way; see must_ask()
  * @live_mm: ranges are to be watched
  * @ended: in a child
@@ -219,8 +229,9 @@ struct rcache_counters {
  */
 struct uhmm_rcache {
 	struct hints *hints;
-	unsigned long id;
+	unsigned long plain;
 	unsigned long place;
+	unsigned long id;
 	bool probe;
 	bool live_mm;
 	bool ended;
@@ -302,11 +313,22 @@ static inline unsigned long page_of(unsigned long addr)
 	return addr & ~(HINT_PAGE - 1);
 }
 
-/* Where a page's hints are: there ^ 0 to HINT_WAYS - 1. */
-static __always_inline unsigned long hint_at(const struct hints *hints,
-					     unsigned long addr)
+static inline unsigned long hint_places(const struct hints *hints)
 {
-	return addr / HINT_PAGE * 0x9e3779b97f4a7c15UL >> hints->shift;
+	return hints->mask / sizeof(struct hint) + 1;
+}
+
+static __always_inline struct hint *hint_in(struct hints *hints,
+					    unsigned long at)
+{
+	return (struct hint *)((char *)hints->hint + at);
+}
+
+/* Where a page's hints are, in bytes: there ^ 0 to HINT_WAYS - 1 of them. */
+static __always_inline unsigned long hint_at(const struct hints *hints,
+					     unsigned long page)
+{
+	return (page * hints->factor >> HINT_SHIFT) & hints->mask;
 }
 
 /*
@@ -314,14 +336,14 @@ static __always_inline unsigned long hint_at(const struct hints *hints,
  * would wait for memory before all that comes after.
  */
 static __always_inline struct hint *hint_near(struct hints *hints,
-					      unsigned long addr)
+					      unsigned long page)
 {
-	unsigned long at = hint_at(hints, addr) * sizeof(struct hint);
-	const struct hint *h = (struct hint *)((char *)hints->hint + at);
-	unsigned long other = READ_ONCE(h->start) != page_of(addr);
+	struct hint *h = hint_in(hints, hint_at(hints, page));
+	uintptr_t other = (uintptr_t)h ^ sizeof(*h);
+	bool first = READ_ONCE(h->start) == page;
 
-	at ^= other * sizeof(*h);
-	return (struct hint *)((char *)hints->hint + at);
+	return __builtin_expect_with_probability(first, 1, 0.5) ?
+		       h : (struct hint *)other;
 }
 
 /* Where a hint for @addr most likely is. */
@@ -332,9 +354,9 @@ static inline const struct hint *hint_line(const struct uhmm_rcache *c,
 	 * Ordering: (RC-HINTS-LINE) pairs with (RC-HINTS-SET) in hints_grow(): how
 	 * many there are is there.
 	 */
-	const struct hints *hints = smp_load_acquire(&c->hints);
+	struct hints *hints = smp_load_acquire(&c->hints);
 
-	return &hints->hint[hint_at(hints, addr)];
+	return hint_in(hints, hint_at(hints, page_of(addr)));
 }
 
 static __always_inline struct hold_block_cache *
@@ -390,7 +412,7 @@ void hint_drop(struct uhmm_rcache *c, struct region *r);
 /* Are there too few? Then hints_grow(). */
 static inline bool hints_few(const struct uhmm_rcache *c)
 {
-	return c->hinted * HINT_ROOM > 1UL << (64 - c->hints->shift);
+	return c->hinted * HINT_ROOM > hint_places(c->hints);
 }
 struct hints *hints_grow(struct uhmm_rcache *c);
 /* What it has returned; the lock is not held. */

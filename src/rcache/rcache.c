@@ -23,20 +23,19 @@ static __always_inline void fill(struct uhmm_registration *reg,
 	reg->life = life;
 }
 
-/* Does an entry with @life give the access? */
+/* Does an entry with @life give the access? None is not given. */
 static __always_inline bool gives(unsigned long life, unsigned int access)
 {
-	return !(~(life >> LIFE_ACCESS_SHIFT) & access);
+	unsigned int given = (unsigned int)(life >> LIFE_ACCESS_SHIFT) & access;
+
+	return likely(given) && likely(given == access);
 }
 
-/* Hold the region that @life leads to, should it turn out to live. */
-static __always_inline void hold_try(unsigned long *hold, unsigned long life)
+/* Hold whatever turns out to live where is looked next. */
+static __always_inline void hold_try(unsigned long *hold)
 {
-	/*
-	 * Ordering: (RC-HOLD-TRY) pairs with (RC-HOLD-SEEN) in hold_settled(): what
-	 * was done under the hold before is over.
-	 */
-	smp_store_release(hold, life | HOLD_TRIES);
+	/* Nobody goes by that: who looks waits for what comes behind it. */
+	WRITE_ONCE(*hold, HOLD_TRIES);
 	hold_fence();
 }
 
@@ -45,43 +44,45 @@ static __always_inline void hold_end(unsigned long *hold, unsigned long life)
 {
 	/*
 	 * Ordering: (RC-HOLD-HELD) pairs with (RC-HOLD-SEEN) in
-	 * hold_settled(): as (RC-HOLD-TRY), for who sees this instead.
+	 * hold_settled(): what was done under the hold before is over.
 	 */
 	smp_store_release(hold, life);
 }
 
 /*
- * Hold the region of @h, which had @life, if it still has, and serves the request.
- * What else @h says it says of that region if it leads there before and after.
+ * Hold the region of @h, if it lives, and serves the request. What else @h says it
+ * says of that region if it leads there before and after.
  */
 static __always_inline bool
-hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long life,
-	  unsigned long first, unsigned long length, bool ask,
+hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long first,
+	  unsigned long length, unsigned int access, bool ask,
 	  unsigned long *hold, struct uhmm_registration *ret_reg)
 {
-	unsigned long start, bytes, left;
+	unsigned long page = page_of(first), life, bytes, left;
 	uint64_t key;
 
-	hold_try(hold, life);
+	hold_try(hold);
 	if (ask && uhmm_live_pending(c->mm, first, length))
 		goto not;
 	/*
 	 * Ordering: (RC-HINT-LIVES) pairs with (RC-HINT-SET) in hint_set(): the
 	 * region lives, and what follows is read behind that.
 	 */
-	if (unlikely(smp_load_acquire(&h->life) != life))
+	life = smp_load_acquire(&h->life);
+	if (unlikely(!gives(life, access)))
 		goto not;
 	/* Nothing, and what wraps, is in no region. */
-	start = READ_ONCE(h->start);
+	if (unlikely(READ_ONCE(h->start) != page))
+		goto not;
 	bytes = READ_ONCE(h->pages) * HINT_PAGE;
-	if (unlikely(__builtin_sub_overflow(bytes, first - start, &left)) ||
-	    unlikely(length - 1 >= left))
+	left = bytes - (first - page);
+	if (unlikely(length - 1 >= left))
 		goto not;
 	key = READ_ONCE(h->key);
 	/*
-	 * Ordering: (RC-HINT-SAME) pairs with (RC-HINT-CLEAR) in hint_end() and
-	 * (RC-HINT-PAGES) in hint_set() and (RC-HINT-KEY) in hint_set() and
-	 * (RC-HINT-START) in hint_set(): none of it was of another region.
+	 * Ordering: (RC-HINT-SAME) pairs with (RC-HINT-PAGES) in hint_set() and
+	 * (RC-HINT-KEY) in hint_set() and (RC-HINT-START) in hint_set(): none of
+	 * it was of another region.
 	 */
 	smp_rmb();
 	if (unlikely(READ_ONCE(h->life) != life))
@@ -89,7 +90,7 @@ hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long life,
 	hold_end(hold, life);
 	if (unlikely(!READ_ONCE(h->used)))
 		WRITE_ONCE(h->used, 1);
-	ret_reg->start = start;
+	ret_reg->start = page;
 	ret_reg->length = bytes;
 	ret_reg->key = key;
 	fill(ret_reg, hold, &h->life,
@@ -120,7 +121,7 @@ static bool hold_region(const struct getting *g, struct region *r)
 	unsigned long life, start, last;
 	bool pending;
 
-	hold_try(g->hold, (unsigned long)r);
+	hold_try(g->hold);
 	pending = g->ask && uhmm_live_pending(g->cache->mm, g->first,
 					      g->last - g->first + 1);
 	/*
@@ -236,9 +237,8 @@ static bool find_further(const struct getting *g)
 	life = smp_load_acquire(&h->life);
 	if (life & LIFE_LEADS)
 		return hold_region(g, life_region(life));
-	return gives(life, g->access) &&
-	       hold_hint(g->cache, h, life, g->first, g->last - g->first + 1,
-			 g->ask, g->hold, g->ret_reg);
+	return hold_hint(g->cache, h, g->first, g->last - g->first + 1,
+			 g->access, g->ask, g->hold, g->ret_reg);
 }
 
 static int miss(const struct getting *g, struct request *w, bool alone,
@@ -324,17 +324,21 @@ get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 	return 0;
 }
 
-/* A hit: no call, so that nothing is saved and restored. */
+/*
+ * A hit: no call, so that nothing is saved and restored. @id: of the cache, or of
+ * none, and then nothing is found.
+ */
 static __always_inline bool
-find_live(struct uhmm_rcache *c, unsigned long first, size_t length,
-	  unsigned int access, bool ask, struct uhmm_registration *ret_reg)
+find_live(struct uhmm_rcache *c, unsigned long id, unsigned long first,
+	  unsigned long length, unsigned int access, bool ask,
+	  struct uhmm_registration *ret_reg)
 {
 	const struct hold_block_cache *cached = block_cached(c);
-	unsigned long *hold = cached->hold, life;
+	unsigned long *hold = cached->hold;
 	struct hint *h;
 
 	/* No entry serves what else is wrong with a request. */
-	if (unlikely(cached->id != c->id) || unlikely(!ret_reg))
+	if (unlikely(cached->id != id) || unlikely(!ret_reg))
 		return false;
 	/*
 	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
@@ -343,28 +347,24 @@ find_live(struct uhmm_rcache *c, unsigned long first, size_t length,
 	if (unlikely(smp_load_acquire(hold)))
 		return false;
 	/* Ordering: (RC-HINTS-READ) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
-	h = hint_near(smp_load_acquire(&c->hints), first);
-	/*
-	 * Ordering: (RC-HINT-READ) pairs with (RC-HINT-SET) in hint_set(): as
-	 * (RC-HINT-FOLLOW).
-	 */
-	life = smp_load_acquire(&h->life);
-	if (unlikely(!access) || unlikely(!gives(life, access)))
-		return false;
-	if (unlikely(!hold_hint(c, h, life, first, length, ask, hold, ret_reg)))
+	h = hint_near(smp_load_acquire(&c->hints), page_of(first));
+	if (unlikely(!hold_hint(c, h, first, length, access, ask, hold,
+				ret_reg)))
 		return false;
 	count_hit(hold_block_of(hold));
 	return true;
 }
 
-/* In a live process the guarantee is looked at, and at G0 the kernel asked. */
+/*
+ * In a live process the guarantee is looked at, and at G0 the kernel asked; but not
+ * of nothing, and of what wraps.
+ */
 static __attribute__((noinline)) int
-get_live(struct uhmm_rcache *c, unsigned long first, size_t length,
+get_more(struct uhmm_rcache *c, unsigned long first, size_t length,
 	 unsigned int access, struct uhmm_registration *ret_reg)
 {
-	/* Of nothing, and of what wraps, the kernel is not asked. */
-	if (likely(first + length > first) &&
-	    find_live(c, first, length, access, must_ask(c), ret_reg))
+	if (c->probe && likely(first + length > first) &&
+	    find_live(c, c->id, first, length, access, must_ask(c), ret_reg))
 		return 0;
 	return get_slow(c, first, length, access, ret_reg);
 }
@@ -374,8 +374,8 @@ int uhmm_rcache_get(struct uhmm_rcache *cache, unsigned long addr,
 		    struct uhmm_registration *ret_reg)
 {
 	/*
-	 * For get_slow(), in memory: kept in registers they would have a hit save
-	 * and restore six that are its caller's.
+	 * For get_more(), in memory: kept in registers they would have a hit save
+	 * and restore more that are its caller's.
 	 */
 	volatile struct {
 		unsigned long addr;
@@ -385,14 +385,13 @@ int uhmm_rcache_get(struct uhmm_rcache *cache, unsigned long addr,
 
 	if (unlikely(!cache))
 		return -EINVAL;
-	if (unlikely(cache->probe))
-		return get_live(cache, addr, length, access, ret_reg);
 	saved.addr = addr;
 	saved.length = length;
 	saved.access = access;
-	if (likely(find_live(cache, addr, length, access, false, ret_reg)))
+	if (likely(find_live(cache, cache->plain, addr, length, access, false,
+			     ret_reg)))
 		return 0;
-	return get_slow(cache, saved.addr, saved.length, saved.access, ret_reg);
+	return get_more(cache, saved.addr, saved.length, saved.access, ret_reg);
 }
 
 static __attribute__((noinline)) void put_last(struct uhmm_rcache *c,
@@ -408,8 +407,8 @@ void uhmm_rcache_put(struct uhmm_registration *reg)
 
 	/*
 	 * Ordering: (RC-HOLD-END) pairs with (RC-HOLD-SEEN) in hold_settled() and
-	 * (RC-HOLD-REUSE) in find_live() and (RC-HOLD-FREE) in hold_find() and
-	 * (RC-HOLDS-LOOKED) in holds_have(): the device is done.
+	 * (RC-HOLD-REUSE) in find_live() and (RC-HOLD-FREE) in hold_find(): the
+	 * device is done.
 	 */
 	smp_store_release(reg->hold, 0);
 	hold_fence();
@@ -477,6 +476,7 @@ static void caches_add(struct uhmm_rcache *c)
 {
 	mutex_lock(&caches_lock);
 	c->id = next_id++;
+	c->plain = c->probe ? ~0UL : c->id;
 	c->place = c->id % BLOCK_CACHE * sizeof(struct hold_block_cache);
 	c->next_cache = caches;
 	if (caches)

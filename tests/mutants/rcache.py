@@ -39,10 +39,8 @@ RCACHES = Group('The registration cache', '', [
            [(REGION, '\t\tWRITE_ONCE(r->life, 0);\n', '')],
            [unit('rcache', 'an_invalidation_deregisters_first')]),
     Mutant('hint', 'the hint of an entry that is retired lives on',
-           [(HINTS, '\tWRITE_ONCE(h->life, 0);\n\t/*\n'
-             '\t * Ordering: (RC-HINT-CLEAR)',
-             '\t/*\n\t * Ordering: (RC-HINT-CLEAR)'),
-            (HINTS, 'smp_store_release(&h->start, HINT_NONE);', '')],
+           [(HINTS, '\tWRITE_ONCE(h->life, 0);\n\t/* That is', '\t/* That is'),
+            (HINTS, '\tWRITE_ONCE(h->start, HINT_NONE);\n', '')],
            [unit('rcache', 'an_invalidation_deregisters_first')]),
     Mutant('holds', 'what is in use is deregistered with the rest',
            [(REAP, '\t\tholds_mark(c);\n', '')],
