@@ -6,8 +6,7 @@
  * is installed with the header of its cache, that one runs beside, but for the
  * events, which nobody can send it; libfabric's header is internal.
  *
- * The limit of a hit: a load from a table as large as the cache's hints, and
- * nothing else.
+ * The limits are what any cache has to do: see rcache_limit.c.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -23,6 +22,7 @@
 
 #include "bench.h"
 
+#include "rcache_limit.h"
 #include "rcache_nothing.h"
 #include "rcache_peer.h"
 
@@ -265,33 +265,6 @@ static struct quartiles events_nowhere(struct field *f)
 	return bench_quartiles(ns, SLICES);
 }
 
-/* Of 32 bytes, so many as the cache has hints. */
-static struct quartiles one_load(unsigned long n)
-{
-	unsigned long places = 512, size, rng = 7, i, sum = 0;
-	unsigned long (*hint)[4];
-	double ns[SLICES];
-	int64_t begun;
-
-	while (places < 2 * n)
-		places *= 2;
-	size = places * sizeof(*hint);
-	hint = aligned_alloc(1 << 21, (size | ((1 << 21) - 1)) + 1);
-	must(hint != NULL, "memory");
-	madvise(hint, size, MADV_HUGEPAGE);
-	for (i = 0; i < places; i++)
-		hint[i][3] = i;
-	for (int k = 0; k < SLICES; k++) {
-		begun = bench_now();
-		for (i = 0; i < SLICE; i++)
-			sum += hint[draw(&rng, places)][3];
-		ns[k] = (double)(bench_now() - begun) / SLICE;
-	}
-	free(hint);
-	must(sum != 1, "the sum");
-	return bench_quartiles(ns, SLICES);
-}
-
 /* ------------------------------------------------------------- another thread */
 
 struct other {
@@ -346,21 +319,31 @@ static void put_figure(struct bench *b, const char *section, const char *test,
 		bench_figure(b, &figure);
 }
 
-static void judge(struct bench *b, const struct quartiles *q, unsigned int s)
+/* Of the other rows a hit is the measure. */
+static double limit_of(const struct rcache_limits *limits, int row)
 {
-	double hit = q[HIT].median, limit;
+	return row == HIT ? limits->hit.median :
+	       row == MISS ? limits->miss.median :
+	       row == EVENT_NONE ? limits->event_none.median :
+	       row == EVENT_ONE ? limits->event_one.median : 0;
+}
+
+static void judge(struct bench *b, const struct quartiles *q,
+		  const struct rcache_limits *limits, unsigned int s)
+{
+	double hit = q[HIT].median, at_most;
 	struct target target = { .n = sizes[s], .at_most = true, .unit = "ns" };
 	char id[8];
 
 	for (int row = 0; row < ROWS; row++) {
-		limit = row == HIT_TWO ? 1.1 * hit :
-			row == HIT_EVENTS ? 1.3 * hit : wanted[row][s];
+		at_most = row == HIT_TWO ? 1.1 * hit :
+			  row == HIT_EVENTS ? 1.3 * hit : wanted[row][s];
 		snprintf(id, sizeof(id), "R%d", row + 1);
 		target.id = id;
 		target.what = row_name[row];
 		target.value = q[row].median;
-		target.wanted = limit;
-		bench_target(b, &target);
+		target.wanted = at_most;
+		bench_target_within(b, &target, limit_of(limits, row));
 	}
 }
 
@@ -412,20 +395,27 @@ static void measure_peer(struct bench *b, const char *who, unsigned long n)
 static void measure(struct bench *b, const char *peer, unsigned int s)
 {
 	const char *section = section_bare;
+	struct rcache_limits limits;
 	struct quartiles q[ROWS];
 	struct mm_struct *mm;
 	struct field f;
 	long before;
 
 	must(!uhmm_mm_create(&mm), "mm");
-	put_figure(b, section, row_name[HIT], "the limit", sizes[s],
-		   one_load(sizes[s]), "ns");
 	field_init(&f, mm, sizes[s], BASE);
 	before = resident();
 	measure_rows(b, section, &f, q);
 	put_figure(b, section, "memory for an entry", "uhmm", f.n,
 		   bench_one((double)(resident() - before) / (double)f.n),
 		   "bytes");
+	rcache_limits(f.n, &limits);
+	put_figure(b, section, row_name[HIT], "the limit", f.n, limits.hit, "ns");
+	put_figure(b, section, row_name[MISS], "the limit", f.n, limits.miss,
+		   "ns");
+	put_figure(b, section, row_name[EVENT_NONE], "the limit", f.n,
+		   limits.event_none, "ns");
+	put_figure(b, section, row_name[EVENT_ONE], "the limit", f.n,
+		   limits.event_one, "ns");
 	for (int row = 0; row < ROWS; row++) {
 		put_figure(b, section, row_name[row], "UCX", f.n,
 			   bench_one(ucx[row][s]), "ns");
@@ -434,7 +424,7 @@ static void measure(struct bench *b, const char *peer, unsigned int s)
 	}
 	if (peer)
 		measure_peer(b, peer, sizes[s]);
-	judge(b, q, s);
+	judge(b, q, &limits, s);
 	field_destroy(&f);
 	mmput(mm);
 }
