@@ -26,9 +26,8 @@ static __always_inline void fill(struct uhmm_registration *reg,
 /* Does an entry with @life give the access? None is not given. */
 static __always_inline bool gives(unsigned long life, unsigned int access)
 {
-	unsigned int given = (unsigned int)(life >> LIFE_ACCESS_SHIFT) & access;
-
-	return likely(given) && likely(given == access);
+	return likely(access) &&
+	       likely(!(~(life >> LIFE_ACCESS_SHIFT) & access));
 }
 
 /* Hold whatever turns out to live where is looked next. */
