@@ -107,7 +107,8 @@ bool mmget_not_zero(struct mm_struct *mm);
  * the last event that it will ever see; then the list notifiers' release.
  * Subscriptions stay inserted until they are removed.
  *
- * Context: may sleep; no lock held that a callback takes.
+ * Context: may sleep; no lock held that a callback takes. The last one not in a
+ * callback, nor in &dev_pagemap_ops.migrate_to_ram: it would wait for itself.
  */
 void mmput(struct mm_struct *mm);
 
