@@ -125,9 +125,14 @@ static inline void split(struct region *region, size_t offset)
 		split_piece(region, offset);
 }
 
+static bool nothing_is_kept(unsigned int kinds)
+{
+	return kinds == KIND_ATOMIC || kinds == KIND_READ;
+}
+
 /*
  * In all executions. The first one that accesses a word in another way is run
- * again: of atomic accesses alone nothing was kept.
+ * again, where nothing was kept so far.
  */
 static unsigned int kinds_of(struct region *region, size_t offset, size_t size,
 			     unsigned int kind)
@@ -135,8 +140,8 @@ static unsigned int kinds_of(struct region *region, size_t offset, size_t size,
 	unsigned int all = 0;
 
 	for (size_t i = offset / 4; i <= (offset + size - 1) / 4; i++) {
-		if (unlikely(!(region->kinds[i] & kind))) {
-			x.again |= region->kinds[i] != 0;
+		if (unlikely(kind & ~(unsigned int)region->kinds[i])) {
+			x.again |= nothing_is_kept(region->kinds[i]);
 			region->kinds[i] |= (uint8_t)kind;
 		}
 		all |= region->kinds[i];
@@ -146,7 +151,19 @@ static unsigned int kinds_of(struct region *region, size_t offset, size_t size,
 
 #define BORDER_IN_MIDDLE (1U << 4)
 
-/* What most accesses are: one cell's, that only plain ones have been to. */
+/* Nobody writes there. */
+static inline bool is_only_read(const struct region *region, size_t offset,
+				size_t size)
+{
+	const uint8_t *kinds = &region->kinds[offset / 4];
+
+	if (size == 4)
+		return !(offset % 4) && kinds[0] == KIND_READ;
+	return size == 8 && !(offset % 8) && kinds[0] == KIND_READ &&
+	       kinds[1] == KIND_READ;
+}
+
+/* What most others are: one cell's, that only plain ones have been to. */
 static inline bool is_piece(const struct region *region, size_t offset,
 			    size_t size)
 {
@@ -164,18 +181,19 @@ static inline bool is_piece(const struct region *region, size_t offset,
 static void check(struct region *region, size_t offset, size_t size, bool write,
 		  bool atomic, const void *pc)
 {
-	unsigned int all = kinds_of(region, offset, size,
-				    atomic ? KIND_ATOMIC : KIND_PLAIN);
+	unsigned int all = kinds_of(region, offset, size, atomic ? KIND_ATOMIC :
+				    write ? KIND_PLAIN : KIND_READ);
+	bool mixed = all & KIND_ATOMIC && all != KIND_ATOMIC;
 	size_t end = offset + size, at = offset;
 
-	if (all == KIND_ATOMIC)
+	if (nothing_is_kept(all))
 		return;
 	split(region, offset);
 	split(region, end);
 	while (at < end) {
 		unsigned int borders = region->borders[at / 8] >> at % 8 >> 1;
 
-		check_cell(&region->cells[at], write, atomic, all == KIND_MIXED,
+		check_cell(&region->cells[at], write, atomic, mixed,
 			   region->base + at, pc);
 		/* Up to the next border, or the next eight bytes. */
 		at += borders ? (size_t)__builtin_ctz(borders) + 1 : 8 - at % 8;
@@ -220,7 +238,7 @@ plain(void *addr, size_t size, bool write, const void *pc)
 		record_row(write ? TRACE_WRITE : TRACE_READ, addr, pc);
 	if (write && x.model == UHMM_MODEL_C11)
 		memory_plain_write(region, offset, size);
-	if (!x.races)
+	if (!x.races || (!write && is_only_read(region, offset, size)))
 		return;
 	if (likely(is_piece(region, offset, size)))
 		check_cell(&region->cells[offset], write, false, false, addr, pc);

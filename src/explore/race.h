@@ -16,8 +16,11 @@ struct cell {
 	union times read, atomic_read, atomic_write;
 };
 
-/* How a word was ever accessed, in &region.kinds. */
-enum { KIND_ATOMIC = 1, KIND_PLAIN = 2, KIND_MIXED = 3 };
+/*
+ * How a word was ever accessed while there were threads, in &region.kinds. Of one
+ * that is only read, or only accessed as an atomic, nothing is kept.
+ */
+enum { KIND_ATOMIC = 1, KIND_READ = 2, KIND_PLAIN = KIND_READ | 4 };
 
 #pragma GCC visibility push(hidden)
 
