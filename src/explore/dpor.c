@@ -199,13 +199,27 @@ static inline void race_with(int event, unsigned int actor, uint16_t object,
 		race_with_later(event, actor, object, clock);
 }
 
+/* Reads; to have given a lock back is none. */
+static unsigned int readers_of(const struct object *object)
+{
+	unsigned int readers = object->readers;
+
+	for (unsigned int left = readers >> MAX_THREADS; left; left &= left - 1) {
+		unsigned int i = MAX_THREADS + (unsigned int)__builtin_ctz(left);
+
+		if (x.events[object->last_read[i]].node < 0)
+			readers &= ~(1U << i);
+	}
+	return readers;
+}
+
 static inline void races_on(const struct touch *touch, unsigned int actor,
 		     const union clock *clock)
 {
 	const struct object *object = object_now(touch->object);
-	unsigned int readers = object->readers;
+	unsigned int readers = touch->write ? readers_of(object) : 0;
 
-	if (!touch->write || !readers) {
+	if (!readers) {
 		race_with(object->last_write, actor, touch->object, clock);
 		return;
 	}

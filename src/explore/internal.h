@@ -147,7 +147,7 @@ struct buffered {
 
 struct watched {
 	uint16_t object;
-	uint32_t version;
+	uint16_t version;
 };
 
 /*
@@ -207,15 +207,18 @@ enum {
 	OBJECT_FIRST = OBJECT_THREAD + MAX_THREADS,
 };
 
-/* What was done to an object in this execution, see object_used(). */
+/*
+ * What was done to an object in this execution, see object_used(). Whatever touches
+ * it comes after the event @newest; what writes, after those of all @readers, too.
+ */
 struct object {
-	union clock write_clock, read_clock;
 	union times hb;			/* what an acquire gets */
-	int16_t last_read[MAX_ACTORS];	/* events */
+	int16_t last_read[MAX_ACTORS];	/* events; see gave_back() */
 	uint64_t epoch;
-	uint32_t version;
+	uint16_t version;
+	uint16_t readers;		/* since @last_write */
 	int16_t last_write;		/* event, -1: none */
-	uint16_t readers;		/* since then */
+	int16_t newest;			/* this, or where a lock was given back since */
 };
 
 /* The same, for c11 alone. */

@@ -56,22 +56,24 @@ static inline unsigned int ops_enabled(void)
 static inline void comes_after(union clock *clock, const struct object *object,
 			       bool write)
 {
-	clock_join(clock, &object->write_clock);
-	if (write)
-		clock_join(clock, &object->read_clock);
+	if (likely(object->newest >= 0))
+		clock_join(clock, &x.events[object->newest].clock);
+	if (!write)
+		return;
+	for (unsigned int left = object->readers; unlikely(left); left &= left - 1)
+		clock_join(clock,
+			   &x.events[object->last_read[__builtin_ctz(left)]].clock);
 }
 
-static inline void comes_before(const union clock *clock, struct object *object,
-				bool write, unsigned int actor, bool counts)
+/* The event that is to be the next one. */
+static inline void comes_before(struct object *object, bool write,
+				unsigned int actor, bool counts)
 {
 	if (write) {
-		object->write_clock = *clock;
-		object->last_write = (int16_t)x.nevents;
+		object->last_write = object->newest = (int16_t)x.nevents;
 		object->readers = 0;
-		object->read_clock = (union clock){ 0 };
 		object->version += counts;
 	} else {
-		clock_join(&object->read_clock, clock);
 		object->last_read[actor] = (int16_t)x.nevents;
 		object->readers |= (uint16_t)(1U << actor);
 	}
@@ -144,7 +146,7 @@ static inline void op_commit(struct thread *t, unsigned int actor,
 		clock = *before;
 		comes_after(&clock, object, write);
 		clock.v[0] += one;
-		comes_before(&clock, object, write, actor, counts);
+		comes_before(object, write, actor, counts);
 	} else if (!op->ntouch) {
 		clock = *before;
 		clock.v[0] += one;

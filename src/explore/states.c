@@ -50,6 +50,8 @@ static struct {
 
 /* -------------------------------------------------------------------- keeping */
 
+#define VERSION_BYTES sizeof(x.objects[0].version)
+
 static char *keep_objects(char *at)
 {
 	if (x.model != UHMM_MODEL_SC) {
@@ -58,8 +60,8 @@ static char *keep_objects(char *at)
 			       x.nobjects * sizeof(x.objects_c11[0]));
 		return memory_save(at);
 	}
-	for (unsigned int i = 0; i < x.nobjects; i++, at += sizeof(uint32_t))
-		memcpy(at, &x.objects[i].version, sizeof(uint32_t));
+	for (unsigned int i = 0; i < x.nobjects; i++, at += VERSION_BYTES)
+		memcpy(at, &x.objects[i].version, VERSION_BYTES);
 	return at;
 }
 
@@ -72,14 +74,14 @@ static const char *put_objects(const char *at, unsigned int n)
 			x.objects[i].epoch = 0;
 		return memory_restore(at);
 	}
-	for (unsigned int i = 0; i < n; i++, at += sizeof(uint32_t))
-		memcpy(&x.objects[i].version, at, sizeof(uint32_t));
+	for (unsigned int i = 0; i < n; i++, at += VERSION_BYTES)
+		memcpy(&x.objects[i].version, at, VERSION_BYTES);
 	return at;
 }
 
 static size_t objects_bytes(void)
 {
-	return x.model == UHMM_MODEL_SC ? x.nobjects * sizeof(uint32_t) :
+	return x.model == UHMM_MODEL_SC ? x.nobjects * VERSION_BYTES :
 	       x.nobjects * (sizeof(x.objects[0]) +
 			     sizeof(x.objects_c11[0])) + memory_save_bytes();
 }
