@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "step.h"
 #include "switch.h"
 #include "world.h"
 
@@ -380,6 +381,8 @@ void op_point(void)
 {
 	int t;
 
+	if (unlikely(x.membarriers))
+		op_touch(&self()->op, (uint16_t)(OBJECT_THREAD + x.self), false);
 	if (unlikely(x.depth >= x.keep_at)) {
 		x.stopped_at = STOPPED_STEP;
 		go_main();

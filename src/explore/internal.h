@@ -429,7 +429,7 @@ static inline struct object *object_now(uint16_t number)
 
 static inline struct object *object_touched(const struct op *op)
 {
-	return object_now(op->touch[x.membarriers].object);
+	return object_now(op->touch->object);
 }
 
 /* Whoever yields goes on when what it has read since the last time changes. */
@@ -495,18 +495,11 @@ bool states_again(void);
 void memory_begin(void);
 bool memory_has_newer(const struct thread *t, uint16_t object);
 bool op_drains(const struct op *op);
-uint64_t memory_load(const struct op *op);
-void memory_store(const struct op *op);
-/* The old value; *@stored: did @update, of value and operand, store? */
-uint64_t memory_rmw(const struct op *op, update_fn update, uint64_t arg,
-		    bool *stored);
 void memory_fence(unsigned int order);
 void memory_membarrier(unsigned int thread);
 /* What the thread did so far is ordered by what it releases from here on. */
 void memory_step(unsigned int thread);
 void memory_flush(unsigned int thread);
-void memory_acquire_object(const struct object *object);
-void memory_release_object(struct object *object);
 void memory_drain_alone(void);
 void memory_buffer_unlock(const struct op *op);
 struct region;

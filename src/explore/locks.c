@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "memory.h"
 #include "race.h"
 #include "step.h"
 #include "tsan.h"
@@ -91,7 +92,7 @@ static void take(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 	check_memory(op);
 	*lock |= mine() | (reads ? 0 : LOCK_WRITER);
 	memory_acquire_object(object_touched(op));
-	op_watch(op->touch[x.membarriers].object);
+	op_watch(op->touch->object);
 	locks_took(lock, pc);
 	if (!x.solo)
 		record_row(row, lock, pc);
@@ -115,7 +116,7 @@ void explore_read_lock(unsigned int *lock, const void *pc)
 
 static bool is_tried(const struct op *op)
 {
-	return x.tried[op->touch[x.membarriers].object];
+	return x.tried[op->touch->object];
 }
 
 static void learn_tried(uint16_t number)
@@ -136,7 +137,7 @@ static bool try(unsigned int *lock, enum op_kind kind, unsigned int in_the_way,
 	bool got;
 
 	op = begin(kind, lock, true, pc);
-	learn_tried(op->touch[x.membarriers].object);
+	learn_tried(op->touch->object);
 	if (!x.solo)
 		op_point();
 	got = !(*lock & in_the_way);
@@ -145,7 +146,7 @@ static bool try(unsigned int *lock, enum op_kind kind, unsigned int in_the_way,
 		memory_acquire_object(object_touched(op));
 		locks_took(lock, NULL);
 	}
-	op_watch(op->touch[x.membarriers].object);
+	op_watch(op->touch->object);
 	if (x.solo)
 		return got;
 	row = record_row(kind_of_row, lock, pc);
@@ -189,7 +190,7 @@ static void give(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 	if (!x.solo)
 		record_row(row, lock, pc);
 	if (self()->nbuffered && !reads && !is_tried(op)) {
-		op->store_object = op->touch[x.membarriers].object;
+		op->store_object = op->touch->object;
 		op->size = 4;
 		op->value = 0;
 		op->order = __ATOMIC_RELEASE;
@@ -335,7 +336,7 @@ static void wake(void *queue, bool all, const void *pc)
 	op_touch(op, object_of_queue(queue), true);
 	if (!x.solo)
 		op_point();
-	object = object_now(op->touch[x.membarriers].object);
+	object = object_now(op->touch->object);
 	memory_acquire_object(object);
 	memory_release_object(object);
 	n = sleepers(queue, who);

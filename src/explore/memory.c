@@ -15,10 +15,12 @@
  *
  * Memory itself holds the last store of each word.
  */
-#include "internal.h"
-#include "world.h"
+#include "memory.h"
 
 #include <string.h>
+
+#include "internal.h"
+#include "world.h"
 
 #define MAX_MESSAGES 40
 /* Between two neighbours, so that others find place there. */
@@ -51,18 +53,6 @@ static struct {
 
 unsigned int view_words;
 
-static bool acquires(unsigned int order)
-{
-	return order == __ATOMIC_ACQUIRE || order == __ATOMIC_CONSUME ||
-	       order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
-}
-
-static bool releases(unsigned int order)
-{
-	return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL ||
-	       order == __ATOMIC_SEQ_CST;
-}
-
 void memory_begin(void)
 {
 	m.nlocations = 0;
@@ -70,33 +60,6 @@ void memory_begin(void)
 }
 
 /* -------------------------------------------------------------- bytes in words */
-
-static uint64_t read_bytes(const void *addr, unsigned int size)
-{
-	switch (size) {
-	case 1:
-		return *(const volatile uint8_t *)addr;
-	case 2:
-		return *(const volatile uint16_t *)addr;
-	case 4:
-		return *(const volatile uint32_t *)addr;
-	default:
-		return *(const volatile uint64_t *)addr;
-	}
-}
-
-static void write_bytes(void *addr, unsigned int size, uint64_t value)
-{
-	memcpy(addr, &value, size);
-}
-
-static void change(void *addr, unsigned int size, uint64_t value,
-		   uint16_t object)
-{
-	if (read_bytes(addr, size) != value)
-		object_changed(object);
-	write_bytes(addr, size, value);
-}
 
 /* The part of a word's value that op is about. */
 static uint64_t part_of(const struct location *l, const struct op *op,
@@ -140,7 +103,7 @@ static struct object_c11 *c11_now(uint16_t number)
 
 static struct location *location_of(const struct op *op, bool make)
 {
-	uint16_t number = op->touch[x.membarriers].object;
+	uint16_t number = op->touch->object;
 	struct object_c11 *object = c11_now(number);
 	struct location *l;
 
@@ -271,7 +234,7 @@ static void publish(struct location *l, struct message *message,
 	view_copy(&message->view,
 		  releases(op->order) ? &far_of(t)->view : &far_of(t)->view_release);
 	message->view.at[i] = message->time;
-	message->hb = releases(op->order) ? t->hb : t->hb_release;
+	message->hb = *released_by(t, op->order);
 	if (op->order == __ATOMIC_SEQ_CST && m.sc.at[i] < message->time)
 		m.sc.at[i] = message->time;
 	if (message == &l->messages[l->n - 1])
@@ -371,16 +334,8 @@ static uint64_t plain_read(const struct op *op)
 	return value;
 }
 
-static void get_released(const struct object *object, unsigned int order)
+uint64_t memory_load_late(const struct op *op)
 {
-	times_join(acquires(order) ? &self()->hb : &self()->hb_acquire,
-		   &object->hb);
-}
-
-uint64_t memory_load(const struct op *op)
-{
-	if (x.solo)
-		return read_bytes(op->addr, op->size);
 	if (x.model == UHMM_MODEL_C11)
 		return c11_load(op);
 	get_released(object_touched(op), op->order);
@@ -399,24 +354,18 @@ static void buffer(const struct op *op)
 	b->clock = t->clock;
 	b->pc = op->pc;
 	b->unlock = op->kind == OP_UNLOCK;
-	b->hb = releases(op->order) ? t->hb : t->hb_release;
+	b->hb = *released_by(t, op->order);
 	b->row = record_at();
 }
 
-void memory_store(const struct op *op)
+void memory_store_late(const struct op *op)
 {
-	if (x.solo) {
-		write_bytes(op->addr, op->size, op->value);
-	} else if (x.model == UHMM_MODEL_C11) {
+	if (x.model == UHMM_MODEL_C11)
 		c11_store(op);
-	} else if (x.model == UHMM_MODEL_TSO && op->order != __ATOMIC_SEQ_CST) {
+	else if (op->order != __ATOMIC_SEQ_CST)
 		buffer(op);
-	} else {
-		object_touched(op)->hb = releases(op->order) ?
-					 self()->hb : self()->hb_release;
-		change(op->addr, op->size, op->value,
-		       op->touch[x.membarriers].object);
-	}
+	else
+		store_at_once(op, op->size);
 }
 
 void memory_buffer_unlock(const struct op *op)
@@ -455,22 +404,16 @@ uint64_t memory_rmw(const struct op *op, update_fn update, uint64_t arg,
 	struct object *object;
 	uint64_t old, value;
 
-	if (!x.solo && x.model == UHMM_MODEL_C11)
+	if (unlikely(x.model == UHMM_MODEL_C11))
 		return c11_rmw(op, update, arg, stored);
 	old = value = read_bytes(op->addr, op->size);
 	*stored = update(&value, op, arg);
-	if (x.solo) {
-		write_bytes(op->addr, op->size, value);
-		return old;
-	}
-	if (*stored)
-		change(op->addr, op->size, value,
-		       op->touch[x.membarriers].object);
 	object = object_touched(op);
 	get_released(object, *stored ? op->order : op->failure_order);
-	if (*stored)
-		times_join(&object->hb, releases(op->order) ?
-			   &self()->hb : &self()->hb_release);
+	if (*stored) {
+		change(op->addr, op->size, value, op->touch->object);
+		times_join(&object->hb, released_by(self(), op->order));
+	}
 	return old;
 }
 
@@ -513,18 +456,14 @@ static union view *view_of(const struct object *object)
 	return &x.objects_c11[object - x.objects].view;
 }
 
-void memory_acquire_object(const struct object *object)
+void memory_join_view(const struct object *object)
 {
-	times_join(&self()->hb, &object->hb);
-	if (x.model == UHMM_MODEL_C11)
-		view_join(&far_of(self())->view, view_of(object));
+	view_join(&far_of(self())->view, view_of(object));
 }
 
-void memory_release_object(struct object *object)
+void memory_leave_view(const struct object *object)
 {
-	times_join(&object->hb, &self()->hb);
-	if (x.model == UHMM_MODEL_C11)
-		view_join(view_of(object), &far_of(self())->view);
+	view_join(view_of(object), &far_of(self())->view);
 }
 
 void memory_thread(unsigned int parent, unsigned int child)

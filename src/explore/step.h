@@ -38,13 +38,21 @@ static inline void op_touch(struct op *op, uint16_t object, bool write)
 		       1U << OP_JOIN | 1U << OP_MEMBARRIER | 1U << OP_ROOM | \
 		       1U << OP_YIELD)
 
-/* The next step of this thread, of which @addr, objects and more are said yet. */
-static inline struct op *op_begin(enum op_kind kind, void *addr, const void *pc)
+/*
+ * The next step of this thread, of which objects and more are said yet: the one
+ * that it is about comes first.
+ */
+static inline __attribute__((always_inline)) struct op *
+op_begin(enum op_kind kind, void *addr, const void *pc)
 {
 	struct thread *t = self();
 	struct op *op = &t->op;
 	unsigned int me = 1U << x.self;
 
+	if (WAITING_KINDS >> kind & 1 || (t->twin && t->nsteps < 2))
+		x.waits |= me;
+	else
+		x.waits &= ~me;
 	op->kind = (uint8_t)kind;
 	op->ntouch = 0;
 	op->order = 0;
@@ -52,12 +60,6 @@ static inline struct op *op_begin(enum op_kind kind, void *addr, const void *pc)
 	op->addr = addr;
 	op->value = 0;
 	op->pc = pc;
-	if (WAITING_KINDS >> kind & 1 || (t->twin && t->nsteps < 2))
-		x.waits |= me;
-	else
-		x.waits &= ~me;
-	if (unlikely(x.membarriers))
-		op_touch(op, (uint16_t)(OBJECT_THREAD + x.self), false);
 	return op;
 }
 

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "memory.h"
 #include "race.h"
 #include "step.h"
 #include "tsan.h"
@@ -163,7 +164,7 @@ begin(enum op_kind kind, void *addr, unsigned int size, unsigned int order,
 	op->size = (uint8_t)size;
 	op->order = (uint8_t)order_at(order, pc);
 	op_touch(op, op_place(op, addr, size), kind != OP_LOAD);
-	if (x.model == UHMM_MODEL_C11 && op->order == __ATOMIC_SEQ_CST)
+	if (unlikely(x.model == UHMM_MODEL_C11) && op->order == __ATOMIC_SEQ_CST)
 		op_touch(op, OBJECT_SC, false);
 	return op;
 }
@@ -171,8 +172,11 @@ begin(enum op_kind kind, void *addr, unsigned int size, unsigned int order,
 static inline struct trace_event *row_of(const struct op *op, enum trace_kind kind,
 				  unsigned int order)
 {
-	struct trace_event *row = record_row(kind, op->addr, op->pc);
+	struct trace_event *row;
 
+	if (likely(!x.record))
+		return &record_nowhere;
+	row = record_row(kind, op->addr, op->pc);
 	row->size = op->size;
 	row->order = op->order;
 	if (op->order != order)
@@ -180,8 +184,8 @@ static inline struct trace_event *row_of(const struct op *op, enum trace_kind ki
 	return row;
 }
 
-uint64_t tsan_load(void *addr, unsigned int size, unsigned int order,
-		   const void *pc)
+static inline __attribute__((always_inline)) uint64_t
+load(void *addr, unsigned int size, unsigned int order, const void *pc)
 {
 	struct trace_event *row;
 	struct op *op;
@@ -192,10 +196,16 @@ uint64_t tsan_load(void *addr, unsigned int size, unsigned int order,
 	op_point();
 	race_atomic(op, size, false);
 	row = row_of(op, TRACE_LOAD, order);
-	value = memory_load(op);
+	value = memory_load(op, size);
 	row->value = value;
-	op_watch(op->touch[x.membarriers].object);
+	op_watch(op->touch->object);
 	return value;
+}
+
+uint64_t tsan_load(void *addr, unsigned int size, unsigned int order,
+		   const void *pc)
+{
+	return load(addr, size, order, pc);
 }
 
 /* Into the buffer, of which the thread says nothing to anybody. */
@@ -216,16 +226,17 @@ static void store_late(void *addr, unsigned int size, uint64_t value,
 	op->store_object = op_place(op, addr, size);
 	race_atomic(op, size, true);
 	row_of(op, TRACE_STORE, order)->value = value;
-	memory_store(op);
+	memory_store_late(op);
 }
 
-void tsan_store(void *addr, unsigned int size, uint64_t value,
-		unsigned int order, const void *pc)
+static inline __attribute__((always_inline)) void
+store(void *addr, unsigned int size, uint64_t value, unsigned int order,
+      const void *pc)
 {
 	struct op *op;
 
 	check_order(ORDERS_OF_STORES, order, pc);
-	if (x.model == UHMM_MODEL_TSO &&
+	if (unlikely(x.model == UHMM_MODEL_TSO) &&
 	    order_at(order, pc) != __ATOMIC_SEQ_CST) {
 		store_late(addr, size, value, order, pc);
 		return;
@@ -235,7 +246,13 @@ void tsan_store(void *addr, unsigned int size, uint64_t value,
 	op_point();
 	race_atomic(op, size, true);
 	row_of(op, TRACE_STORE, order)->value = value;
-	memory_store(op);
+	memory_store(op, size);
+}
+
+void tsan_store(void *addr, unsigned int size, uint64_t value,
+		unsigned int order, const void *pc)
+{
+	store(addr, size, value, order, pc);
 }
 
 uint64_t tsan_rmw(void *addr, unsigned int size, update_fn update,
@@ -244,6 +261,7 @@ uint64_t tsan_rmw(void *addr, unsigned int size, update_fn update,
 {
 	struct trace_event *row;
 	struct op *op;
+	uint64_t old;
 	bool stored;
 
 	check_order(ORDERS_OF_ALL, order, pc);
@@ -255,14 +273,16 @@ uint64_t tsan_rmw(void *addr, unsigned int size, update_fn update,
 	op_point();
 	race_atomic(op, size, true);
 	row = row_of(op, TRACE_RMW, order);
-	row->old = memory_rmw(op, update, arg, &stored);
-	row->value = row->old;
+	old = memory_rmw(op, update, arg, &stored);
+	op_watch(op->touch->object);
+	if (likely(!x.record))
+		return old;
+	row->old = row->value = old;
 	if (stored)
 		update(&row->value, op, arg);
 	else
 		row->flags |= TRACE_FAILED;
-	op_watch(op->touch[x.membarriers].object);
-	return row->old;
+	return old;
 }
 
 static uint64_t cut(uint64_t value, unsigned int size)
@@ -315,7 +335,7 @@ static bool do_compare(uint64_t *value, const struct op *op, uint64_t arg)
 	{ \
 		if (alone()) \
 			return *a; \
-		return (uint##bits##_t)tsan_load((void *)(uintptr_t)a, \
+		return (uint##bits##_t)load((void *)(uintptr_t)a, \
 			bits / 8, (unsigned int)order, PC); \
 	} \
 	void __tsan_atomic##bits##_store(volatile uint##bits##_t *a, \
@@ -324,8 +344,7 @@ static bool do_compare(uint64_t *value, const struct op *op, uint64_t arg)
 		if (alone_at(a, sizeof(*a))) \
 			*a = v; \
 		else \
-			tsan_store((void *)a, bits / 8, v, \
-				   (unsigned int)order, PC); \
+			store((void *)a, bits / 8, v, (unsigned int)order, PC); \
 	} \
 	RMW(bits, exchange, __atomic_exchange_n) \
 	RMW(bits, fetch_add, __atomic_fetch_add) \
