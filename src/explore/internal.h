@@ -213,7 +213,7 @@ enum {
  */
 struct object {
 	union times hb;			/* what an acquire gets */
-	int16_t last_read[MAX_ACTORS];	/* events; see gave_back() */
+	int16_t last_read[MAX_ACTORS];	/* events; see locks.c */
 	uint64_t epoch;
 	uint16_t version;
 	uint16_t readers;		/* since @last_write */
@@ -405,8 +405,6 @@ void object_begin(struct object *object);
 bool op_enabled(unsigned int actor);
 bool touches_depend(const struct touch *a, unsigned int na,
 		    const struct touch *b, unsigned int nb);
-/* One that nobody decided on: it goes with the step before it. */
-void op_commit_silent(const struct op *op);
 /* Of @n outcomes of this step, the one that this execution takes. */
 unsigned int op_choose(unsigned int n);
 void watch(uint16_t object);
@@ -523,8 +521,8 @@ void race_freed(void *addr, size_t size, const void *pc);
 
 /* ----------------------------------------------------------------- locking.c */
 
-void locks_took(void *lock, const void *pc);
-void locks_dropped(void *lock);
+void locks_in_order(void *lock, const void *pc);
+void locks_too_many(const void *pc) __attribute__((noreturn));
 void locks_may_sleep(const char *what, const void *pc);
 void locks_reset(void);
 void locks_at_end(void);

@@ -65,33 +65,19 @@ static void order_add(const void *held, const void *lock, const void *pc)
 	orders[norders++].pc = pc;
 }
 
-void locks_took(void *lock, const void *pc)
+/* The thread is about to hold @lock, too. */
+void locks_in_order(void *lock, const void *pc)
 {
-	struct thread *t = self();
+	const struct thread *t = self();
 
-	if (t->nheld == MAX_HELD)
-		execution_bad(UHMM_DEFECT_UNSUPPORTED, pc,
-			      "more than %d locks are held", MAX_HELD);
-	for (unsigned int i = 0; pc && !x.setup && i < t->nheld; i++)
+	for (unsigned int i = 0; !x.setup && i < t->nheld; i++)
 		order_add(t->held[i], lock, pc);
-	t->times_held[t->nheld] = 1;
-	t->held[t->nheld++] = lock;
 }
 
-void locks_dropped(void *lock)
+void locks_too_many(const void *pc)
 {
-	struct thread *t = self();
-
-	for (unsigned int i = 0; i < t->nheld; i++) {
-		if (t->held[i] != lock)
-			continue;
-		t->nheld--;
-		for (; i < t->nheld; i++) {
-			t->held[i] = t->held[i + 1];
-			t->times_held[i] = t->times_held[i + 1];
-		}
-		return;
-	}
+	execution_bad(UHMM_DEFECT_UNSUPPORTED, pc, "more than %d locks are held",
+		      MAX_HELD);
 }
 
 void locks_may_sleep(const char *what, const void *pc)

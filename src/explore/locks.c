@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "memory.h"
+#include "order.h"
 #include "race.h"
 #include "step.h"
 #include "tsan.h"
@@ -60,8 +61,8 @@ static inline void check_memory(const struct op *op)
 			op->pc);
 }
 
-static inline struct op *begin(enum op_kind kind, unsigned int *lock, bool write,
-			const void *pc)
+static inline __attribute__((always_inline)) struct op *
+begin(enum op_kind kind, unsigned int *lock, bool write, const void *pc)
 {
 	struct op *op = op_begin(kind, lock, pc);
 
@@ -73,8 +74,37 @@ static inline struct op *begin(enum op_kind kind, unsigned int *lock, bool write
 
 /* ------------------------------------------------------------------- locks */
 
-static void take(unsigned int *lock, enum op_kind kind, enum trace_kind row,
-		 const void *pc)
+/* @pc: NULL: it did not wait for it, so it is in no order with others. */
+static inline void took(unsigned int *lock, const void *pc)
+{
+	struct thread *t = self();
+
+	if (unlikely(t->nheld == MAX_HELD))
+		locks_too_many(pc);
+	if (t->nheld && pc)
+		locks_in_order(lock, pc);
+	t->times_held[t->nheld] = 1;
+	t->held[t->nheld++] = lock;
+}
+
+static inline void dropped(const unsigned int *lock)
+{
+	struct thread *t = self();
+	unsigned int i = t->nheld;
+
+	while (i && t->held[i - 1] != lock)
+		i--;
+	if (unlikely(!i))
+		return;
+	t->nheld--;
+	for (; i <= t->nheld; i++) {
+		t->held[i - 1] = t->held[i];
+		t->times_held[i - 1] = t->times_held[i];
+	}
+}
+
+static inline __attribute__((always_inline)) void
+take(unsigned int *lock, enum op_kind kind, enum trace_kind row, const void *pc)
 {
 	bool reads = kind == OP_READ_LOCK;
 	struct op *op;
@@ -93,7 +123,7 @@ static void take(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 	*lock |= mine() | (reads ? 0 : LOCK_WRITER);
 	memory_acquire_object(object_touched(op));
 	op_watch(op->touch->object);
-	locks_took(lock, pc);
+	took(lock, pc);
 	if (!x.solo)
 		record_row(row, lock, pc);
 }
@@ -144,7 +174,7 @@ static bool try(unsigned int *lock, enum op_kind kind, unsigned int in_the_way,
 	if (got) {
 		*lock |= mine() | (reads ? 0 : LOCK_WRITER);
 		memory_acquire_object(object_touched(op));
-		locks_took(lock, NULL);
+		took(lock, NULL);
 	}
 	op_watch(op->touch->object);
 	if (x.solo)
@@ -171,8 +201,31 @@ bool explore_read_trylock(unsigned int *lock, const void *pc)
 	return true;
 }
 
-static void give(unsigned int *lock, enum op_kind kind, enum trace_kind row,
-		 const void *pc)
+/*
+ * Nobody decides on it, it goes with the step before it; who takes the lock comes
+ * after it. Of one of several readers that is kept in the place of its buffer,
+ * which has nothing to do with locks.
+ */
+static inline void commit_silently(const struct op *op, bool write)
+{
+	struct object *object = object_touched(op);
+	unsigned int reader = x.self + MAX_THREADS;
+	struct thread *t = self();
+
+	if (write) {
+		object->newest = (int16_t)x.nevents;
+		object_changed(op->touch->object);
+	} else {
+		object->last_read[reader] = (int16_t)x.nevents;
+		object->readers |= (uint16_t)(1U << reader);
+	}
+	t->clock.v[0] += one_of_8[x.self];
+	t->hb.v += one_of_8[x.self];
+	event_add(x.self, op->kind, -1, &t->clock);
+}
+
+static inline __attribute__((always_inline)) void
+give(unsigned int *lock, enum op_kind kind, enum trace_kind row, const void *pc)
 {
 	bool reads = kind == OP_READ_UNLOCK;
 	unsigned int left = *lock & ~(mine() | LOCK_WRITER);
@@ -182,14 +235,14 @@ static void give(unsigned int *lock, enum op_kind kind, enum trace_kind row,
 		misused(UHMM_DEFECT_ASSERTION,
 			"CPU%u unlocks %s, which it does not hold", lock, pc);
 	op = begin(kind, lock, !reads, pc);
-	if (!x.solo && is_tried(op))
+	if (!x.solo && unlikely(is_tried(op)))
 		op_point();
 	else if (!x.solo)
-		op_commit_silent(op);
-	locks_dropped(lock);
+		commit_silently(op, !reads);
+	dropped(lock);
 	if (!x.solo)
 		record_row(row, lock, pc);
-	if (self()->nbuffered && !reads && !is_tried(op)) {
+	if (unlikely(self()->nbuffered) && !reads && !is_tried(op)) {
 		op->store_object = op->touch->object;
 		op->size = 4;
 		op->value = 0;
@@ -227,7 +280,7 @@ void explore_downgrade(unsigned int *lock, const void *pc)
 	if (!x.solo && is_tried(op))
 		op_point();
 	else if (!x.solo)
-		op_commit_silent(op);
+		commit_silently(op, true);
 	memory_release_object(object_touched(op));
 	*lock &= ~LOCK_WRITER;
 }
@@ -379,9 +432,9 @@ int explore_cond_wait(void *cond, unsigned int *lock, int64_t timeout_ns,
 	enter(cond);
 	record_row(TRACE_WAIT, cond, pc);
 	memory_release_object(object_now(object_of_queue(cond)));
-	give(lock, OP_UNLOCK, TRACE_UNLOCK, pc);
+	explore_unlock(lock, pc);
 	ret = sleep_in(cond, timeout_ns, pc);
-	take(lock, OP_LOCK, TRACE_LOCK, pc);
+	explore_lock(lock, pc);
 	return ret;
 }
 

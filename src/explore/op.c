@@ -289,39 +289,6 @@ void watched_change(uint16_t number)
 			t->watched[i].version++;
 }
 
-/*
- * Where a thread gave back a lock without a step: who takes it comes after that.
- * Of one of several readers that is kept in the place of its buffer, which has
- * nothing to do with locks.
- */
-static inline void gave_back(struct object *object, bool write)
-{
-	unsigned int reader = x.self + MAX_THREADS;
-
-	if (write) {
-		object->newest = (int16_t)x.nevents;
-		return;
-	}
-	object->last_read[reader] = (int16_t)x.nevents;
-	object->readers |= (uint16_t)(1U << reader);
-}
-
-void op_commit_silent(const struct op *op)
-{
-	struct thread *t = self();
-
-	t->clock.v[0] += one_of_8[x.self];
-	times_tick(&t->hb, x.self);
-	for (unsigned int i = 0; i < op->ntouch; i++) {
-		uint16_t number = op->touch[i].object;
-
-		gave_back(object_now(number), op->touch[i].write);
-		if (op->touch[i].write)
-			object_changed(number);
-	}
-	event_add(x.self, op->kind, -1, &t->clock);
-}
-
 void ops_begin(void)
 {
 	memset(x.flush_clock, 0, sizeof(x.flush_clock));
