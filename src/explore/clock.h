@@ -38,7 +38,7 @@ words_copy(void *to, const void *from, size_t bytes)
 		at[i] = as[i];
 }
 
-/* How many steps of each actor come before. */
+/* How many steps of each actor come before: of threads, and of their buffers. */
 union clock {
 	words8 v[MAX_ACTORS / 8];
 	int16_t at[MAX_ACTORS];
@@ -46,8 +46,8 @@ union clock {
 
 static inline void clock_join(union clock *to, const union clock *from)
 {
-	for (unsigned int i = 0; i < MAX_ACTORS / 8; i++)
-		to->v[i] = words8_max(to->v[i], from->v[i]);
+	to->v[0] = words8_max(to->v[0], from->v[0]);
+	to->v[1] = words8_max(to->v[1], from->v[1]);
 }
 
 static const words8 one_of_8[8] = {
