@@ -125,7 +125,8 @@ static void try_all(struct node *node, unsigned int candidates)
 }
 
 /* A decision that was never made: which come into question? -1: none. */
-static int decide_anew(struct node *node, unsigned int enabled)
+static inline __attribute__((always_inline)) int
+decide_anew(struct node *node, unsigned int enabled)
 {
 	/* Nobody sleeps but in searches that know sleep. */
 	unsigned int candidates = enabled & ~(unsigned int)node->sleep &
@@ -306,11 +307,10 @@ static __attribute__((noinline)) bool is_over(unsigned int enabled)
 static __attribute__((noinline)) void flush(struct node *node, unsigned int actor)
 {
 	unsigned int thread = actor - MAX_THREADS;
-	union clock room;
 
 	if (x.searches && newness() >= 0) {
 		if (x.engine == EXPLORE_DPOR)
-			dpor_races(actor, op_clock_of(actor, &room));
+			dpor_races(actor, op_clock_of(actor));
 		prepare_next(node, actor);
 	}
 	node->event = (int32_t)x.nevents;
@@ -320,13 +320,11 @@ static __attribute__((noinline)) void flush(struct node *node, unsigned int acto
 	memory_flush(thread);
 }
 
-/* The next actor; -1: the execution is over, and x.end says how. */
-int execution_pick(void)
+static inline __attribute__((always_inline)) int pick(void)
 {
 	unsigned int enabled;
 	struct thread *t;
 	struct node *node;
-	union clock room;
 	int actor, new;
 
 again:
@@ -352,11 +350,17 @@ again:
 	if (new >= 0)
 		prepare_next(node, (unsigned int)actor);
 	node->event = (int32_t)x.nevents;
-	op_commit(t, (unsigned int)actor, op_clock(t, &room),
+	op_commit(t, (unsigned int)actor, op_clock(t),
 		  new >= 0 && x.engine == EXPLORE_DPOR);
 	x.depth++;
 	x.last = actor;
 	return actor;
+}
+
+/* The next actor; -1: the execution is over, and x.end says how. */
+int execution_pick(void)
+{
+	return pick();
 }
 
 /* ------------------------------------------------------------------ switching */
@@ -377,24 +381,26 @@ static void go_main(void)
 	stack_switch(&x.threads[x.self].sp, x.main_sp);
 }
 
+/* Whoever it may be. */
+static __attribute__((noinline)) void somebody_goes_on(void)
+{
+	int t = pick();
+
+	if (unlikely(t < 0))
+		execution_stop(x.end);
+	go((unsigned int)t);
+}
+
 void op_point(void)
 {
-	int t;
-
 	if (unlikely(x.membarriers))
 		op_touch(&self()->op, (uint16_t)(OBJECT_THREAD + x.self), false);
-	if (unlikely(x.depth >= x.keep_at)) {
-		x.stopped_at = STOPPED_STEP;
-		go_main();
+	if (likely(x.depth < x.keep_at)) {
+		somebody_goes_on();
 		return;
 	}
-	t = execution_pick();
-	if (unlikely(t < 0)) {
-		x.inside = false;
-		go_main();
-		__builtin_unreachable();
-	}
-	go((unsigned int)t);
+	x.stopped_at = STOPPED_STEP;
+	go_main();
 }
 
 unsigned int op_choose(unsigned int n)
@@ -462,7 +468,6 @@ static void unpark_joiners(void)
 void thread_end(void)
 {
 	struct thread *t = self();
-	int next;
 
 	while (t->at_exit) {
 		void (*fn)(void) = t->at_exit;
@@ -487,10 +492,7 @@ void thread_end(void)
 		go_main();
 		__builtin_unreachable();
 	}
-	next = execution_pick();
-	if (next < 0)
-		execution_stop(x.end);
-	go((unsigned int)next);
+	somebody_goes_on();
 	__builtin_unreachable();
 }
 
@@ -614,15 +616,13 @@ void resume(unsigned int thread)
 /* With the steps that nobody made. */
 static void last_races(void)
 {
-	union clock room;
-
 	for (unsigned int i = 0; i < x.nthreads; i++) {
 		unsigned int buffer = i + MAX_THREADS;
 
 		if (!x.threads[i].ended)
-			dpor_races(i, op_clock_of(i, &room));
+			dpor_races(i, op_clock_of(i));
 		if (x.threads[i].nbuffered)
-			dpor_races(buffer, op_clock_of(buffer, &room));
+			dpor_races(buffer, op_clock_of(buffer));
 	}
 }
 

@@ -215,31 +215,32 @@ unsigned int ops_enabled_with_buffers(void)
 
 /* ------------------------------------------------------------- their order */
 
-/* As op_clock(), where that is more than what the thread knows. */
-const union clock *op_clock_of(unsigned int actor, union clock *room)
+/* As op_clock(), where that is more than what the thread knows; until the next call. */
+const union clock *op_clock_of(unsigned int actor)
 {
+	static union clock room;
 	const struct thread *t = &x.threads[actor % MAX_THREADS];
 	const struct op *op = &t->op;
 
 	if (actor >= MAX_THREADS) {
-		*room = x.flush_clock[actor - MAX_THREADS];
-		clock_join(room, &far_of(t)->buffered[0].clock);
-		return room;
+		room = x.flush_clock[actor - MAX_THREADS];
+		clock_join(&room, &far_of(t)->buffered[0].clock);
+		return &room;
 	}
-	*room = t->clock;
+	room = t->clock;
 	if (op->kind == OP_SLEEP)
-		clock_join(room, &t->wake_clock);
+		clock_join(&room, &t->wake_clock);
 	if (op->kind == OP_JOIN) {
-		clock_join(room, &x.threads[op->value].clock);
-		clock_join(room, &x.flush_clock[op->value]);
+		clock_join(&room, &x.threads[op->value].clock);
+		clock_join(&room, &x.flush_clock[op->value]);
 	}
 	if (x.model == UHMM_MODEL_TSO && op_drains(op))
-		clock_join(room, &x.flush_clock[actor]);
+		clock_join(&room, &x.flush_clock[actor]);
 	if (op->kind == OP_MEMBARRIER)
-		clock_join(room, &x.flush_clock[op->value]);
+		clock_join(&room, &x.flush_clock[op->value]);
 	if (t->twin && t->nsteps == 1)
-		clock_join(room, &x.threads[t->twin - 1].first_clock);
-	return room;
+		clock_join(&room, &x.threads[t->twin - 1].first_clock);
+	return &room;
 }
 
 /* The place of a step in the order of all; see op_commit(). */

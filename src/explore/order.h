@@ -14,7 +14,7 @@
 
 bool thread_enabled(const struct thread *t);
 unsigned int ops_enabled_with_buffers(void);
-const union clock *op_clock_of(unsigned int actor, union clock *room);
+const union clock *op_clock_of(unsigned int actor);
 union clock take_places(unsigned int actor, const union clock *before,
 			const struct touch *touch, unsigned int n, bool counts);
 void flush_commit(unsigned int thread);
@@ -92,9 +92,8 @@ static inline struct event *event_add(unsigned int actor, unsigned int kind,
 	return event;
 }
 
-/* Everything that comes before the thread's next step, in @room if need be. */
-static inline const union clock *op_clock(const struct thread *t,
-					  union clock *room)
+/* Everything that comes before the thread's next step. */
+static inline const union clock *op_clock(const struct thread *t)
 {
 	const unsigned int more = 1U << OP_SLEEP | 1U << OP_JOIN |
 				  1U << OP_MEMBARRIER;
@@ -102,7 +101,7 @@ static inline const union clock *op_clock(const struct thread *t,
 	if (likely(!(more >> t->op.kind & 1) && x.model != UHMM_MODEL_TSO &&
 		   !(t->twin && t->nsteps == 1)))
 		return &t->clock;
-	return op_clock_of((unsigned int)(t - x.threads), room);
+	return op_clock_of((unsigned int)(t - x.threads));
 }
 
 /* Is the event before everything that @clock is of? */
@@ -125,8 +124,9 @@ static inline bool may_race(const struct object *object, bool write,
  * depends on it after it. @clock: its op_clock(). @races: look for steps that it
  * could have come before.
  */
-static inline void op_commit(struct thread *t, unsigned int actor,
-			     const union clock *before, bool races)
+static inline __attribute__((always_inline)) void
+op_commit(struct thread *t, unsigned int actor, const union clock *before,
+	  bool races)
 {
 	const struct op *op = &t->op;
 	const words8 one = one_of_8[actor];

@@ -193,7 +193,6 @@ static bool may_choose(unsigned int enabled)
 static bool step(unsigned int actor, unsigned int enabled, unsigned int choice)
 {
 	struct node *node = &x.nodes[x.depth];
-	union clock room;
 	struct thread *t;
 
 	node->chosen = (uint8_t)actor;
@@ -208,7 +207,7 @@ static bool step(unsigned int actor, unsigned int enabled, unsigned int choice)
 		return true;
 	}
 	t = &x.threads[actor];
-	op_commit(t, actor, op_clock(t, &room), false);
+	op_commit(t, actor, op_clock(t), false);
 	x.depth++;
 	x.last = (int)actor;
 	x.end = END_DONE;
