@@ -102,14 +102,15 @@ static inline void undo_object(struct object *object)
 	words_copy(&undo.objects[undo.nobjects++].was, object, sizeof(*object));
 }
 
-struct object *object_fresh(uint16_t number)
+struct object *object_fresh(struct object *object)
 {
-	struct object *object = &x.objects[number];
-
 	if (x.kept)
 		undo_object(object);
-	if (unlikely(!object_used(object)))
-		object_begin(object);
+	if (unlikely(!object_used(object))) {
+		*object = (struct object){ .last_write = -1, .newest = -1 };
+		if (unlikely(x.model == UHMM_MODEL_C11))
+			object_begin_c11((uint16_t)(object - x.objects));
+	}
 	object->epoch = x.epoch;
 	return object;
 }

@@ -365,20 +365,20 @@ int execution_pick(void)
 
 /* ------------------------------------------------------------------ switching */
 
-static void go(unsigned int to)
+static inline void go(unsigned int to)
 {
-	unsigned int from = x.self;
+	struct thread *from = self();
 
-	if (to == from)
+	if (to == x.self)
 		return;
-	tls_switch(from, to);
-	x.self = to;
-	stack_switch(&x.threads[from].sp, x.threads[to].sp);
+	tls_switch(x.self, to);
+	runs_now(to);
+	stack_switch(&from->sp, self()->sp);
 }
 
 static void go_main(void)
 {
-	stack_switch(&x.threads[x.self].sp, x.main_sp);
+	stack_switch(&self()->sp, x.main_sp);
 }
 
 /* Whoever it may be. */
@@ -507,7 +507,7 @@ static void *run_scenario(void *arg)
 static void forget(void)
 {
 	x.began = ++x.epoch;
-	x.self = 0;
+	runs_now(0);
 	x.last = -1;
 	x.depth = 0;
 	x.nevents = 0;
@@ -608,7 +608,7 @@ void resume(unsigned int thread)
 		scrub_below(thread);
 	if (thread != x.self) {
 		tls_switch(x.self, thread);
-		x.self = thread;
+		runs_now(thread);
 	}
 	stack_switch(&x.main_sp, x.threads[thread].sp);
 }

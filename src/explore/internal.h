@@ -285,7 +285,8 @@ struct explorer {
 	bool kept;		/* there is a checkpoint */
 	unsigned int keep_at;	/* depth of the next one */
 	unsigned int keep_lock_at;	/* the same, where a lock is wanted */
-	unsigned int self;	/* who runs */
+	unsigned int self;	/* who runs, see runs_now() */
+	struct thread *me;
 	int last;		/* actor of the last step, -1: none */
 	unsigned int nthreads;
 	unsigned int live;	/* threads that have not ended */
@@ -340,7 +341,13 @@ extern struct explorer x;
 
 static inline struct thread *self(void)
 {
-	return once(&x.threads[x.self]);
+	return x.me;
+}
+
+static inline void runs_now(unsigned int thread)
+{
+	x.self = thread;
+	x.me = &x.threads[thread];
 }
 
 static inline struct far *far_of(const struct thread *t)
@@ -400,8 +407,8 @@ static inline void checkpoint_before_lock(void)
 uint16_t object_of_new(const void *addr, unsigned int size);
 bool object_is_wide(const void *addr);
 uint16_t object_of_queue(const void *addr);
-struct object *object_fresh(uint16_t number);	/* checkpoint.c */
-void object_begin(struct object *object);
+struct object *object_fresh(struct object *object);	/* checkpoint.c */
+void object_begin_c11(uint16_t number);
 bool op_enabled(unsigned int actor);
 bool touches_depend(const struct touch *a, unsigned int na,
 		    const struct touch *b, unsigned int nb);
@@ -422,7 +429,7 @@ static inline struct object *object_now(uint16_t number)
 {
 	struct object *object = once(&x.objects[number]);
 
-	return likely(object->epoch == x.epoch) ? object : object_fresh(number);
+	return likely(object->epoch == x.epoch) ? object : object_fresh(object);
 }
 
 static inline struct object *object_touched(const struct op *op)

@@ -37,15 +37,10 @@ static uint16_t object_new(void)
 }
 
 /* Nobody has touched it yet in this execution. */
-void object_begin(struct object *object)
+void object_begin_c11(uint16_t number)
 {
-	struct object_c11 *c11 = &x.objects_c11[object - x.objects];
-
-	*object = (struct object){ .last_write = -1, .newest = -1 };
-	if (x.model != UHMM_MODEL_C11)
-		return;
-	c11->location = -1;
-	view_clear(&c11->view);
+	x.objects_c11[number].location = -1;
+	view_clear(&x.objects_c11[number].view);
 }
 
 /* As op_place(), for a word that has no number yet, and one that gets none. */

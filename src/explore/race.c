@@ -220,6 +220,16 @@ static void elsewhere(void *addr, bool write, const void *pc)
 			      "scenario", addr);
 }
 
+/* Of a read there is nothing to say where nobody ever writes. */
+static inline bool says_nothing(const void *addr, size_t size)
+{
+	size_t offset;
+	const struct region *region = region_of(addr, &offset);
+
+	return likely(region) && is_only_read(region, offset, size) &&
+	       !heap_is_freed(region, offset) && !x.record;
+}
+
 static inline __attribute__((always_inline)) void
 plain(void *addr, size_t size, bool write, const void *pc)
 {
@@ -238,7 +248,7 @@ plain(void *addr, size_t size, bool write, const void *pc)
 		record_row(write ? TRACE_WRITE : TRACE_READ, addr, pc);
 	if (write && x.model == UHMM_MODEL_C11)
 		memory_plain_write(region, offset, size);
-	if (!x.races || (!write && is_only_read(region, offset, size)))
+	if (!x.races)
 		return;
 	if (likely(is_piece(region, offset, size)))
 		check_cell(&region->cells[offset], write, false, false, addr, pc);
@@ -251,14 +261,26 @@ void race_plain(void *addr, size_t size, bool write, const void *pc)
 	plain(addr, size, write, pc);
 }
 
-void race_plain4(void *addr, bool write, const void *pc)
+static __attribute__((noinline)) void plain4(void *addr, bool write, const void *pc)
 {
 	plain(addr, 4, write, pc);
 }
 
-void race_plain8(void *addr, bool write, const void *pc)
+static __attribute__((noinline)) void plain8(void *addr, bool write, const void *pc)
 {
 	plain(addr, 8, write, pc);
+}
+
+void race_plain4(void *addr, bool write, const void *pc)
+{
+	if (write || !says_nothing(addr, 4))
+		plain4(addr, write, pc);
+}
+
+void race_plain8(void *addr, bool write, const void *pc)
+{
+	if (write || !says_nothing(addr, 8))
+		plain8(addr, write, pc);
 }
 
 void race_with_plain(const struct op *op, bool write)

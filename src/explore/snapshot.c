@@ -166,7 +166,7 @@ const char *snapshot_put(const struct snapshot *s, unsigned int moved)
 	x.live = header.live;
 	x.waits = header.waits;
 	x.parked = header.parked;
-	x.self = header.self;
+	runs_now(header.self);
 	x.depth = header.depth;
 	x.nevents = header.nevents;
 	x.last = header.last;
