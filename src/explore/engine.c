@@ -126,28 +126,27 @@ static void try_all(struct node *node, unsigned int candidates)
 
 /* A decision that was never made: which come into question? -1: none. */
 static inline __attribute__((always_inline)) int
-decide_anew(struct node *node, unsigned int enabled)
+decide_anew(struct node *node, unsigned int enabled, bool usual)
 {
 	/* Nobody sleeps but in searches that know sleep. */
-	unsigned int candidates = enabled & ~(unsigned int)node->sleep &
-				  (x.only | x.only << MAX_THREADS);
+	unsigned int candidates = enabled & ~(unsigned int)node->sleep & x.only;
 	int t;
 
 	node->enabled = (uint16_t)enabled;
 	node->done = 0;
 	node->choice = 0;
 	node->choices = 1;
-	if (unlikely(x.engine == EXPLORE_PREEMPTIONS) && !x.options->repeats &&
+	if (!usual && x.engine == EXPLORE_PREEMPTIONS && !x.options->repeats &&
 	    repeats(node))
 		return -1;
-	if (unlikely(x.depth < x.nprefix))
+	if (!usual && x.depth < x.nprefix)
 		return prefix_decide(node, enabled);
 	if (unlikely(!candidates))
 		return -1;
 	t = first_of(candidates);
 	node->chosen = (uint8_t)t;
 	node->backtrack = (uint16_t)(1U << t);
-	if (x.engine != EXPLORE_DPOR)
+	if (!usual && x.engine != EXPLORE_DPOR)
 		try_all(node, candidates);
 	return t;
 }
@@ -177,11 +176,12 @@ static bool preempts(const struct node *node, unsigned int actor)
 	       node->enabled >> x.last & 1;
 }
 
-static inline void prepare_next(struct node *node, unsigned int actor)
+static inline void prepare_next(struct node *node, unsigned int actor,
+				bool usual)
 {
 	struct node *next = node + 1;
 
-	if (x.engine == EXPLORE_PREEMPTIONS)
+	if (!usual && x.engine == EXPLORE_PREEMPTIONS)
 		next->preemptions = (uint8_t)(node->preemptions +
 					      preempts(node, actor));
 	next->sleep = node->sleep | node->done ?
@@ -212,13 +212,14 @@ static inline int newness(void)
 }
 
 /* -1: this execution need not go on. */
-static inline int decide(struct node *node, unsigned int enabled, int new)
+static inline __attribute__((always_inline)) int
+decide(struct node *node, unsigned int enabled, int new, bool usual)
 {
 	int t;
 
-	if (unlikely(!x.searches))
+	if (!usual && !x.searches)
 		return decide_otherwise(node, enabled);
-	t = new > 0 ? decide_anew(node, enabled) : node->chosen;
+	t = likely(new > 0) ? decide_anew(node, enabled, usual) : node->chosen;
 	if (unlikely(t < 0) && x.end != END_DIVERGED)
 		x.end = END_BLOCKED;
 	return t;
@@ -311,7 +312,7 @@ static __attribute__((noinline)) void flush(struct node *node, unsigned int acto
 	if (x.searches && newness() >= 0) {
 		if (x.engine == EXPLORE_DPOR)
 			dpor_races(actor, op_clock_of(actor));
-		prepare_next(node, actor);
+		prepare_next(node, actor, false);
 	}
 	node->event = (int32_t)x.nevents;
 	flush_commit(thread);
@@ -320,7 +321,11 @@ static __attribute__((noinline)) void flush(struct node *node, unsigned int acto
 	memory_flush(thread);
 }
 
-static inline __attribute__((always_inline)) int pick(void)
+/*
+ * @usual: all of the search by partial order reduction, and nobody has a buffer:
+ * there is less to ask then. That is true of most decisions.
+ */
+static inline __attribute__((always_inline)) int pick(bool usual)
 {
 	unsigned int enabled;
 	struct thread *t;
@@ -328,7 +333,7 @@ static inline __attribute__((always_inline)) int pick(void)
 	int actor, new;
 
 again:
-	enabled = ops_enabled();
+	enabled = usual ? threads_enabled() : ops_enabled();
 	if (unlikely(!enabled || x.depth >= x.limit ||
 		     x.nevents >= MAX_STEPS - MAX_SILENT)) {
 		if (is_over(enabled))
@@ -336,11 +341,11 @@ again:
 		goto again;
 	}
 	node = once(&x.nodes[x.depth]);
-	new = likely(x.searches) ? newness() : -1;
-	actor = decide(node, enabled, new);
+	new = usual || x.searches ? newness() : -1;
+	actor = decide(node, enabled, new, usual);
 	if (unlikely(actor < 0))
 		return -1;
-	if (unlikely(actor >= MAX_THREADS)) {
+	if (!usual && actor >= MAX_THREADS) {
 		flush(node, (unsigned int)actor);
 		if (x.stateful)
 			return actor;
@@ -348,19 +353,24 @@ again:
 	}
 	t = once(&x.threads[actor]);
 	if (new >= 0)
-		prepare_next(node, (unsigned int)actor);
+		prepare_next(node, (unsigned int)actor, usual);
 	node->event = (int32_t)x.nevents;
-	op_commit(t, (unsigned int)actor, op_clock(t),
-		  new >= 0 && x.engine == EXPLORE_DPOR);
+	op_commit(t, (unsigned int)actor, op_clock(t, !usual),
+		  new >= 0 && (usual || x.engine == EXPLORE_DPOR));
 	x.depth++;
 	x.last = actor;
 	return actor;
 }
 
 /* The next actor; -1: the execution is over, and x.end says how. */
+static inline __attribute__((always_inline)) int pick_any(void)
+{
+	return likely(x.usual) ? pick(true) : pick(false);
+}
+
 int execution_pick(void)
 {
-	return pick();
+	return pick_any();
 }
 
 /* ------------------------------------------------------------------ switching */
@@ -384,7 +394,7 @@ static void go_main(void)
 /* Whoever it may be. */
 static __attribute__((noinline)) void somebody_goes_on(void)
 {
-	int t = pick();
+	int t = pick_any();
 
 	if (unlikely(t < 0))
 		execution_stop(x.end);
@@ -632,6 +642,8 @@ enum end execution_run(void)
 
 	x.searches = !x.force && x.engine != EXPLORE_RANDOM &&
 		     x.engine != EXPLORE_PCT;
+	x.usual = x.searches && x.engine == EXPLORE_DPOR && !x.nprefix &&
+		  x.model != UHMM_MODEL_TSO;
 	x.limit = x.split < x.max_steps ? x.split : x.max_steps;
 	if (checkpoint_put())
 		t = execution_pick();

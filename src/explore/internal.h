@@ -307,6 +307,7 @@ struct explorer {
 	unsigned int forced;	/* decisions that are given, see @force */
 	const struct trace_step *force;
 	bool searches;		/* decisions are those of the search */
+	bool usual;		/* which is that of most, see engine.c */
 	unsigned int limit;	/* of @depth: @split, @max_steps */
 	void *main_sp;
 	struct thread setup_thread;
@@ -320,7 +321,7 @@ struct explorer {
 	unsigned int longest;
 	unsigned int nprefix;
 	unsigned int split;
-	unsigned int only;	/* threads that may make steps */
+	unsigned int only;	/* actors that may make steps */
 	unsigned int check_every;
 	unsigned long progress;
 	bool bound_cut;		/* the bound kept something out */

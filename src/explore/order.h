@@ -33,17 +33,16 @@ static inline bool waits_for_twin(const struct thread *t)
 	       !x.threads[t->twin - 1].ended;
 }
 
-static inline unsigned int ops_enabled(void)
+/* Where nobody has a buffer. */
+static inline unsigned int threads_enabled(void)
 {
 	unsigned int mask = x.live & ~x.waits;
 
-	if (unlikely(x.model == UHMM_MODEL_TSO))
-		return ops_enabled_with_buffers();
 	for (unsigned int left = x.live & x.waits & ~x.parked; left;
 	     left &= left - 1) {
 		const struct thread *t = once(&x.threads[__builtin_ctz(left)]);
 
-		/* What most of them wait for; nothing is buffered here. */
+		/* What most of them wait for. */
 		if (likely(t->op.kind == OP_LOCK) ?
 		    !*(const volatile unsigned int *)t->op.addr &&
 			    !waits_for_twin(t) :
@@ -51,6 +50,12 @@ static inline unsigned int ops_enabled(void)
 			mask |= left & -left;
 	}
 	return mask;
+}
+
+static inline unsigned int ops_enabled(void)
+{
+	return x.model == UHMM_MODEL_TSO ? ops_enabled_with_buffers() :
+					   threads_enabled();
 }
 
 static inline void comes_after(union clock *clock, const struct object *object,
@@ -93,13 +98,13 @@ static inline struct event *event_add(unsigned int actor, unsigned int kind,
 }
 
 /* Everything that comes before the thread's next step. */
-static inline const union clock *op_clock(const struct thread *t)
+static inline const union clock *op_clock(const struct thread *t, bool buffers)
 {
 	const unsigned int more = 1U << OP_SLEEP | 1U << OP_JOIN |
 				  1U << OP_MEMBARRIER;
 
-	if (likely(!(more >> t->op.kind & 1) && x.model != UHMM_MODEL_TSO &&
-		   !(t->twin && t->nsteps == 1)))
+	if (likely(!(more >> t->op.kind & 1) &&
+		   !(buffers && x.model == UHMM_MODEL_TSO) && !(t->twin && t->nsteps == 1)))
 		return &t->clock;
 	return op_clock_of((unsigned int)(t - x.threads));
 }

@@ -69,7 +69,7 @@ static int look_again(unsigned int threads, uint64_t *steps_left, bool at_once)
 	int ret = 0;
 
 	x.engine = EXPLORE_PREEMPTIONS;
-	x.only = threads;
+	x.only = threads | threads << MAX_THREADS;
 	for (x.bound = 0; !ret && *steps_left && x.bound <= most &&
 	     x.bound <= MOST_PREEMPTIONS; x.bound++) {
 		struct explore_phase phase = { 0 };

@@ -207,7 +207,7 @@ static bool step(unsigned int actor, unsigned int enabled, unsigned int choice)
 		return true;
 	}
 	t = &x.threads[actor];
-	op_commit(t, actor, op_clock(t), false);
+	op_commit(t, actor, op_clock(t, true), false);
 	x.depth++;
 	x.last = (int)actor;
 	x.end = END_DONE;
