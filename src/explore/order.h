@@ -124,6 +124,13 @@ static inline bool may_race(const struct object *object, bool write,
 		!before(&x.events[object->last_write], clock));
 }
 
+/* The thread's clock is that of the step that it has made. */
+static inline void step_counts(struct thread *t)
+{
+	if (unlikely(t->nsteps < 2) && ++t->nsteps == 2)
+		t->first_clock = t->clock;
+}
+
 /*
  * The step of a thread is made: it comes after all that it depends on, and what
  * depends on it after it. @clock: its op_clock(). @races: look for steps that it
@@ -166,8 +173,7 @@ op_commit(struct thread *t, unsigned int actor, const union clock *before,
 	event->actor = (uint8_t)actor;
 	event->node = (int)x.depth;
 	event->clock = clock;
-	if (unlikely(t->nsteps < 2) && ++t->nsteps == 2)
-		t->first_clock = clock;
+	step_counts(t);
 	t->hb.v += one;
 }
 

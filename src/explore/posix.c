@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "order.h"
 #include "step.h"
 #include "tsan.h"
 #include "world.h"
@@ -97,10 +98,40 @@ static void look_whether_alone(void)
 	x.solo = true;
 }
 
+/*
+ * It is nobody's turn but this thread's, so there is nothing to decide, and what
+ * there is to wait for has come.
+ */
+static bool may_join_at_once(void)
+{
+	return x.live == 1U << x.self && x.model != UHMM_MODEL_TSO &&
+	       !x.membarriers;
+}
+
+static void join_at_once(unsigned int number)
+{
+	struct thread *t = self();
+
+	clock_join(&t->clock, &x.threads[number].clock);
+	t->clock.v[0] += one_of_8[x.self];
+	times_tick(&t->hb, x.self);
+	step_counts(t);
+	event_add(x.self, OP_JOIN, -1, &t->clock);
+}
+
+static void join_in_turn(unsigned int number, const void *pc)
+{
+	struct op *op = op_begin(OP_JOIN, NULL, pc);
+
+	op->value = number;
+	if (!x.threads[number].ended)
+		x.parked |= 1U << x.self;
+	op_point();
+}
+
 int W(pthread_join)(pthread_t thread, void **result)
 {
 	unsigned int number = (unsigned int)thread - 1;
-	struct op *op;
 
 	if (!x.inside)
 		return pthread_join(thread, result);
@@ -109,12 +140,11 @@ int W(pthread_join)(pthread_t thread, void **result)
 		return ESRCH;
 	if (number == x.self)
 		return EDEADLK;
-	op = op_begin(OP_JOIN, NULL, PC);
-	op->value = number;
 	locks_may_sleep("a join", PC);
-	if (!x.threads[number].ended)
-		x.parked |= 1U << x.self;
-	op_point();
+	if (may_join_at_once())
+		join_at_once(number);
+	else
+		join_in_turn(number, PC);
 	x.threads[number].joined = true;
 	memory_joined(number);
 	if (result)

@@ -53,7 +53,8 @@ uint64_t event_hash(const struct event *e)
 		memcpy(&four, &e->clock.at[i], sizeof(four));
 		hash = mix(hash * 31 + four);
 	}
-	if (e->node >= 0)
+	/* Whether anybody decided on it does not matter. */
+	if (e->node >= 0 && x.nodes[e->node].choice)
 		hash = mix(hash * 31 + x.nodes[e->node].choice);
 	return hash;
 }
