@@ -148,6 +148,18 @@ void checkpoint_take(void)
 	plan_next();
 }
 
+static void undo_from(unsigned int nobjects, unsigned int ncells)
+{
+	for (unsigned int i = undo.nobjects; i-- > nobjects;)
+		words_copy(undo.objects[i].at, &undo.objects[i].was,
+			   sizeof(struct object));
+	for (unsigned int i = undo.ncells; i-- > ncells;)
+		words_copy(undo.cells[i].at, &undo.cells[i].was,
+			   sizeof(struct cell));
+	undo.nobjects = nobjects;
+	undo.ncells = ncells;
+}
+
 /* False: the next execution has to begin at the beginning. */
 bool checkpoint_put(void)
 {
@@ -161,17 +173,7 @@ bool checkpoint_put(void)
 	if (!n)
 		return false;
 	c = &checkpoints[n - 1];
-	while (undo.nobjects > c->nobjects) {
-		undo.nobjects--;
-		words_copy(undo.objects[undo.nobjects].at,
-			   &undo.objects[undo.nobjects].was,
-			   sizeof(struct object));
-	}
-	while (undo.ncells > c->ncells) {
-		undo.ncells--;
-		words_copy(undo.cells[undo.ncells].at,
-			   &undo.cells[undo.ncells].was, sizeof(struct cell));
-	}
+	undo_from(c->nobjects, c->ncells);
 	/* The step that is another one now was that of any in done. */
 	extra = snapshot_put(&c->snapshot,
 			     moved | actors_of(x.nodes[x.replay_to].done));

@@ -46,14 +46,12 @@ static bool waits_for_flush(unsigned int thread, unsigned int actor)
 	return false;
 }
 
-static bool pending_depend(unsigned int a, unsigned int b)
+static bool flushes_depend(unsigned int a, unsigned int b)
 {
 	struct touch flush_a[2], flush_b[2];
 	const struct touch *ta, *tb;
 	unsigned int na, nb;
 
-	if (a == b)
-		return true;
 	if (a < MAX_THREADS && b >= MAX_THREADS && waits_for_flush(a, b))
 		return true;
 	if (b < MAX_THREADS && a >= MAX_THREADS && waits_for_flush(b, a))
@@ -61,6 +59,19 @@ static bool pending_depend(unsigned int a, unsigned int b)
 	ta = pending(a, &na, flush_a);
 	tb = pending(b, &nb, flush_b);
 	return touches_depend(ta, na, tb, nb);
+}
+
+static inline bool pending_depend(unsigned int a, unsigned int b)
+{
+	const struct op *op_a = &x.threads[a % MAX_THREADS].op;
+	const struct op *op_b = &x.threads[b % MAX_THREADS].op;
+
+	if (a == b)
+		return true;
+	if (unlikely(a >= MAX_THREADS || b >= MAX_THREADS))
+		return flushes_depend(a, b);
+	return touches_depend(op_a->touch, op_a->ntouch, op_b->touch,
+			      op_b->ntouch);
 }
 
 /* Who sleeps on behind @node when @actor goes on. */

@@ -66,7 +66,7 @@ begin(enum op_kind kind, unsigned int *lock, bool write, const void *pc)
 {
 	struct op *op = op_begin(kind, lock, pc);
 
-	op_touch(op, op_place(op, lock, 4), write);
+	op_about(op, op_place(op, lock, 4), write);
 	check_memory(op);
 	world_touched_word(op->region, op->offset);
 	return op;
@@ -87,9 +87,8 @@ static inline void took(unsigned int *lock, const void *pc)
 	t->held[t->nheld++] = lock;
 }
 
-static inline void dropped(const unsigned int *lock)
+static inline void dropped(struct thread *t, const unsigned int *lock)
 {
-	struct thread *t = self();
 	unsigned int i = t->nheld;
 
 	while (i && t->held[i - 1] != lock)
@@ -206,11 +205,13 @@ bool explore_read_trylock(unsigned int *lock, const void *pc)
  * after it. Of one of several readers that is kept in the place of its buffer,
  * which has nothing to do with locks.
  */
-static inline void commit_silently(const struct op *op, bool write)
+static inline void commit_silently(struct thread *t, const struct op *op,
+				   bool write)
 {
 	struct object *object = object_touched(op);
 	unsigned int reader = x.self + MAX_THREADS;
-	struct thread *t = self();
+	words8 one = one_of_8[x.self];
+	union clock clock = t->clock;
 
 	if (write) {
 		object->newest = (int16_t)x.nevents;
@@ -219,9 +220,10 @@ static inline void commit_silently(const struct op *op, bool write)
 		object->last_read[reader] = (int16_t)x.nevents;
 		object->readers |= (uint16_t)(1U << reader);
 	}
-	t->clock.v[0] += one_of_8[x.self];
-	t->hb.v += one_of_8[x.self];
-	event_add(x.self, op->kind, -1, &t->clock);
+	clock.v[0] += one;
+	t->clock.v[0] = clock.v[0];
+	t->hb.v += one;
+	event_add(x.self, op->kind, -1, &clock);
 }
 
 static inline __attribute__((always_inline)) void
@@ -229,20 +231,22 @@ give(unsigned int *lock, enum op_kind kind, enum trace_kind row, const void *pc)
 {
 	bool reads = kind == OP_READ_UNLOCK;
 	unsigned int left = *lock & ~(mine() | LOCK_WRITER);
+	struct thread *t = self();
 	struct op *op;
 
 	if (unlikely(!(*lock & mine())))
 		misused(UHMM_DEFECT_ASSERTION,
 			"CPU%u unlocks %s, which it does not hold", lock, pc);
 	op = begin(kind, lock, !reads, pc);
-	if (!x.solo && unlikely(is_tried(op)))
-		op_point();
-	else if (!x.solo)
-		commit_silently(op, !reads);
-	dropped(lock);
-	if (!x.solo)
+	if (likely(!x.solo)) {
+		if (unlikely(is_tried(op)))
+			op_point();
+		else
+			commit_silently(t, op, !reads);
 		record_row(row, lock, pc);
-	if (unlikely(self()->nbuffered) && !reads && !is_tried(op)) {
+	}
+	dropped(t, lock);
+	if (unlikely(t->nbuffered) && !reads && !is_tried(op)) {
 		op->store_object = op->touch->object;
 		op->size = 4;
 		op->value = 0;
@@ -280,7 +284,7 @@ void explore_downgrade(unsigned int *lock, const void *pc)
 	if (!x.solo && is_tried(op))
 		op_point();
 	else if (!x.solo)
-		commit_silently(op, true);
+		commit_silently(self(), op, true);
 	memory_release_object(object_touched(op));
 	*lock &= ~LOCK_WRITER;
 }
@@ -334,7 +338,7 @@ static struct op *enqueue(void *queue, const void *pc)
 	uint16_t object = object_of_queue(queue);
 	struct op *op = op_begin(OP_WAIT, queue, pc);
 
-	op_touch(op, object, true);
+	op_about(op, object, true);
 	return op;
 }
 
@@ -369,10 +373,12 @@ static unsigned int sleepers(const void *queue, unsigned int *ret)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < x.nthreads; i++)
-		if (x.threads[i].used && !x.threads[i].ended &&
-		    x.threads[i].queue == queue && !x.threads[i].woken)
+	for (unsigned int left = x.live; left; left &= left - 1) {
+		unsigned int i = (unsigned int)__builtin_ctz(left);
+
+		if (x.threads[i].queue == queue && !x.threads[i].woken)
 			ret[n++] = i;
+	}
 	return n;
 }
 
@@ -386,7 +392,7 @@ static void wake(void *queue, bool all, const void *pc)
 	if (alone())
 		return;
 	op = op_begin(OP_WAKE, queue, pc);
-	op_touch(op, object_of_queue(queue), true);
+	op_about(op, object_of_queue(queue), true);
 	if (!x.solo)
 		op_point();
 	object = object_now(op->touch->object);

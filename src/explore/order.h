@@ -87,7 +87,7 @@ static inline void comes_before(struct object *object, bool write,
 static inline struct event *event_add(unsigned int actor, unsigned int kind,
 				      int node, const union clock *clock)
 {
-	struct event *event = &x.events[x.nevents++];
+	struct event *event = once(&x.events[x.nevents++]);
 
 	event->kind = (uint8_t)kind;
 	event->ntouch = 0;

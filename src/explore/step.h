@@ -27,6 +27,14 @@ op_place(struct op *op, const void *addr, unsigned int size)
 	return likely(number) ? number : object_of_new(addr, size);
 }
 
+/* The first that it touches. */
+static inline void op_about(struct op *op, uint16_t object, bool write)
+{
+	op->touch[0].object = object;
+	op->touch[0].write = write;
+	op->ntouch = 1;
+}
+
 static inline void op_touch(struct op *op, uint16_t object, bool write)
 {
 	op->touch[op->ntouch].object = object;

@@ -163,7 +163,7 @@ begin(enum op_kind kind, void *addr, unsigned int size, unsigned int order,
 
 	op->size = (uint8_t)size;
 	op->order = (uint8_t)order_at(order, pc);
-	op_touch(op, op_place(op, addr, size), kind != OP_LOAD);
+	op_about(op, op_place(op, addr, size), kind != OP_LOAD);
 	if (unlikely(x.model == UHMM_MODEL_C11) && op->order == __ATOMIC_SEQ_CST)
 		op_touch(op, OBJECT_SC, false);
 	return op;

@@ -31,12 +31,12 @@ extern struct region regions[REGIONS];
 
 static inline struct region *region_of(const void *addr, size_t *ret_offset)
 {
-	for (unsigned int i = 0; i < REGIONS; i++) {
-		size_t offset = (size_t)((const char *)addr - regions[i].base);
+	for (struct region *r = regions; r < regions + REGIONS; r++) {
+		size_t offset = (size_t)((const char *)addr - r->base);
 
-		if (likely(offset < regions[i].size)) {
+		if (likely(offset < r->size)) {
 			*ret_offset = offset;
-			return &regions[i];
+			return once(r);
 		}
 	}
 	return NULL;
