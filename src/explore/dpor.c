@@ -10,12 +10,7 @@
 #include "internal.h"
 #include "order.h"
 
-static bool is_local(const struct op *op)
-{
-	return !op->ntouch;
-}
-
-static const struct touch *pending(unsigned int actor, unsigned int *ret_n,
+static inline const struct touch *pending(unsigned int actor, unsigned int *ret_n,
 				   struct touch *flush)
 {
 	const struct thread *t = &x.threads[actor % MAX_THREADS];
@@ -255,8 +250,6 @@ void dpor_races(unsigned int actor, const union clock *before)
 	const struct touch *touch;
 	unsigned int n;
 
-	if (actor < MAX_THREADS && is_local(&x.threads[actor].op))
-		return;
 	touch = pending(actor, &n, flush);
 	for (unsigned int i = 0; i < n; i++)
 		races_on(&touch[i], actor, before);

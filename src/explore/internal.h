@@ -162,7 +162,7 @@ struct thread {
 	bool timed_out;
 	bool exempt;		/* from waiting for a change, once */
 	uint8_t spins;		/* yields in a row without a change */
-	bool used;		/* from here on it is its own */
+	_Alignas(16) bool used;	/* from here on it is its own */
 	bool ended;
 	uint8_t no_sleep;
 	uint8_t twin;		/* an earlier thread like this one, +1 */
@@ -185,7 +185,7 @@ struct thread {
 	void *sp;
 	const char *name;
 	uint8_t times_held[MAX_HELD];
-	void *held[MAX_HELD];	/* locks */
+	_Alignas(16) void *held[MAX_HELD];	/* locks */
 	struct watched watched[MAX_WATCHED];
 } __attribute__((aligned(512)));
 

@@ -240,7 +240,7 @@ const union clock *op_clock_of(unsigned int actor)
 
 /* The place of a step in the order of all; see op_commit(). */
 union clock take_places(unsigned int actor, const union clock *before,
-			const struct touch *touch, unsigned int n, bool counts)
+			const struct touch *touch, unsigned int n)
 {
 	union clock clock = *before;
 
@@ -248,9 +248,17 @@ union clock take_places(unsigned int actor, const union clock *before,
 		comes_after(&clock, object_now(touch[i].object), touch[i].write);
 	clock_tick(&clock, actor);
 	for (unsigned int i = 0; i < n; i++)
-		comes_before(&x.objects[touch[i].object], touch[i].write, actor,
-			     counts);
+		comes_before(&x.objects[touch[i].object], touch[i].write, actor);
 	return clock;
+}
+
+/* Stores and their like do so if they change something: see change(). */
+void op_changes(const struct op *op)
+{
+	if (op->kind == OP_STORE || op->kind == OP_RMW)
+		return;
+	for (unsigned int i = 0; i < op->ntouch; i++)
+		x.objects[op->touch[i].object].version += op->touch[i].write;
 }
 
 void flush_commit(unsigned int thread)
@@ -266,7 +274,7 @@ void flush_commit(unsigned int thread)
 		touch[n++] = (struct touch){ (uint16_t)(OBJECT_THREAD + thread),
 					     false };
 	clock_join(clock, &first->clock);
-	*clock = take_places(actor, clock, touch, n, false);
+	*clock = take_places(actor, clock, touch, n);
 	event = event_add(actor, OP_FLUSH, (int)x.depth, clock);
 	event->ntouch = (uint8_t)n;
 	memcpy(event->touch, touch, sizeof(touch));

@@ -16,7 +16,8 @@ bool thread_enabled(const struct thread *t);
 unsigned int ops_enabled_with_buffers(void);
 const union clock *op_clock_of(unsigned int actor);
 union clock take_places(unsigned int actor, const union clock *before,
-			const struct touch *touch, unsigned int n, bool counts);
+			const struct touch *touch, unsigned int n);
+void op_changes(const struct op *op);
 void flush_commit(unsigned int thread);
 
 /* There is something left to try at the decision. */
@@ -72,12 +73,11 @@ static inline void comes_after(union clock *clock, const struct object *object,
 
 /* The event that is to be the next one. */
 static inline void comes_before(struct object *object, bool write,
-				unsigned int actor, bool counts)
+				unsigned int actor)
 {
 	if (write) {
 		object->last_write = object->newest = (int16_t)x.nevents;
 		object->readers = 0;
-		object->version += counts;
 	} else {
 		object->last_read[actor] = (int16_t)x.nevents;
 		object->readers |= (uint16_t)(1U << actor);
@@ -142,8 +142,6 @@ op_commit(struct thread *t, unsigned int actor, const union clock *before,
 {
 	const struct op *op = &t->op;
 	const words8 one = one_of_8[actor];
-	/* Stores and their like count if they change something. */
-	bool counts = op->kind != OP_STORE && op->kind != OP_RMW;
 	struct event *event;
 	/* A copy that nobody else can change: it stays in registers. */
 	union clock clock;
@@ -158,15 +156,17 @@ op_commit(struct thread *t, unsigned int actor, const union clock *before,
 		clock = *before;
 		comes_after(&clock, object, write);
 		clock.v[0] += one;
-		comes_before(object, write, actor, counts);
+		comes_before(object, write, actor);
 	} else if (!op->ntouch) {
 		clock = *before;
 		clock.v[0] += one;
 	} else {
 		if (races)
 			dpor_races(actor, before);
-		clock = take_places(actor, before, op->touch, op->ntouch, counts);
+		clock = take_places(actor, before, op->touch, op->ntouch);
 	}
+	if (unlikely(x.yields))
+		op_changes(op);
 	t->clock = clock;
 	event = once(&x.events[x.nevents++]);
 	words_copy(event, op, EVENT_OF_OP);

@@ -28,6 +28,10 @@ static size_t stack_bytes(unsigned int i)
 	return x.threads[i].ended ? 0 : (size_t)(top - (char *)x.threads[i].sp);
 }
 
+/* What each has of its own. */
+#define OWN_BYTES (offsetof(struct thread, held) - offsetof(struct thread, used))
+_Static_assert(OWN_BYTES % sizeof(words8) == 0, "words_copy()");
+
 /* What of it means anything, but for what others change. */
 static char *keep_thread(char *at, unsigned int i)
 {
@@ -35,8 +39,8 @@ static char *keep_thread(char *at, unsigned int i)
 	size_t size;
 	char *tls = tls_of(i, &size);
 
-	at = bytes_put(at, &t->used, offsetof(struct thread, held) -
-		 offsetof(struct thread, used));
+	words_copy(at, &t->used, OWN_BYTES);
+	at += OWN_BYTES;
 	if (t->nheld)
 		at = bytes_put(at, t->held, t->nheld * sizeof(t->held[0]));
 	if (t->nwatched)
@@ -57,8 +61,8 @@ static void put_thread(const char *at, unsigned int i)
 	size_t size;
 	char *tls = tls_of(i, &size);
 
-	at = bytes_get(&t->used, at, offsetof(struct thread, held) -
-		 offsetof(struct thread, used));
+	words_copy(&t->used, at, OWN_BYTES);
+	at += OWN_BYTES;
 	if (t->nheld)
 		at = bytes_get(t->held, at, t->nheld * sizeof(t->held[0]));
 	if (t->nwatched)
