@@ -97,14 +97,15 @@ static inline struct event *event_add(unsigned int actor, unsigned int kind,
 	return event;
 }
 
-/* Everything that comes before the thread's next step. */
+/* Everything that comes before the thread's next step. @buffers: somebody may have one. */
 static inline const union clock *op_clock(const struct thread *t, bool buffers)
 {
 	const unsigned int more = 1U << OP_SLEEP | 1U << OP_JOIN |
 				  1U << OP_MEMBARRIER;
 
 	if (likely(!(more >> t->op.kind & 1) &&
-		   !(buffers && x.model == UHMM_MODEL_TSO) && !(t->twin && t->nsteps == 1)))
+		   !(buffers && x.model == UHMM_MODEL_TSO) &&
+		   !(t->twin && t->nsteps == 1)))
 		return &t->clock;
 	return op_clock_of((unsigned int)(t - x.threads));
 }
@@ -133,7 +134,7 @@ static inline void step_counts(struct thread *t)
 
 /*
  * The step of a thread is made: it comes after all that it depends on, and what
- * depends on it after it. @clock: its op_clock(). @races: look for steps that it
+ * depends on it after it. @before: its op_clock(). @races: look for steps that it
  * could have come before.
  */
 static inline __attribute__((always_inline)) void

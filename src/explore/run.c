@@ -171,6 +171,8 @@ static void run_again(void)
 
 	if (x.end == END_DONE || x.end == END_BAD)
 		run_forced(steps, steps_get(steps), false);
+	else
+		checkpoints_drop();	/* of those who did not know it */
 	x.again = false;
 }
 

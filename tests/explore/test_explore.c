@@ -110,7 +110,7 @@ static void bugs_are_named(void **state)
 		"held_wait", "lost_wakeup", "sleeps", "livelock", "too_long",
 		"assertion", "choice", "unknown_call", "unknown_order",
 		"trylock_fails", "at_once", "lock_cycle", "race_after",
-		"race_unlocked",
+		"race_unlocked", "race_read", "race_load",
 	};
 	struct explore_options options = { 0 };
 
@@ -177,7 +177,8 @@ static void a_livelock_is_shown(void **state)
 static void what_is_no_bug(void **state)
 {
 	static const char *const names[] = {
-		"race_not", "rwlock_not", "race_release_not", "lock_order_not",
+		"race_not", "rwlock_not", "race_release_not", "race_not_read",
+		"lock_order_not",
 		"wakeup_not", "spin_not", "tls_not", "keys_not", "choice_not",
 		"alone_not", "good1", "good2",
 	};
@@ -442,6 +443,23 @@ static void the_simplest_is_shown(void **state)
 
 /* ------------------------------------------------------------------- splitting */
 
+/* In the order that it is in, without help of an execution with another one. */
+static void one_execution_shows_a_race(void **state)
+{
+	static const char *const names[] = { "race", "race_read", "race_load" };
+	const struct explore_options options = {
+		.engine = EXPLORE_DPOR, .executions = 1,
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct explore_report report = explore(names[i], options);
+
+		assert_int_equal(report.phases[0].executions, 1);
+		assert_int_equal(report.phases[0].violations, 1);
+		explore_report_free(&report);
+	}
+}
+
 static char prefixes[4096][160];
 static unsigned int nprefixes;
 
@@ -566,6 +584,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(litmus_tso),
 		cmocka_unit_test(litmus_c11),
 		cmocka_unit_test(bugs_are_named),
+		cmocka_unit_test(one_execution_shows_a_race),
 		cmocka_unit_test(each_rule_is_found),
 		cmocka_unit_test(a_livelock_is_shown),
 		cmocka_unit_test(what_is_no_bug),

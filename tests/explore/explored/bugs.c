@@ -123,6 +123,29 @@ static void *lock_and_read(void *arg)
 }
 BUG(race_unlocked, unlock_early, lock_and_read, "data race");
 
+/* Accesses of which nothing is kept, until there is one of another kind. */
+static void *read_only(void *arg)
+{
+	return (void *)(intptr_t)plain;
+}
+static void *load_only(void *arg)
+{
+	return (void *)(intptr_t)atomic_load(&flag);
+}
+static void *write_plain(void *arg)
+{
+	plain = 1;
+	return NULL;
+}
+static void *write_flag(void *arg)
+{
+	*(volatile int *)&flag = 1;
+	return NULL;
+}
+BUG(race_read, read_only, write_plain, "data race");
+BUG(race_load, load_only, write_flag, "data race");
+BUG(race_not_read, read_only, read_only, "");
+
 /* ------------------------------------------------------------------- memory */
 static void *user(void *arg)
 {
