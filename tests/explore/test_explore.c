@@ -202,6 +202,7 @@ static void engines_agree(void **state)
 	static const char *const names[] = {
 		"sb_relaxed", "sb_fence", "two_writes_relaxed", "corr",
 		"race_not", "trylock_fails", "wakeup_not", "choice_not",
+		"reader_not", "readers_not",
 	};
 	static const enum explore_engine engines[] = {
 		EXPLORE_BRUTE, EXPLORE_SLEEP, EXPLORE_DPOR, EXPLORE_STATES,
@@ -234,6 +235,20 @@ static void engines_agree(void **state)
 						 first.finals, first.traces);
 				explore_report_free(&report);
 			}
+}
+
+/* Who takes a lock comes after all that was done before it was given back. */
+static void nothing_is_tried_in_vain(void **state)
+{
+	const struct explore_options options = {
+		.engine = EXPLORE_DPOR, .final_states = true,
+	};
+	struct explore_report report = explore("reader_not", options);
+
+	assert_true(report.complete);
+	assert_int_equal(report.traces, report.executions);
+	assert_int_equal(report.phases[0].blocked, 0);
+	explore_report_free(&report);
 }
 
 static const struct explore_phase *last_phase(const struct explore_report *report)
@@ -589,6 +604,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_livelock_is_shown),
 		cmocka_unit_test(what_is_no_bug),
 		cmocka_unit_test(engines_agree),
+		cmocka_unit_test(nothing_is_tried_in_vain),
 		cmocka_unit_test(the_rest_is_done_by_states),
 		cmocka_unit_test(checkpoints_change_nothing),
 		cmocka_unit_test(one_bad_execution_is_not_all),

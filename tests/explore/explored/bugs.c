@@ -146,6 +146,33 @@ BUG(race_read, read_only, write_plain, "data race");
 BUG(race_load, load_only, write_flag, "data race");
 BUG(race_not_read, read_only, read_only, "");
 
+/* What both do in turn is in order, since the lock is. */
+static void *counting_reader(void *arg)
+{
+	pthread_rwlock_rdlock(&rw);
+	atomic_fetch_add(&turn, 1);
+	pthread_rwlock_unlock(&rw);
+	return NULL;
+}
+static void *counting_writer(void *arg)
+{
+	pthread_rwlock_wrlock(&rw);
+	atomic_store(&turn, 10);
+	pthread_rwlock_unlock(&rw);
+	return NULL;
+}
+BUG(reader_not, counting_reader, counting_writer, "");
+
+static void run_readers_not(void)
+{
+	pthread_t reader;
+
+	pthread_create(&reader, NULL, counting_reader, NULL);
+	two(counting_reader, counting_writer);
+	pthread_join(reader, NULL);
+}
+UHMM_SCENARIO(readers_not, .run = run_readers_not);
+
 /* ------------------------------------------------------------------- memory */
 static void *user(void *arg)
 {
