@@ -15,6 +15,7 @@
 #define MAX_ACTORS (2 * MAX_THREADS)
 
 typedef int16_t words8 __attribute__((vector_size(16)));
+typedef uint16_t uwords8 __attribute__((vector_size(16)));
 
 static inline words8 words8_max(words8 a, words8 b)
 {
@@ -57,11 +58,17 @@ static const words8 one_of_8[8] = {
 
 /*
  * One more step of @actor. Not by its one word: who reads all of the clock right
- * behind that waits until the word is in the cache.
+ * behind that waits until the word is in the cache. In a search of states clocks
+ * go on for ever, and are nothing to anybody: they may wrap.
  */
+static inline words8 words8_tick(words8 words, unsigned int actor)
+{
+	return (words8)((uwords8)words + (uwords8)one_of_8[actor]);
+}
+
 static inline void clock_tick(union clock *clock, unsigned int actor)
 {
-	clock->v[actor / 8] += one_of_8[actor % 8];
+	clock->v[actor / 8] = words8_tick(clock->v[actor / 8], actor % 8);
 }
 
 /* The same of threads alone: who synchronizes with whom, and who was where when. */
@@ -78,7 +85,7 @@ static inline void times_join(union times *to, const union times *from)
 /* See clock_tick(). */
 static inline void times_tick(union times *times, unsigned int thread)
 {
-	times->v += one_of_8[thread];
+	times->v = words8_tick(times->v, thread);
 }
 
 /* The newest store of each location that may not be missed. */

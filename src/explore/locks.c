@@ -210,20 +210,17 @@ static inline void commit_silently(struct thread *t, const struct op *op,
 {
 	struct object *object = object_touched(op);
 	unsigned int reader = x.self + MAX_THREADS;
-	words8 one = one_of_8[x.self];
-	union clock clock = t->clock;
 
 	if (write) {
 		object->newest = (int16_t)x.nevents;
-		object_changed(op->touch->object);
 	} else {
 		object->last_read[reader] = (int16_t)x.nevents;
 		object->readers |= (uint16_t)(1U << reader);
 	}
-	clock.v[0] += one;
-	t->clock.v[0] = clock.v[0];
-	t->hb.v += one;
-	event_add(x.self, op->kind, -1, &clock);
+	thread_tick(t, x.self);
+	event_add(x.self, op->kind, -1, &t->clock);
+	if (write)
+		object_changed(op->touch->object);
 }
 
 static inline __attribute__((always_inline)) void

@@ -125,6 +125,13 @@ static inline bool may_race(const struct object *object, bool write,
 		!before(&x.events[object->last_write], clock));
 }
 
+/* A thread, which has no buffer, does what is in order but no decision. */
+static inline void thread_tick(struct thread *t, unsigned int thread)
+{
+	t->clock.v[0] = words8_tick(t->clock.v[0], thread);
+	times_tick(&t->hb, thread);
+}
+
 /* The thread's clock is that of the step that it has made. */
 static inline void step_counts(struct thread *t)
 {
@@ -142,7 +149,6 @@ op_commit(struct thread *t, unsigned int actor, const union clock *before,
 	  bool races)
 {
 	const struct op *op = &t->op;
-	const words8 one = one_of_8[actor];
 	struct event *event;
 	/* A copy that nobody else can change: it stays in registers. */
 	union clock clock;
@@ -156,11 +162,11 @@ op_commit(struct thread *t, unsigned int actor, const union clock *before,
 			dpor_races(actor, before);
 		clock = *before;
 		comes_after(&clock, object, write);
-		clock.v[0] += one;
+		clock.v[0] = words8_tick(clock.v[0], actor);
 		comes_before(object, write, actor);
 	} else if (!op->ntouch) {
 		clock = *before;
-		clock.v[0] += one;
+		clock.v[0] = words8_tick(clock.v[0], actor);
 	} else {
 		if (races)
 			dpor_races(actor, before);
@@ -175,7 +181,7 @@ op_commit(struct thread *t, unsigned int actor, const union clock *before,
 	event->node = (int)x.depth;
 	event->clock = clock;
 	step_counts(t);
-	t->hb.v += one;
+	times_tick(&t->hb, actor);
 }
 
 #pragma GCC visibility pop

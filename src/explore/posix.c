@@ -113,8 +113,7 @@ static void join_at_once(unsigned int number)
 	struct thread *t = self();
 
 	clock_join(&t->clock, &x.threads[number].clock);
-	t->clock.v[0] += one_of_8[x.self];
-	times_tick(&t->hb, x.self);
+	thread_tick(t, x.self);
 	step_counts(t);
 	event_add(x.self, OP_JOIN, -1, &t->clock);
 }
