@@ -329,14 +329,23 @@ static bool do_compare(uint64_t *value, const struct op *op, uint64_t arg)
 			__ATOMIC_RELAXED, PC); \
 	}
 
+/*
+ * Steps are functions of their own: the frame of one that may have none has holes,
+ * and what is left over there makes states differ that do not.
+ */
 #define ATOMICS(bits) \
+	static __attribute__((noinline)) uint64_t load##bits(void *addr, \
+		unsigned int order, const void *pc) \
+	{ \
+		return load(addr, bits / 8, order, pc); \
+	} \
 	uint##bits##_t __tsan_atomic##bits##_load( \
 		const volatile uint##bits##_t *a, int order) \
 	{ \
 		if (alone()) \
 			return *a; \
-		return (uint##bits##_t)load((void *)(uintptr_t)a, \
-			bits / 8, (unsigned int)order, PC); \
+		return (uint##bits##_t)load##bits((void *)(uintptr_t)a, \
+			(unsigned int)order, PC); \
 	} \
 	void __tsan_atomic##bits##_store(volatile uint##bits##_t *a, \
 					 uint##bits##_t v, int order) \
