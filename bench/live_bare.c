@@ -2,8 +2,9 @@
 /*
  * The least that a page can cost which comes home when it is touched: the
  * kernel's fault, its way to tell of it, and one UFFDIO_MOVE. And that a munmap()
- * can cost which the kernel tells of: somebody reads it. No table, no lock, no
- * device. What is built on userfaultfd cannot be faster.
+ * can cost which the kernel tells of: somebody reads it; or which it does not tell
+ * of any more: that ends first. No table, no lock, no device. What is built on
+ * userfaultfd cannot be faster.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include "bench.h"
 #include "live_bare.h"
 #include "mm/live/uapi.h"
+#include "sync/arch.h"
 
 #include <linux/userfaultfd.h>
 
@@ -151,6 +153,38 @@ static char *watched_page(void)
 	return ioctl(fd, UFFDIO_REGISTER, &reg) ? NULL : p;
 }
 
+static int watch_begin(void)
+{
+	return open_fd(UFFD_FEATURE_EVENT_UNMAP |
+		       UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+}
+
+bool bare_watch_begin(void)
+{
+	return !watch_begin();
+}
+
+double bare_unwatch(char *p)
+{
+	struct uffdio_register reg = {
+		.range = { (unsigned long)p, PAGE },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	int64_t t;
+
+	if (ioctl(fd, UFFDIO_REGISTER, &reg))
+		return -1;
+	t = bench_now();
+	arch_syscall3(SYS_ioctl, fd, UFFDIO_UNREGISTER, (long)&reg.range);
+	arch_syscall3(SYS_munmap, (long)p, PAGE, 0);
+	return (double)(bench_now() - t);
+}
+
+void bare_watch_end(void)
+{
+	close(fd);
+}
+
 unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most)
 {
 	pthread_t thread;
@@ -158,8 +192,7 @@ unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most)
 	char *p;
 	int64_t t;
 
-	if (open_fd(UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_PAGEFAULT_FLAG_WP) ||
-	    pthread_create(&thread, NULL, event_reader, NULL))
+	if (watch_begin() || pthread_create(&thread, NULL, event_reader, NULL))
 		return 0;
 	for (n = 0; n < most && !bench_over(b); n++) {
 		p = watched_page();

@@ -12,6 +12,10 @@ unsigned int bare_home(struct bench *b, bool by_signal, double *values,
 		       unsigned int most);
 /* As many munmap()s of a page, each told of to a thread that reads it. */
 unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most);
+/* A munmap() of the page @p, of which the kernel is to tell no more before. */
+bool bare_watch_begin(void);
+double bare_unwatch(char *p);
+void bare_watch_end(void);
 /* @npages that move elsewhere in one call. */
 unsigned int bare_moves(struct bench *b, unsigned long npages, double *values,
 			unsigned int most);

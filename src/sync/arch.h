@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * What differs from one machine to the next: how to spin politely, and what a
- * store with a full fence behind it is.
+ * What differs from one machine to the next: how to spin politely, what a store
+ * with a full fence behind it is, and how to call the kernel without a function.
  */
 #ifndef SYNC_ARCH_H
 #define SYNC_ARCH_H
+
+#include <errno.h>
+#include <unistd.h>
 
 static inline void arch_cpu_relax(void)
 {
@@ -31,5 +34,27 @@ static inline void arch_cpu_relax(void)
 	__atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define arch_mb_after_store(p, v) __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #endif
+
+/*
+ * A system call where it stands; what it returns, or -errno. The first return behind
+ * one, from a function that was called before it, can take as long as another: what
+ * returns are foretold by is full of the kernel's.
+ */
+static inline __attribute__((always_inline)) long
+arch_syscall3(long nr, long a, long b, long c)
+{
+	long ret;
+
+#if defined(__x86_64__)
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "0"(nr), "D"(a), "S"(b), "d"(c)
+			 : "rcx", "r11", "memory");
+#else
+	ret = syscall(nr, a, b, c);
+	ret = ret == -1 ? -errno : ret;
+#endif
+	return ret;
+}
 
 #endif

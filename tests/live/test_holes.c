@@ -4,7 +4,7 @@
  * at the moment that the kernel is asked to register, whichever way round. And a
  * fork() while pages are on their way to a device.
  *
- * Linked with ioctl wrapped.
+ * Linked with ioctl and live_raw_syscall() wrapped.
  */
 #include <semaphore.h>
 #include <sys/ioctl.h>
@@ -12,6 +12,8 @@
 
 #include "device.h"
 #include "live_util.h"
+#include "mm/live/bracket.h"
+#include "mm/live/patch.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 #define NPAGES 3
@@ -23,7 +25,7 @@ static void (*ending)(void);
 /* A move is refused, once, and what happens when it is asked why, with no lock. */
 static void (*refused)(void), (*asked)(void);
 static char *memory;
-/* Registered once more as soon as it is no longer. */
+/* Registered, once, when what was is no longer, and before it is moved. */
 static struct uffdio_register half;
 
 int __real_ioctl(int fd, unsigned long request, void *arg);
@@ -57,13 +59,26 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 	if (ours || request == UFFDIO_COPY)
 		run(ours ? &before : &asked);
 	ret = __real_ioctl(fd, request, arg);
-	if (request == UFFDIO_UNREGISTER && half.range.len) {
-		__real_ioctl(fd, UFFDIO_REGISTER, &half);
-		half.range.len = 0;
-	}
 	if (ours)
 		run(&after);
 	return ret;
+}
+
+long __real_live_raw_syscall(long nr, const unsigned long *args);
+long __wrap_live_raw_syscall(long nr, const unsigned long *args);
+
+long __wrap_live_raw_syscall(long nr, const unsigned long *args)
+{
+	const struct live *live = live_of(mm);
+	int owner;
+
+	if (nr == SYS_mremap && half.range.len) {
+		owner = __builtin_ctz(watch_owners(live, half.range.start,
+						   half.range.start));
+		ioctl(live->shards[owner].fd, UFFDIO_REGISTER, &half);
+		half.range.len = 0;
+	}
+	return __real_live_raw_syscall(nr, args);
 }
 
 static void need_g0(void)
@@ -194,9 +209,47 @@ static void what_was_in_a_bracket_is_watched(void **state)
 	need_g0();
 	memory = some_pages(1);
 	pte_at(memory);
-	ending = watch_meanwhile;
+	assert_int_equal(live_bracket_open(&b, (unsigned long)memory, PAGE,
+					   MMU_NOTIFY_UNMAP, 0), 0);
+	assert_true(b.watcher >= 0);
+	watch_meanwhile();
+	bracket_unwatch(&b);
+	live_bracket_end(&b);
+	assert_told();
+}
+
+/* Else who makes the change would wait for who reads of it. */
+static void what_is_in_a_bracket_is_not_told_of(void **state)
+{
+	struct live_bracket b;
+	unsigned long had;
+
+	need_g0();
+	memory = some_pages(1);
+	pte_at(memory);
+	settle();
+	had = live_stats().unmaps;
 	assert_int_equal(live_bracket_start(&b, (unsigned long)memory, PAGE,
 					    MMU_NOTIFY_UNMAP, 0), 0);
+	munmap(memory, PAGE);
+	live_bracket_end(&b);
+	settle();
+	assert_int_equal(live_stats().unmaps, had);
+	memory = NULL;
+}
+
+/* Also where more than one descriptor might be asked. */
+static void so_is_what_many_may_watch(void **state)
+{
+	struct live_bracket b;
+
+	need_g0();
+	memory = some_pages(1);
+	pte_at(memory);
+	ending = watch_meanwhile;
+	assert_int_equal(live_bracket_start(&b, (unsigned long)memory,
+					    2 * SHARD_BYTES, MMU_NOTIFY_UNMAP,
+					    0), 0);
 	live_bracket_end(&b);
 	assert_told();
 }
@@ -345,7 +398,9 @@ int main(int argc, char **argv)
 		CASE(a_hole_is_not_taken_under_watch),
 		CASE(nor_one_that_is_filled_at_once),
 		CASE(nor_what_takes_the_place_of_it),
+		CASE(what_is_in_a_bracket_is_not_told_of),
 		CASE(what_was_in_a_bracket_is_watched),
+		CASE(so_is_what_many_may_watch),
 		CASE_BARE(an_area_that_is_half_watched_moves),
 		CASE(a_fork_stops_what_goes_to_a_device),
 		CASE(what_takes_their_place_stays),

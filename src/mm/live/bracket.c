@@ -12,7 +12,6 @@
 #include <errno.h>
 
 #include "out.h"
-#include "watch.h"
 
 #define LINES 16
 #define PASS_ON_NS INT64_C(1000000000)
@@ -55,15 +54,16 @@ static bool is_told_of(struct live *live, enum mmu_notifier_event event,
 	       out_needs_events(live, start, end);
 }
 
-int live_bracket_start(struct live_bracket *b, unsigned long addr,
-		       unsigned long length, enum mmu_notifier_event event,
-		       unsigned int flags)
+int live_bracket_open(struct live_bracket *b, unsigned long addr,
+		      unsigned long length, enum mmu_notifier_event event,
+		      unsigned int flags)
 {
 	unsigned long start = addr & ~(LIVE_PAGE - 1), end;
 	int ret, saved = errno;
 	struct live *live;
 
 	b->inside = NULL;
+	b->watcher = -1;
 	if (!length)
 		return 0;
 	if (__builtin_add_overflow(addr, length, &end) ||
@@ -88,14 +88,27 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	b->told = !ret && is_told_of(live, event, start, end);
 	if (!ret && event != MMU_NOTIFY_PROTECTION_VMA &&
 	    event != MMU_NOTIFY_PROTECTION_PAGE && !b->told &&
-	    watch_clear(live, start, end))
-		watch_end(live, start, end);
+	    watch_clear(live, start, end)) {
+		b->watcher = watch_only(live, start, end);
+		if (b->watcher < 0)
+			watch_end(live, start, end);
+	}
 	if (BROKEN(live_broken, BROKEN_END)) {
 		live_bracket_end(b);
 		b->inside = NULL;
 		sync_yield();
 	}
 	errno = saved;
+	return ret;
+}
+
+int live_bracket_start(struct live_bracket *b, unsigned long addr,
+		       unsigned long length, enum mmu_notifier_event event,
+		       unsigned int flags)
+{
+	int ret = live_bracket_open(b, addr, length, event, flags);
+
+	bracket_unwatch(b);
 	return ret;
 }
 

@@ -3,7 +3,26 @@
 #ifndef LIVE_BRACKET_H
 #define LIVE_BRACKET_H
 
-#include "live.h"
+#include "../../sync/arch.h"
+#include "uapi.h"
+#include "watch.h"
+
+/*
+ * The second half of live_bracket_start(), as watch_end() does it. It is quicker
+ * where the change itself is made, see arch_syscall3().
+ */
+static inline __attribute__((always_inline)) void
+bracket_unwatch(struct live_bracket *b)
+{
+	const unsigned long start = b->range.start, end = b->range.end;
+	struct uffdio_range range = { start, end - start };
+
+	if (b->watcher < 0)
+		return;
+	arch_syscall3(SYS_ioctl, b->watcher, UFFDIO_UNREGISTER, (long)&range);
+	watch_clear(live_of(b->range.mm), start, end);
+	b->watcher = -1;
+}
 
 /* From now on brackets find @live. */
 void brackets_open(struct live *live);

@@ -43,7 +43,7 @@ static void cover(struct live_call *call, unsigned long addr,
 {
 	if (!length || call->n == LIVE_CALL_BRACKETS)
 		return;
-	live_bracket_start(&call->brackets[call->n++], addr, length, event, 0);
+	live_bracket_open(&call->brackets[call->n++], addr, length, event, 0);
 }
 
 static void cover_found(struct live_call *call, const struct live_extent *e,
@@ -224,7 +224,7 @@ static const struct {
 
 /* -------------------------------------------------------------------- around */
 
-void live_call_before(struct live_call *call, long nr,
+static void call_open(struct live_call *call, long nr,
 		      const unsigned long *args)
 {
 	int saved = errno;
@@ -243,6 +243,21 @@ void live_call_before(struct live_call *call, long nr,
 	errno = saved;
 }
 
+/* What was opened is watched no more. Where the call is made, see bracket.h. */
+static inline __attribute__((always_inline)) void
+call_unwatch(struct live_call *call)
+{
+	for (unsigned int i = 0; i < call->n; i++)
+		bracket_unwatch(&call->brackets[i]);
+}
+
+void live_call_before(struct live_call *call, long nr,
+		      const unsigned long *args)
+{
+	call_open(call, nr, args);
+	call_unwatch(call);
+}
+
 /* It may have been mapped elsewhere meanwhile, or its path been another's. */
 static void look_again(struct live_call *call, long nr,
 		       const unsigned long *args, long ret)
@@ -254,6 +269,7 @@ static void look_again(struct live_call *call, long nr,
 	if (call->file.ino != was.ino || call->file.dev != was.dev)
 		call->covered = (struct live_extent){ ~0UL, 0 };
 	cover_file(call);
+	call_unwatch(call);
 	errno = saved;
 }
 
@@ -314,6 +330,7 @@ static long call_inside(struct live_call *call, long nr,
 	if (!call->n)
 		return live_raw_syscall(nr, args);
 	sync_frame_begin(&frame, is_left, call);
+	call_unwatch(call);
 	ret = live_raw_syscall(nr, args);
 	sync_frame_end(&frame);
 	return ret;
@@ -331,7 +348,7 @@ long live_patched_call(long nr, const unsigned long *args)
 		return ret;
 	if (live_is_restricted(nr, args))
 		return live_raw_syscall(nr, args);
-	live_call_before(&call, nr, args);
+	call_open(&call, nr, args);
 	ret = call_inside(&call, nr, args);
 	/* What a reader has begun to watch in between may be half an area. */
 	while (ret == -EFAULT && nr == SYS_mremap && tries++ < REJOIN_TRIES &&

@@ -182,6 +182,7 @@ struct live_bracket {
 	struct mmu_notifier_range range;
 	unsigned int *inside;		/* NULL: nothing was started */
 	unsigned int forks;
+	int watcher;			/* see live_bracket_open(); -1: none */
 	bool told;			/* the kernel tells of it too */
 };
 
@@ -193,6 +194,13 @@ struct live_bracket {
 int live_bracket_start(struct live_bracket *b, unsigned long addr,
 		       unsigned long length, enum mmu_notifier_event event,
 		       unsigned int flags);
+/*
+ * The first half of that. Where &live_bracket.watcher is a descriptor afterwards, it
+ * is to be asked to watch no more of it, with bracket_unwatch(), before the change.
+ */
+int live_bracket_open(struct live_bracket *b, unsigned long addr,
+		      unsigned long length, enum mmu_notifier_event event,
+		      unsigned int flags);
 /* Also in a forked child, for what its parent started. */
 void live_bracket_end(struct live_bracket *b);
 /*

@@ -380,6 +380,18 @@ void watch_end_all(struct live *live)
 		watch_end(live, area.vma.start, area.vma.end);
 }
 
+int watch_only(struct live *live, unsigned long start, unsigned long end)
+{
+	unsigned int owners = READ_ONCE(live->nshards) == 1 ?
+				      1 : watch_owners(live, start, end - 1);
+
+	if (end > 1UL << TOP_BITS ||
+	    start / SHARD_BYTES != (end - 1) / SHARD_BYTES ||
+	    !owners || owners & (owners - 1))
+		return -1;
+	return live->shards[__builtin_ctz(owners)].fd;
+}
+
 /*
  * Which of @candidates has the area beside ours, that ends or starts at @at? Who has
  * it is not refused; had nobody, he has it now.

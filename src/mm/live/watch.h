@@ -48,6 +48,8 @@ bool watch_is_registered(struct live *live, struct shard *shard,
 void watch_end(struct live *live, unsigned long start, unsigned long end);
 /* The same of all there is. */
 void watch_end_all(struct live *live);
+/* The descriptor that alone would be asked to; -1: that is not so simple. */
+int watch_only(struct live *live, unsigned long start, unsigned long end);
 
 /* monitor.c
  * A turn is that of who reads events and passes them on. He calls nobody who may
