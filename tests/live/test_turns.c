@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #define NTOUCHES 20UL
+#define MANY_TOUCHES 200
 #define CALL_MS 200		/* so long a callback waits to be seen at it */
 #define DRIVER_MS 20000		/* longer than anybody is made to wait */
 #define STUCK_MS 500		/* of who is known to get stuck */
@@ -17,6 +18,7 @@
 
 static struct device device;
 static struct mmu_interval_notifier sub;
+static unsigned long unmapped;
 /* What has happened, and what may. */
 static int in_driver, driver_may, in_call, call_may, called;
 static int driver_ms;
@@ -174,18 +176,99 @@ static void a_driver_may_wait_for_who_unmaps(void **state)
 	wait_in_the_driver(DRIVER_MS, 0);
 }
 
-static void who_keeps_his_turn_waits_for_ever(void **state)
+static void assert_stuck(void (*fn)(int ms, unsigned int broken),
+			 unsigned int broken)
 {
 	pid_t pid = fork();
 	int status;
 
 	if (!pid) {
-		wait_in_the_driver(STUCK_MS, BROKEN_KEEP);
+		fn(STUCK_MS, broken);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), STUCK);
+}
+
+static void who_keeps_his_turn_waits_for_ever(void **state)
+{
+	assert_stuck(wait_in_the_driver, BROKEN_KEEP);
+}
+
+static void *unmap_many(void *unused)
+{
+	char *q;
+
+	while (!load(driver_may)) {
+		q = some_pages(1);
+		while (uhmm_live_watch(mm, (unsigned long)q, PAGE) == -EAGAIN)
+			;
+		munmap(q, PAGE);
+		store(unmapped, unmapped + 1);
+	}
+	return NULL;
+}
+
+static void until_one_is_unmapped(struct device *unused)
+{
+	int64_t end = ktime_get_ns() + driver_ms * INT64_C(1000000);
+	unsigned long had = load(unmapped);
+
+	while (load(unmapped) == had)
+		if (ktime_get_ns() > end)
+			_exit(STUCK);
+}
+
+static unsigned long touched;
+
+/* Since the last time nothing has happened. */
+static void look(int sig)
+{
+	static unsigned long had = ~0UL;
+
+	if (load(touched) == had)
+		_exit(STUCK);
+	had = load(touched);
+	alarm(1);
+}
+
+/*
+ * That may have come while the handler was on its way to the touch, and have been
+ * left to it. Where it is left for good somebody gets stuck: with the driver, or
+ * where the page moves home.
+ */
+static void wait_for_many(int ms, unsigned int broken)
+{
+	char *p = begin(1, ms, broken);
+	pthread_t unmapper;
+
+	device.between = NULL;
+	unmapper = start(unmap_many, NULL);
+	signal(SIGALRM, look);
+	alarm(broken ? 1 : 0);
+	while (touched < MANY_TOUCHES || broken) {
+		device.between = until_one_is_unmapped;
+		touch(p);
+		device.between = NULL;
+		store(touched, touched + 1);
+		while (!device_take(&device, mm, p, 1))
+			;
+	}
+	store(driver_may, 1);
+	pthread_join(unmapper, NULL);
+	end(p, 1);
+}
+
+static void also_where_that_came_first(void **state)
+{
+	touched = 0;
+	wait_for_many(DRIVER_MS, 0);
+}
+
+static void who_leaves_it_to_others_waits_for_ever(void **state)
+{
+	assert_stuck(wait_for_many, BROKEN_LEAVE);
 }
 
 /* Touches that are read meanwhile are not forgotten. */
@@ -214,6 +297,8 @@ int main(int argc, char **argv)
 		CASE_BARE(without_turns_it_is_forgotten),
 		CASE_BARE(a_driver_may_wait_for_who_unmaps),
 		CASE_BARE(who_keeps_his_turn_waits_for_ever),
+		CASE_BARE(also_where_that_came_first),
+		CASE_BARE(who_leaves_it_to_others_waits_for_ever),
 		CASE_BARE(touches_meanwhile_are_kept),
 	};
 

@@ -15,7 +15,9 @@
  * for; touches it then leaves in a queue. The kernel knows which of the two to
  * wake: both wait by an epoll of their own, and want to be the only one that is
  * woken. It tries them in the order in which they came, and goes on to the
- * second where nobody waits at the first.
+ * second where nobody waits at the first. That may be because the first is on his
+ * way back there: whom he has woken runs before him, and touches the next page. He
+ * will read it, so the monitor is not woken for some time, and then looks once.
  */
 #include "out.h"
 
@@ -34,6 +36,7 @@
 #include "watch.h"
 
 #define FORK_NS 100000000
+#define LEAVE_NS 1000000
 #define IDLE_MS 1000
 
 static bool is_away(unsigned long entry)
@@ -201,8 +204,12 @@ static bool next_fault(struct out *out, unsigned long *ret_addr)
 
 static void bring_home(struct live *live, unsigned long addr)
 {
-	int ret = home_touch(live, addr, 0);
+	int ret;
 
+	WRITE_ONCE(live->out->driving, 1);
+	ret = home_touch(live, addr, 0);
+	/* Before others are woken: they may run before us. */
+	WRITE_ONCE(live->out->driving, 0);
 	if (ret == -EAGAIN)
 		return;
 	if (ret == -EFAULT)
@@ -248,6 +255,15 @@ static void handler(void *arg)
 		if (n < 0 && errno != EINTR)
 			wait_word(&out->stop, 0, IDLE_MS * INT64_C(1000000));
 	}
+}
+
+void home_leave(struct live *live, struct pollfd *wake)
+{
+	const struct timespec some = { .tv_nsec = LEAVE_NS };
+	const bool for_good = BROKEN(live_broken, BROKEN_LEAVE);
+
+	if (READ_ONCE(live->out->second) >= 0 && !READ_ONCE(live->out->driving))
+		ppoll(wake, 1, for_good ? NULL : &some, NULL);
 }
 
 /* ------------------------------------------------------------ by a signal */

@@ -584,6 +584,9 @@ static void monitor(void *arg)
 		if (second >= 0 && fds[0].fd >= 0)
 			fds[0].fd = second;
 		n = ppoll(fds, live->nshards + 1, &ts, NULL);
+		/* Who was looked at with less patience is looked at again. */
+		if (n == 1 && fds[0].revents & POLLIN && ts.tv_sec && live->out)
+			home_leave(live, &fds[live->nshards]);
 		if (n > 0 && fds[live->nshards].revents & POLLIN &&
 		    read(live->monitor_wake, &pokes, sizeof(pokes)) < 0)
 			continue;

@@ -20,6 +20,8 @@
 
 #include "live.h"
 
+#include <poll.h>
+
 #include <linux/userfaultfd.h>
 
 /**
@@ -94,6 +96,7 @@ struct out_leaf;
  * @head: how many were queued
  * @tail: how many were taken
  * @sleeping: the handler waits, and looks at the queue when @wake says so
+ * @driving: the handler may be with a driver
  * @stop: the handler is to end
  * @handler: the thread that brings pages home
  * @handled: it runs
@@ -119,6 +122,7 @@ struct out {
 	unsigned int head;
 	unsigned int tail;
 	unsigned int sleeping;
+	unsigned int driving;
 	unsigned int stop;
 	struct sync_thread handler;
 	bool handled;
@@ -262,6 +266,12 @@ void home_stop(struct live *live);
 void home_close(struct live *live);
 /* In a forked child, where the handler does not run. */
 void home_forget(struct live *live);
+/*
+ * The monitor was woken by an event. Where the handler is on its way to read it, it
+ * sleeps on for a while, or until it is woken by @wake, and looks behind that: the
+ * handler may not have come to it, for a driver, and nobody wakes it once more.
+ */
+void home_leave(struct live *live, struct pollfd *wake);
 /* It was read that @addr was touched. */
 void home_fault(struct live *live, unsigned long addr);
 /*
