@@ -37,6 +37,7 @@
 #define MANY 512UL
 #define BATCH_PAGES 16UL
 #define MORE_PAGES 64UL
+#define AREA_PAGES 256UL		/* of which that many go at a time */
 #define GIB (1024.0 * 1024 * 1024)
 #define EACH 100
 
@@ -405,21 +406,27 @@ static void page_home(struct bench *b, const struct way_home *way)
 		      limit > 0 ? limit : 0);
 }
 
-/* So many pages in one call, of the kernel alone. */
-static double bare_rate(struct bench *b, unsigned long npages)
+/* GiB/s. */
+static void to_rates(double *ns, unsigned int n)
 {
-	unsigned int n = bare_moves(b, npages, samples[1], SAMPLES / 10);
-
 	for (unsigned int i = 0; i < n; i++)
-		samples[1][i] = (double)(npages * PAGE) / GIB /
-				(samples[1][i] / 1e9);
-	return show(b, "To a device", "UFFDIO_MOVE alone", npages, "GiB/s",
+		ns[i] = (double)(AREA_PAGES * PAGE) / GIB / (ns[i] / 1e9);
+}
+
+/* So many pages in one call, of the kernel alone. */
+static double bare_rate(struct bench *b, unsigned long most)
+{
+	unsigned int n = bare_moves(b, AREA_PAGES, most, samples[1],
+				    SAMPLES / 10);
+
+	to_rates(samples[1], n);
+	return show(b, "To a device", "UFFDIO_MOVE alone", most, "GiB/s",
 		    samples[1], n);
 }
 
-static void to_device(struct bench *b, unsigned long npages)
+/* All of an area, which is looked up once, as drivers do that move much. */
+static void to_device(struct bench *b, unsigned long most)
 {
-	const double bytes = (double)(npages * PAGE);
 	struct device device;
 	double value, limit;
 	unsigned int n = 0;
@@ -427,26 +434,26 @@ static void to_device(struct bench *b, unsigned long npages)
 	int64_t t;
 
 	begin(UHMM_LIVE_DEVICE);
-	must(!device_make(&device, npages, true), "a device");
-	p = map(npages);
+	must(!device_make(&device, AREA_PAGES, true), "a device");
+	p = map(AREA_PAGES);
 	for (; n < SAMPLES && !bench_over(b); n++) {
 		t = bench_now();
-		must(device_take(&device, mm, p, npages) == (long)npages,
-		     "a migration");
-		samples[0][n] = bytes / GIB /
-				((double)(bench_now() - t) / 1e9);
-		must(device_return(&device, mm, p, npages) == (long)npages,
-		     "a migration home");
+		must(device_take_by(&device, mm, p, AREA_PAGES, most) ==
+		     (long)AREA_PAGES, "a migration");
+		samples[0][n] = (double)(bench_now() - t);
+		must(device_return(&device, mm, p, AREA_PAGES) ==
+		     (long)AREA_PAGES, "a migration home");
 	}
-	value = show(b, "To a device", "migrate_vma", npages, "GiB/s",
+	to_rates(samples[0], n);
+	value = show(b, "To a device", "migrate_vma", most, "GiB/s",
 		     samples[0], n);
-	munmap(p, npages * PAGE);
+	munmap(p, AREA_PAGES * PAGE);
 	device_destroy(&device);
 	end();
-	limit = bare_rate(b, npages);
+	limit = bare_rate(b, most);
 	if (limit <= 0)
 		bench_missing(b, "UFFDIO_MOVE", "the kernel has none (6.8)");
-	if (npages != BATCH_PAGES)
+	if (most != BATCH_PAGES)
 		return;
 	bench_target_within(b, &(struct target){
 		.id = "V8", .what = "to the device, 64 KiB at a time",

@@ -208,8 +208,17 @@ unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most)
 	return n;
 }
 
-unsigned int bare_moves(struct bench *b, unsigned long npages, double *values,
-			unsigned int most)
+static bool move_all(char *to, char *from, unsigned long length,
+		     unsigned long most)
+{
+	for (unsigned long at = 0; at < length; at += most)
+		if (move(to + at, from + at, most, UFFDIO_MOVE_MODE_DONTWAKE))
+			return false;
+	return true;
+}
+
+unsigned int bare_moves(struct bench *b, unsigned long npages,
+			unsigned long most, double *values, unsigned int count)
 {
 	const unsigned long length = npages * PAGE;
 	unsigned int n;
@@ -217,12 +226,12 @@ unsigned int bare_moves(struct bench *b, unsigned long npages, double *values,
 
 	if (begin(false, length))
 		return 0;
-	for (n = 0; n < most && !bench_over(b); n++) {
+	for (n = 0; n < count && !bench_over(b); n++) {
 		t = bench_now();
-		if (move(away, home, length, UFFDIO_MOVE_MODE_DONTWAKE))
+		if (!move_all(away, home, length, most * PAGE))
 			break;
 		values[n] = (double)(bench_now() - t);
-		if (move(home, away, length, UFFDIO_MOVE_MODE_DONTWAKE))
+		if (!move_all(home, away, length, most * PAGE))
 			break;
 	}
 	munmap(home, 2 * length);

@@ -16,8 +16,8 @@ unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most);
 bool bare_watch_begin(void);
 double bare_unwatch(char *p);
 void bare_watch_end(void);
-/* @npages that move elsewhere in one call. */
-unsigned int bare_moves(struct bench *b, unsigned long npages, double *values,
-			unsigned int most);
+/* @npages that move elsewhere, @most of them in one call. */
+unsigned int bare_moves(struct bench *b, unsigned long npages,
+			unsigned long most, double *values, unsigned int count);
 
 #endif

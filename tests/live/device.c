@@ -24,16 +24,18 @@ static unsigned long first_pfn(const struct device *device)
 static void pages_take(struct device *device, unsigned long *dst,
 		       unsigned long n)
 {
-	unsigned long i, at = 0;
+	unsigned long i, at;
 
 	memset(dst, 0, n * sizeof(*dst));
 	pthread_mutex_lock(&device->lock);
+	at = device->lowest;
 	for (i = 0; i < n && device->nfree; i++, device->nfree--) {
 		while (device->taken[at])
 			at++;
 		device->taken[at] = true;
 		dst[i] = migrate_pfn(first_pfn(device) + at);
 	}
+	device->lowest = at;
 	pthread_mutex_unlock(&device->lock);
 	while (i--)
 		if (zone_device_page_init(uhmm_migrate_pfn_of(dst[i]), 0))
@@ -54,10 +56,13 @@ static void page_free(struct dev_pagemap *pgmap, unsigned long pfn,
 		      unsigned int order)
 {
 	struct device *device = (struct device *)pgmap;
+	unsigned long at = pfn - first_pfn(device);
 
 	pthread_mutex_lock(&device->lock);
-	device->taken[pfn - first_pfn(device)] = false;
+	device->taken[at] = false;
 	device->nfree++;
+	if (at < device->lowest)
+		device->lowest = at;
 	pthread_mutex_unlock(&device->lock);
 	if (device->freed)
 		device->freed(device);
@@ -193,14 +198,21 @@ struct batch {
 	unsigned long dst[DEVICE_BATCH];
 };
 
-static int batch_begin(struct device *device, struct batch *batch,
-		       struct mm_struct *mm, void *start, unsigned long npages)
+/* The area around @start. */
+static int batch_begin(struct batch *batch, struct mm_struct *mm,
+		       const void *start)
 {
 	unsigned long addr = (unsigned long)start;
 	int ret = uhmm_mm_find_vma(mm, addr, &batch->vma);
 
-	if (ret || batch->vma.start > addr)
-		return ret ? ret : -EFAULT;
+	return ret || batch->vma.start <= addr ? ret : -EFAULT;
+}
+
+static void batch_set(struct device *device, struct batch *batch,
+		      const void *start, unsigned long npages)
+{
+	unsigned long addr = (unsigned long)start;
+
 	memset(batch->dst, 0, npages * sizeof(batch->dst[0]));
 	batch->args = (struct migrate_vma){
 		.vma = &batch->vma,
@@ -212,7 +224,6 @@ static int batch_begin(struct device *device, struct batch *batch,
 	};
 	if (batch->args.end > batch->vma.end)
 		batch->args.end = batch->vma.end;
-	return 0;
 }
 
 static void fill_one(struct device *device, struct batch *batch,
@@ -262,42 +273,36 @@ static long take(struct device *device, struct batch *batch)
 	return went;
 }
 
-/* One batch, by @fn. */
-static long with_batch(struct device *device, struct mm_struct *mm,
-		       void *start, unsigned long npages,
+/* @npages, @most at a time, by @fn. */
+static long with_batch(struct device *device, struct mm_struct *mm, char *start,
+		       unsigned long npages, unsigned long most,
 		       long (*fn)(struct device *device, struct batch *batch))
 {
+	unsigned long at, n;
 	struct batch batch;
-	long ret;
+	long sum = 0, ret;
 
 	mmap_read_lock(mm);
-	ret = batch_begin(device, &batch, mm, start, npages);
-	if (!ret)
+	ret = batch_begin(&batch, mm, start);
+	for (at = 0; at < npages && ret >= 0; at += n, sum += ret) {
+		n = npages - at < most ? npages - at : most;
+		batch_set(device, &batch, start + at * PAGE, n);
 		ret = fn(device, &batch);
+	}
 	mmap_read_unlock(mm);
-	return ret;
+	return ret < 0 ? ret : sum;
 }
 
 long device_take(struct device *device, struct mm_struct *mm, void *start,
 		 unsigned long npages)
 {
-	return with_batch(device, mm, start, npages, take);
+	return with_batch(device, mm, start, npages, DEVICE_BATCH, take);
 }
 
-long device_take_all(struct device *device, struct mm_struct *mm, void *start,
-		     unsigned long npages)
+long device_take_by(struct device *device, struct mm_struct *mm, void *start,
+		    unsigned long npages, unsigned long most)
 {
-	unsigned long at, n;
-	long sum = 0, ret;
-
-	for (at = 0; at < npages; at += n) {
-		n = npages - at < DEVICE_BATCH ? npages - at : DEVICE_BATCH;
-		ret = device_take(device, mm, (char *)start + at * PAGE, n);
-		if (ret < 0)
-			return ret;
-		sum += ret;
-	}
-	return sum;
+	return with_batch(device, mm, start, npages, most, take);
 }
 
 static long give(struct device *device, struct batch *batch)
@@ -311,7 +316,7 @@ static long give(struct device *device, struct batch *batch)
 long device_return(struct device *device, struct mm_struct *mm, void *start,
 		   unsigned long npages)
 {
-	return with_batch(device, mm, start, npages, give);
+	return with_batch(device, mm, start, npages, DEVICE_BATCH, give);
 }
 
 char *device_bytes(struct mm_struct *mm, const void *addr)

@@ -19,10 +19,11 @@
 /**
  * struct device - the device
  * @pgmap: its memory
- * @lock: for @taken, @nfree
+ * @lock: for @taken, @nfree, @lowest
  * @npages: how many pages it has
  * @taken: which are in use
  * @nfree: how many are not
+ * @lowest: all below it are
  * @no_copy: frames are given to migrate_vma_setup(), and stand in for memory
  * @lost: migrate_to_ram() fails
  * @touched: where a page was touched last, as that was told
@@ -35,6 +36,7 @@ struct device {
 	unsigned long npages;
 	bool *taken;
 	unsigned long nfree;
+	unsigned long lowest;
 	bool no_copy;
 	bool lost;
 	struct uhmm_vma touched;
@@ -50,12 +52,12 @@ int device_make_coherent(struct device *device, unsigned long npages,
 unsigned long device_nfree(struct device *device);
 /* All pages have come home. */
 void device_destroy(struct device *device);
-/* Up to DEVICE_BATCH pages go; returns how many did, or -errno. */
+/* Pages go, all in one area; returns how many did, or -errno. */
 long device_take(struct device *device, struct mm_struct *mm, void *start,
 		 unsigned long npages);
-/* The same for many. */
-long device_take_all(struct device *device, struct mm_struct *mm, void *start,
-		     unsigned long npages);
+/* Not more than @most at a time, which is at most DEVICE_BATCH. */
+long device_take_by(struct device *device, struct mm_struct *mm, void *start,
+		    unsigned long npages, unsigned long most);
 /* Back again, as a driver does that wants its memory. */
 long device_return(struct device *device, struct mm_struct *mm, void *start,
 		   unsigned long npages);

@@ -125,7 +125,7 @@ static void a_driver_returns_pages(void **state)
 	for_each_way(w) {
 		char *p = some_pages(600);
 
-		assert_int_equal(device_take_all(&device, mm, p, 600), 600);
+		assert_int_equal(device_take(&device, mm, p, 600), 600);
 		assert_int_equal(device_return(&device, mm, p, 500), 500);
 		assert_int_equal(live_stats().home, 500);
 		check_pages(p, 600);
@@ -542,7 +542,7 @@ ALONE(its_own_memory_stays)
 	for (; !uhmm_mm_find_vma(mm, at, &vma); at = vma.end) {
 		n = (vma.end - vma.start) / PAGE;
 		if (is_own(&vma) && device_nfree(&device) > n)
-			went += (unsigned long)device_take_all(
+			went += (unsigned long)device_take(
 				&device, mm, (void *)vma.start, n);
 	}
 	OK(went >= 63);
