@@ -23,9 +23,10 @@ static inline void arch_cpu_relax(void)
 /*
  * See smp_store_before_mb(). A locked instruction is a full fence, and the
  * exchange needs no line but that of the word: "lock or" on the stack, which
- * compilers make of a fence, holds up what is read from there next.
+ * compilers make of a fence, holds up what is read from there next. An exchange
+ * acquires, too, which others do not: ThreadSanitizer is to look at what they do.
  */
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 #define arch_store_before_mb(p, v) ((void)0)
 #define arch_mb_after_store(p, v) \
 	((void)__atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST))
