@@ -54,8 +54,6 @@ static const struct test tests[] = {
 	  .mine = CALL_BATCH, .needs_64 = true },
 	{ .op = OP_CALLBACK_RANDOM, .against = OP_HIT1_RANDOM },
 	{ .op = OP_ANNOUNCE_ALONE, .against = OP_HIT0_HOT, .one = true },
-	{ .op = OP_ANNOUNCE_ALONE_SERIAL, .against = OP_HIT0_RANDOM_SERIAL,
-	  .one = true },
 	{ .op = OP_MUTEX_ALONE, .against = OP_READ_HOT, .one = true },
 	{ .op = OP_HIT1_READ_RANDOM },
 	{ .op = OP_INSERT_REMOVE_HOT },
@@ -482,8 +480,6 @@ static double limit_of(enum op op, unsigned int size)
 		return ratios[test_of(OP_MUTEX_ALONE, CALL_LOCKED)][0];
 	if (op == OP_HIT0_HOT && !size)
 		return ratios[test_of(OP_ANNOUNCE_ALONE, CALL_LOCKED)][0];
-	if (op == OP_HIT0_RANDOM_SERIAL && !size)
-		return ratios[test_of(OP_ANNOUNCE_ALONE_SERIAL, CALL_LOCKED)][0];
 	return 0;
 }
 

@@ -446,7 +446,6 @@ static unsigned long reserves_lost(struct world *w)
 		[OP_CALLBACK_RANDOM] = words_slice_callback_random,            \
 		[OP_MUTEX_ALONE] = words_slice_mutex_alone,                    \
 		[OP_ANNOUNCE_ALONE] = words_slice_announce_alone,              \
-		[OP_ANNOUNCE_ALONE_SERIAL] = words_slice_announce_alone_serial,\
 	},                                                                     \
 	.open = open_one,                                                      \
 	.close = close_one,                                                    \

@@ -192,7 +192,6 @@ static inline size_t words_own_bytes(struct words_mm *mm)
 #define words_slice_callback_random NULL
 #define words_slice_mutex_alone NULL
 #define words_slice_announce_alone NULL
-#define words_slice_announce_alone_serial NULL
 
 #include "ops.h"
 

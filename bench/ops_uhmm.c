@@ -225,7 +225,6 @@ static void words_slice_tag_check(void *world, unsigned long n);
 static void words_slice_callback_random(void *world, unsigned long n);
 static void words_slice_mutex_alone(void *world, unsigned long n);
 static void words_slice_announce_alone(void *world, unsigned long n);
-static void words_slice_announce_alone_serial(void *world, unsigned long n);
 
 #include "ops.h"
 
@@ -295,7 +294,5 @@ static inline void announce_alone(struct world *w, unsigned long slot)
 
 SLICE(words_slice_announce_alone, announced = &announced_here;
       announce_alone(w, w->hot))
-SLICE(words_slice_announce_alone_serial, announced = &announced_here;
-      announce_alone(w, draw_slot(w, &rng)); serialise())
 
 const struct ops ops_uhmm = { .name = "uhmm", COMMON_OPS };

@@ -51,7 +51,6 @@ const char *const op_name[OPS] = {
 	[OP_CALLBACK_RANDOM] = "callback of a random one, not searched",
 	[OP_MUTEX_ALONE] = "read hot: its mutex alone",
 	[OP_ANNOUNCE_ALONE] = "hit0 hot: announcing alone",
-	[OP_ANNOUNCE_ALONE_SERIAL] = "hit0 random serial: that alone",
 };
 
 void plan_init(struct plan *plan, enum shape shape, unsigned long n)

@@ -83,7 +83,6 @@ enum op {
 	OP_CALLBACK_RANDOM,	/* of a random one, which need not be found */
 	OP_MUTEX_ALONE,		/* what a read in it, ... */
 	OP_ANNOUNCE_ALONE,	/* ... and start + end, cannot do without */
-	OP_ANNOUNCE_ALONE_SERIAL,
 	OPS
 };
 
