@@ -23,18 +23,31 @@ struct first {
 typedef int (*swap_fn)(ucontext_t *from, const ucontext_t *to, long a, long b,
 		       long c, long d);
 
-void stack_switch(void **from, void *to)
+static void leave(void **from, void *to)
 {
 	swap_fn swap = (swap_fn)(void (*)(void))swapcontext;
-	size_t size = sizeof(ucontext_t);
+	size_t size = (sizeof(ucontext_t) + 15) & ~(size_t)15;
 	ucontext_t *here;
 
 	/* Below all else of this frame: a variable may be above what it keeps. */
 	__asm__("" : "+r"(size));
 	here = alloca(size);
-	memset(here, 0, sizeof(*here));
+	memset(here, 0, size);
 	*from = here;
 	swap(here, to, 0, 0, 0, 0);
+}
+
+/*
+ * Where a frame wants another word clang pushes rax, with what was left in it. Who
+ * calls what may take any arguments says in it how many are in vectors: none.
+ */
+void stack_switch(void **from, void *to)
+{
+	void (*any)(void **from, void *to, ...) =
+		(void (*)(void **, void *, ...))(void (*)(void))leave;
+
+	__asm__("" : "+r"(any));
+	any(from, to);
 }
 
 static void enter(unsigned int high, unsigned int low)
