@@ -22,8 +22,9 @@
 static void (*before)(void), (*after)(void);
 /* And before it no longer does, where the call has been decided on. */
 static void (*ending)(void);
-/* A move is refused, once, and what happens when it is asked why, with no lock. */
-static void (*refused)(void), (*asked)(void);
+/* A move is refused, once, and what happens when it asks why, with no lock. */
+static void (*refused)(void);
+static __thread void (*asked)(void);
 static char *memory;
 /* Registered, once, when what was is no longer, and before it is moved. */
 static struct uffdio_register half;
