@@ -296,7 +296,8 @@ INDEXED = Group('The index', '', [
            [unit('index')]),
     Mutant('path past the scale', 'a path leads starts above what fits its leaf',
            [(SEARCH, 'p->hi <= top ? p->hi : top', 'p->hi')],
-           [unit('index')]),
+           why_not='what starts there ends there, and of such an end its leaf '
+           'cannot tell: the writer looks for the way, as without'),
     Mutant('place of before', 'where the last one went in the leaf is not '
            'looked at again',
            [(INDEX, '!leaf_pos_is(leaf, perm, p->pos, recent.lo)', '0')],

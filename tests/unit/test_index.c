@@ -582,6 +582,32 @@ static void what_was_inserted_last_comes_and_goes(void **state)
 	end();
 }
 
+/*
+ * One leaf takes all starts, of which its scale has room for a part: a writer who
+ * has just been there goes above that, before it, and before it but into it.
+ */
+static void a_writer_leaves_the_scale_of_a_leaf(void **state)
+{
+	const unsigned long base = 1UL << 46;
+	const unsigned long starts[] = { 1UL << 60, PAGE, base - PAGE };
+	const unsigned long pages[] = { 1, 1, 3 };
+
+	for (unsigned int where = 0; where < 3; where++) {
+		begin(SHAPE_FAR);
+		for (unsigned long i = 0; i < 4; i++)
+			history_insert(&history, base + i * PAGE,
+				       base + (i + 1) * PAGE - 1);
+		for (unsigned int i = 0; i < 3; i++) {
+			history_insert(&history, starts[where], starts[where] +
+				       pages[where] * PAGE - 1);
+			history_find(&history, starts[where], starts[where]);
+			history_check_tree(&history);
+			assert_right();
+		}
+		end();
+	}
+}
+
 /* ----------------------------------------------------------- random histories */
 
 static void try_random(enum index_shape shape)
@@ -652,6 +678,7 @@ int main(void)
 		cmocka_unit_test(memory_comes_back_under_churn),
 		cmocka_unit_test(memory_comes_back_when_readers_are_done),
 		cmocka_unit_test(what_is_alone_is_told),
+		cmocka_unit_test(a_writer_leaves_the_scale_of_a_leaf),
 		cmocka_unit_test(what_was_inserted_last_comes_and_goes),
 		cmocka_unit_test(random_histories_of_short_intervals),
 		cmocka_unit_test(random_histories_of_long_intervals),
