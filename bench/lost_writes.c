@@ -21,29 +21,12 @@
 #include "rcache_peer.h"
 
 #include "live/fabric_cache.h"
-#include "mm/live/live.h"
-#include "mm/live/patch.h"
 
 static long seconds = 2;
 
 /* ------------------------------------------------------------------- caches */
 
-static struct uhmm_rcache *cache;
 static void *peer;
-
-static int get(unsigned long addr, size_t length, struct adversary_use *ret)
-{
-	int err = uhmm_rcache_get(cache, addr, length, UHMM_RCACHE_WRITE,
-				  &ret->reg);
-
-	ret->key = err ? 0 : ret->reg.key;
-	return err;
-}
-
-static void put(struct adversary_use *use)
-{
-	uhmm_rcache_put(&use->reg);
-}
 
 static int get_peers(unsigned long addr, size_t length,
 		     struct adversary_use *ret)
@@ -56,7 +39,6 @@ static void put_peers(struct adversary_use *use)
 	peer_put(peer, use->other);
 }
 
-static const struct adversary_cache ours = { get, put };
 static const struct adversary_cache theirs = { get_peers, put_peers };
 
 /* NULL: it is not to be had here. */
@@ -67,22 +49,17 @@ static struct mm_struct *open_mm(enum uhmm_guarantee guarantee)
 	};
 	struct mm_struct *mm;
 
-	if (guarantee >= UHMM_G1 && !live_patch_install(UHMM_G1))
-		live_set_bracketed(UHMM_G1, 0);
+	if (guarantee >= UHMM_G1)
+		uhmm_live_patch(UHMM_G1, NULL);
 	return !uhmm_mm_create_live(&options, &mm) &&
 	       uhmm_live_guarantee(mm) >= guarantee ? mm : NULL;
 }
 
-static bool open_ours(enum uhmm_guarantee guarantee,
-		      struct uhmm_rcache_uring *buffers)
+static bool open_ours(enum uhmm_guarantee guarantee)
 {
-	struct uhmm_rcache_options options = {
-		.size = sizeof(options), .granule = ADVERSARY_GRANULE,
-	};
 	struct mm_struct *mm = open_mm(guarantee);
 
-	return mm && !uhmm_rcache_create(mm, uhmm_rcache_uring_ops(), buffers,
-					 &options, &cache);
+	return mm && !adversary_rcache_make(mm);
 }
 
 static bool open_fabrics(const char *monitor, struct uhmm_rcache_uring *buffers)
@@ -118,9 +95,9 @@ static const struct adversary_cache *open_cache(enum who who,
 {
 	switch (who) {
 	case HERE_G0:
-		return open_ours(UHMM_G0, buffers) ? &ours : NULL;
+		return open_ours(UHMM_G0) ? &adversary_ours : NULL;
 	case HERE_G1:
-		return open_ours(UHMM_G1, buffers) ? &ours : NULL;
+		return open_ours(UHMM_G1) ? &adversary_ours : NULL;
 	case FABRIC_HERE:
 		return open_fabrics(NULL, buffers) ? &fabric_cache : NULL;
 	case FABRIC_HOOKS:

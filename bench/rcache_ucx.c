@@ -72,26 +72,6 @@ static void dump(void *context, ucs_rcache_t *cache,
 	snprintf(buf, max, "nothing");
 }
 
-void *peer_create(void)
-{
-	static const ucs_rcache_ops_t ops = {
-		.mem_reg = reg, .mem_dereg = dereg, .dump_region = dump,
-	};
-	const ucs_rcache_params_t params = {
-		.region_struct_size = sizeof(ucs_rcache_region_t),
-		.alignment = 4096,
-		.max_alignment = 4096,
-		.ops = &ops,
-		.flags = UCS_RCACHE_FLAG_NO_PFN_CHECK,
-		.max_regions = ULONG_MAX,
-		.max_size = SIZE_MAX,
-		.max_unreleased = SIZE_MAX,
-	};
-	ucs_rcache_t *cache = NULL;
-
-	return create(&params, "uhmm", NULL, &cache) == UCS_OK ? cache : NULL;
-}
-
 /* ------------------------------------------------------------ for a device */
 
 struct region {
@@ -130,20 +110,16 @@ static void device_dereg(void *context, ucs_rcache_t *cache,
 			  region->super.end - region->super.start, r->key);
 }
 
-void *peer_create_for(const struct uhmm_rcache_ops *ops, void *arg,
-		      size_t granule)
+static void *create_cache(const ucs_rcache_ops_t *ops, size_t granule,
+			  int events)
 {
-	static const ucs_rcache_ops_t device_ops = {
-		.mem_reg = device_reg, .mem_dereg = device_dereg,
-		.dump_region = dump,
-	};
 	const ucs_rcache_params_t params = {
 		.region_struct_size = sizeof(struct region),
 		.alignment = granule,
 		.max_alignment = granule,
-		.ucm_events = UCM_EVENT_VM_UNMAPPED,
+		.ucm_events = events,
 		.ucm_event_priority = 1000,
-		.ops = &device_ops,
+		.ops = ops,
 		.flags = UCS_RCACHE_FLAG_NO_PFN_CHECK,
 		.max_regions = ULONG_MAX,
 		.max_size = SIZE_MAX,
@@ -151,9 +127,29 @@ void *peer_create_for(const struct uhmm_rcache_ops *ops, void *arg,
 	};
 	ucs_rcache_t *cache = NULL;
 
+	return create(&params, "uhmm", NULL, &cache) == UCS_OK ? cache : NULL;
+}
+
+void *peer_create(void)
+{
+	static const ucs_rcache_ops_t ops = {
+		.mem_reg = reg, .mem_dereg = dereg, .dump_region = dump,
+	};
+
+	return create_cache(&ops, 4096, 0);
+}
+
+void *peer_create_for(const struct uhmm_rcache_ops *ops, void *arg,
+		      size_t granule)
+{
+	static const ucs_rcache_ops_t device_ops = {
+		.mem_reg = device_reg, .mem_dereg = device_dereg,
+		.dump_region = dump,
+	};
+
 	device.ops = ops;
 	device.arg = arg;
-	return create(&params, "uhmm", NULL, &cache) == UCS_OK ? cache : NULL;
+	return create_cache(&device_ops, granule, UCM_EVENT_VM_UNMAPPED);
 }
 
 bool peer_get(void *cache, unsigned long addr, size_t length, void **ret_region,

@@ -47,6 +47,33 @@ static bool arena_make(void)
 	return arena == far_below;
 }
 
+static int get(unsigned long addr, size_t length, struct adversary_use *ret)
+{
+	int err = uhmm_rcache_get(adversary_rcache, addr, length,
+				  UHMM_RCACHE_WRITE, &ret->reg);
+
+	ret->key = err ? 0 : ret->reg.key;
+	return err;
+}
+
+static void put(struct adversary_use *use)
+{
+	uhmm_rcache_put(&use->reg);
+}
+
+const struct adversary_cache adversary_ours = { get, put };
+struct uhmm_rcache *adversary_rcache;
+
+int adversary_rcache_make(struct mm_struct *mm)
+{
+	const struct uhmm_rcache_options options = {
+		.size = sizeof(options), .granule = ADVERSARY_GRANULE,
+	};
+
+	return uhmm_rcache_create(mm, uhmm_rcache_uring_ops(), buffers,
+				  &options, &adversary_rcache);
+}
+
 struct uhmm_rcache_uring *adversary_begin(void)
 {
 	buffers = NULL;

@@ -38,6 +38,12 @@ struct adversary_counts {
 	int err;			/* what the program failed with */
 };
 
+/* This library's, once there is @adversary_rcache. */
+extern struct uhmm_rcache *adversary_rcache;
+extern const struct adversary_cache adversary_ours;
+/* That, of the device that adversary_begin() returned: as uhmm_rcache_create(). */
+int adversary_rcache_make(struct mm_struct *mm);
+
 /* The device; NULL: io_uring is refused here. */
 struct uhmm_rcache_uring *adversary_begin(void);
 void adversary_end(void);

@@ -10,7 +10,6 @@
 
 #include "fabric_cache.h"
 #include "live_util.h"
-#include "mm/live/patch.h"
 #include "rcache/fabric.h"
 
 static struct uhmm_rcache_uring *buffers;
@@ -166,8 +165,7 @@ int main(int argc, char **argv)
 		return 2;
 	seconds = strtol(argv[1], NULL, 10);
 	/* While there is one thread. */
-	if (!live_patch_install(UHMM_G1))
-		live_set_bracketed(UHMM_G1, 0);
+	uhmm_live_patch(UHMM_G1, NULL);
 	cases_begin(argc - 1, argv + 1);
 	return cmocka_run_group_tests_name("live_rcache_fabric", tests, NULL,
 					   NULL);

@@ -12,7 +12,6 @@
 #include <uhmm/rcache.h>
 
 #include "live_util.h"
-#include "mm/live/patch.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define THEIR_MALLOC 1
@@ -378,8 +377,7 @@ int main(int argc, char **argv)
 
 	pthread_atfork(handler, handler, child_handler);
 	/* While there is one thread. */
-	if (!live_patch_install(UHMM_G1))
-		live_set_bracketed(UHMM_G1, 0);
+	uhmm_live_patch(UHMM_G1, NULL);
 	cases_begin(argc, argv);
 	return cmocka_run_group_tests_name("live_rcache_malloc", tests, NULL,
 					   NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Real pins: io_uring's fixed buffers behind the cache, in programs that are
+ * Real pins: io_uring's fixed buffers behind the adversary_rcache, in programs that are
  * legal and that other caches lose data in: adversary.h.
  *
  * At G0 the cache asks, before each use, whether a change is on its way; at G1 it
@@ -16,35 +16,8 @@
 #include "rcache/internal.h"
 
 static struct uhmm_rcache_uring *buffers;
-static struct uhmm_rcache *cache;
 static enum uhmm_guarantee guarantee;
 static long seconds;
-
-static int get(unsigned long addr, size_t length, struct adversary_use *ret)
-{
-	int err = uhmm_rcache_get(cache, addr, length, UHMM_RCACHE_WRITE,
-				  &ret->reg);
-
-	ret->key = err ? 0 : ret->reg.key;
-	return err;
-}
-
-static void put(struct adversary_use *use)
-{
-	uhmm_rcache_put(&use->reg);
-}
-
-static const struct adversary_cache ours = { get, put };
-
-static void make_cache(void)
-{
-	struct uhmm_rcache_options options = {
-		.size = sizeof(options), .granule = ADVERSARY_GRANULE,
-	};
-
-	assert_int_equal(uhmm_rcache_create(mm, uhmm_rcache_uring_ops(),
-					    buffers, &options, &cache), 0);
-}
 
 static int begin(void **state)
 {
@@ -53,14 +26,14 @@ static int begin(void **state)
 	make_live(guarantee, 0, 0);
 	buffers = adversary_begin();
 	if (buffers)
-		make_cache();
+		assert_int_equal(adversary_rcache_make(mm), 0);
 	return 0;
 }
 
 static int end(void **state)
 {
 	if (buffers)
-		assert_int_equal(uhmm_rcache_destroy(cache), 0);
+		assert_int_equal(uhmm_rcache_destroy(adversary_rcache), 0);
 	adversary_end();
 	return live_end(state);
 }
@@ -77,7 +50,7 @@ static void need_all(void)
 
 static struct adversary_counts run(bool neighbour, bool until_lost)
 {
-	struct adversary_counts did = adversary_run(&ours, neighbour, seconds,
+	struct adversary_counts did = adversary_run(&adversary_ours, neighbour, seconds,
 						    until_lost);
 
 	print_message("%lu of %lu writes lost, %lu gets beside them\n",
@@ -94,8 +67,8 @@ static void what_was_there_is_found_again(void **state)
 
 	need_all();
 	for (unsigned long i = 0; i < 100; i++)
-		assert_int_equal(adversary_write(&ours), 0);
-	assert_int_equal(uhmm_rcache_get_stats(cache, &s), 0);
+		assert_int_equal(adversary_write(&adversary_ours), 0);
+	assert_int_equal(uhmm_rcache_get_stats(adversary_rcache, &s), 0);
 	assert_int_equal(s.registrations, 1);
 }
 
@@ -127,13 +100,13 @@ static void without_the_check_they_lose_some(void **state)
 
 	need_all();
 	if (guarantee < UHMM_G1) {
-		cache->probe = false;
+		adversary_rcache->probe = false;
 		assert_true(run(false, true).lost > 0);
 		return;
 	}
-	assert_int_equal(uhmm_rcache_destroy(cache), 0);
+	assert_int_equal(uhmm_rcache_destroy(adversary_rcache), 0);
 	assert_int_equal(uhmm_mm_create(&mm), 0);
-	make_cache();
+	assert_int_equal(adversary_rcache_make(mm), 0);
 	assert_true(run(false, true).lost > 0);
 	mmput(mm);
 	mm = watched;
@@ -148,7 +121,7 @@ static void without_the_check_it_does(void **state)
 	if (guarantee >= UHMM_G1)
 		live_broken = BROKEN_END | BROKEN_REGISTER;
 	else
-		cache->probe = false;
+		adversary_rcache->probe = false;
 	did = run(true, true);
 	live_broken = 0;
 	assert_true(did.lost > 0);
@@ -172,8 +145,8 @@ int main(int argc, char **argv)
 	guarantee = (enum uhmm_guarantee)atoi(argv[1]);
 	seconds = strtol(argv[2], NULL, 10);
 	/* While there is one thread. */
-	if (guarantee >= UHMM_G1 && !live_patch_install(UHMM_G1))
-		live_set_bracketed(UHMM_G1, 0);
+	if (guarantee >= UHMM_G1)
+		uhmm_live_patch(UHMM_G1, NULL);
 	cases_begin(argc - 2, argv + 2);
 	return cmocka_run_group_tests_name("live_rcache_uring", tests, NULL,
 					   NULL);
