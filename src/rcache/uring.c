@@ -35,21 +35,18 @@ static void urings_add(struct uhmm_rcache_uring *u)
 {
 	spin_lock(&urings_lock);
 	u->next = urings;
-	if (urings)
-		urings->prev = u;
 	urings = u;
 	spin_unlock(&urings_lock);
 }
 
 static void urings_del(const struct uhmm_rcache_uring *u)
 {
+	struct uhmm_rcache_uring **at = &urings;
+
 	spin_lock(&urings_lock);
-	if (u->prev)
-		u->prev->next = u->next;
-	else
-		urings = u->next;
-	if (u->next)
-		u->next->prev = u->prev;
+	while (*at != u)
+		at = &(*at)->next;
+	*at = u->next;
 	spin_unlock(&urings_lock);
 }
 

@@ -96,7 +96,6 @@ struct uring_slot {
  * @size: bytes of all this
  * @ended: in a child: the ring is its parent's
  * @next: in the list of all
- * @prev: in the list of all
  * @lock: of all below
  * @pins: with tags
  * @nslots: how many there are
@@ -109,7 +108,7 @@ struct uhmm_rcache_uring {
 	unsigned int features;
 	size_t size;
 	bool ended;
-	struct uhmm_rcache_uring *next, *prev;
+	struct uhmm_rcache_uring *next;
 	spinlock_t lock;
 	struct pins pins;
 	unsigned int nslots;
