@@ -145,7 +145,7 @@ void site_forget(unsigned long start, unsigned long end)
 		if (objects[i].start >= start && objects[i].start < end)
 			objects[i].start = 0;
 	for (int i = 0; i < KNOWN; i++)
-		known[i] = 0;
+		__atomic_store_n(&known[i], 0, __ATOMIC_RELAXED);
 }
 
 /* call rel32; call through a register or memory, with 0 to 4 bytes more. */

@@ -367,8 +367,8 @@ static inline void slot_unhold(struct mm_struct *mm, struct thread_block *block)
 
 /*
  * Announce [start, last] with number @id, as slot_get() returned it, and be ready
- * to search. What was published before a fence by somebody who then does not see the announcement
- * is found by the search; who publishes later sees the announcement.
+ * to search. What was published before a fence by somebody who then does not see
+ * the announcement is found by the search; who publishes later sees it.
  */
 static inline void slot_announce(struct mm_struct *mm, struct slot *slot,
 				 unsigned long id, unsigned long start,
