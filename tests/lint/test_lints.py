@@ -7,6 +7,7 @@ changes one file of it, and its lint has to print the complaint, with file and
 line, and to fail. TAP out.
 """
 
+import json
 import pathlib
 import re
 import shutil
@@ -151,6 +152,22 @@ void mm_users_slow(struct mm_struct *mm)
     'page.1': '.\\" SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause\n'
               '.Dd November 20, 2026\n.Dt PAGE 1\n.Os\n.Sh NAME\n.Nm page\n'
               '.Nd a page\n.Sh DESCRIPTION\nText.\n',
+    'docs/live.md': SPDX.replace('/* ', '<!-- ').replace(' */', ' -->') +
+                    '# What is promised\n\n| clause | tests | known bad |\n|---|---|---|\n'
+                    '| one | `live_run: it runs`, `live_coverage` | |\n'
+                    '| two | | `live_rcache_fabric: it_is_bad` |\n',
+    'build/meson-info/intro-tests.json': json.dumps([
+        {'name': 'live_run', 'cmd': ['tests/test_run.py']},
+        {'name': 'live_coverage', 'cmd': ['nowhere/else']},
+        {'name': 'live_rcache_fabric', 'cmd': ['build/fabric', '4']}]),
+    'build/meson-info/intro-targets.json': json.dumps([
+        {'filename': ['build/fabric'],
+         'target_sources': [{'sources': ['tests/fabric.c']}]}]),
+    'tests/test_run.py': '# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause\n'
+                         'from kinds import KINDS\n',
+    'tests/kinds.py': '# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause\n'
+                      "KINDS = {\n    'it runs': None,\n}\n",
+    'tests/fabric.c': SPDX + 'CASE_BARE(it_is_bad)\n',
 }
 
 # lint: (name of the mutant, file, text to replace, new text, complaint)
@@ -309,6 +326,16 @@ MUTANTS = {
          r'libuhmm\.map:\d+: mmputs is in the version script, but not exported'),
         ('a map that lets everything out', 'libuhmm.map',
          'local:\n\t*;\n', '', r'libuhmm\.map:1: take is exported, but not in'),
+    ],
+    'lint_clauses.py': [
+        ('a test that is not there', 'docs/live.md', '`live_coverage`',
+         '`live_covers`', r'docs/live\.md:6: there is no test live_covers'),
+        ('a case that is not in its script', 'tests/kinds.py', 'it runs',
+         'it ran', r'docs/live\.md:6: live_run has no case it runs'),
+        ('a case that is not run', 'tests/fabric.c', 'CASE_BARE', 'ALONE',
+         r'docs/live\.md:7: live_rcache_fabric has no case it_is_bad'),
+        ('a clause without a test', 'docs/live.md',
+         '`live_rcache_fabric: it_is_bad`', '', r'docs/live\.md:7: no test'),
     ],
     'lint_man.sh': [
         ('a macro that mandoc does not know', 'page.1', 'Text.\n', '.Xx text\n',
