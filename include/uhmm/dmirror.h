@@ -118,7 +118,7 @@ struct uhmm_dmirror;
  *
  * Context: may sleep.
  * Return: 0; -EINVAL: @ret_device is NULL, @options->size is too small, or an
- * option is unknown; -ENOMEM.
+ * option is unknown; -E2BIG: see uhmm_mm_create_with(); -ENOMEM.
  */
 int uhmm_dmirror_create(const struct uhmm_dmirror_options *options,
 			struct uhmm_dmirror_device **ret_device);

@@ -244,7 +244,7 @@ struct uhmm_live_stats {
  * Context: may sleep; starts a thread. Not in a callback.
  * Return: 0; -EINVAL: @ret_mm is NULL, @options->size is smaller than this
  * version's struct, too many descriptors, or an unknown flag, feature or
- * guarantee; -EOPNOTSUPP: pages are not of 4 KiB; -EPERM:
+ * guarantee; -E2BIG: see uhmm_mm_create_with(); -EOPNOTSUPP: pages are not of 4 KiB; -EPERM:
  * UHMM_LIVE_USE_FRAMES, and frames cannot be read; -ENOMEM; an error of
  * opening /proc/self. On error *@ret_mm is left alone.
  */

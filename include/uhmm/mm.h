@@ -36,7 +36,8 @@ struct uhmm_pte;
 
 /**
  * struct uhmm_mm_options - how an address space is made
- * @size: sizeof(struct uhmm_mm_options), so that it can grow
+ * @size: sizeof(struct uhmm_mm_options), so that it can grow: a longer one is
+ *	taken if what this version does not know of it is 0
  * @flags: UHMM_MM_CHECK
  * @reserve_after: after how many collisions in a row a faulting thread makes
  *	the invalidations wait for it; 0: 3; UHMM_RESERVE_NEVER: only on request
@@ -75,8 +76,9 @@ int uhmm_mm_create(struct mm_struct **ret_mm);
  *
  * Context: may sleep.
  * Return: 0; -EINVAL: @ret_mm is NULL, @options->size is smaller than this
- * version's struct, an unknown flag, or ops without a name; -ENOMEM. On error
- * *@ret_mm is left alone.
+ * version's struct, an unknown flag, or ops without a name; -E2BIG: what this
+ * version does not know of @options is not 0; -ENOMEM. On error *@ret_mm is left
+ * alone.
  */
 int uhmm_mm_create_with(const struct uhmm_mm_options *options,
 			struct mm_struct **ret_mm);

@@ -86,7 +86,8 @@ struct uhmm_model_options {
  * @ret_mm: returns it, with mm_users and mm_count 1
  *
  * Context: may sleep.
- * Return: 0; -EINVAL: @ret_mm is NULL, or a size is too small; -ENOMEM.
+ * Return: 0; -EINVAL: @ret_mm is NULL, or a size is too small; -E2BIG: see
+ * uhmm_mm_create_with(); -ENOMEM.
  */
 int uhmm_mm_create_model(const struct uhmm_model_options *options,
 			 const struct uhmm_mm_options *mm_options,

@@ -203,8 +203,8 @@ struct uhmm_rcache_stats {
  * Context: may sleep.
  * Return: 0; -EINVAL: a pointer is NULL, an operation is missing,
  * @options->size is smaller than this version's struct, an unknown flag, also of
- * @ops, or a wrong granule; -ENOMEM; an error of eventfd(2). On error *@ret_cache
- * is left alone.
+ * @ops, or a wrong granule; -E2BIG: see uhmm_mm_create_with(); -ENOMEM; an error
+ * of eventfd(2). On error *@ret_cache is left alone.
  */
 int uhmm_rcache_create(struct mm_struct *mm, const struct uhmm_rcache_ops *ops,
 		       void *device, const struct uhmm_rcache_options *options,

@@ -157,7 +157,8 @@ unsigned int uhmm_rcache_uring_features(void);
  *
  * Context: may sleep.
  * Return: as uhmm_rcache_uring_create(); -EINVAL also: @options->size is smaller
- * than this version's struct, or a wrong @options->tags.
+ * than this version's struct, or a wrong @options->tags; -E2BIG: see
+ * uhmm_mm_create_with().
  */
 int uhmm_rcache_uring_create_tagged(int ring_fd, unsigned int slots,
 				    const struct uhmm_rcache_uring_options *options,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/options.h"
 #include "check.h"
 
 #define RESERVE_AFTER 3
@@ -212,9 +213,11 @@ int mm_create(const struct uhmm_mm_options *options,
 	struct mm_struct *mm;
 	int ret;
 
-	if (!ret_mm || options->size < sizeof(*options) ||
-	    options->flags & ~UHMM_MM_CHECK || !ops->name)
-		return -EINVAL;
+	ret = ret_mm ? options_check(options, sizeof(*options)) : -EINVAL;
+	if (!ret && (options->flags & ~UHMM_MM_CHECK || !ops->name))
+		ret = -EINVAL;
+	if (ret)
+		return ret;
 	sync_register_membarrier();
 	mm = aligned_alloc(_Alignof(struct mm_struct), sizeof(*mm));
 	if (!mm)

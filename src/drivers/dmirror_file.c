@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* Devices and their open files: how they come and go. */
+#include "../lib/options.h"
 #include "dmirror.h"
 
 #define CHUNK_PAGES 65536
 
 static bool options_good(const struct uhmm_dmirror_options *how)
 {
-	return how->size >= sizeof(*how) &&
-	       (how->type == MEMORY_DEVICE_PRIVATE ||
+	return (how->type == MEMORY_DEVICE_PRIVATE ||
 		how->type == MEMORY_DEVICE_COHERENT) &&
 	       !(how->quirks & ~(UHMM_DMIRROR_INCLUSIVE_END |
 				 UHMM_DMIRROR_DEVICE_FILTER)) &&
@@ -21,8 +21,11 @@ int uhmm_dmirror_create(const struct uhmm_dmirror_options *options,
 		.size = sizeof(how),
 		.type = MEMORY_DEVICE_PRIVATE,
 	};
+	int err = options_check(options, sizeof(*options));
 	struct uhmm_dmirror_device *device;
 
+	if (err)
+		return err;
 	if (options)
 		how = *options;
 	if (!ret_device || !options_good(&how))

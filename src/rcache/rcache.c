@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../lib/options.h"
 #include "internal.h"
 
 static struct mutex caches_lock = MUTEX_INITIALIZER;
@@ -502,9 +503,13 @@ static int take_options(struct uhmm_rcache *c,
 	const unsigned int flags = UHMM_RCACHE_LAZY | UHMM_RCACHE_MEMLOCK;
 	struct uhmm_rcache_options *o = &c->options;
 	struct rlimit limit;
+	int err;
 
 	if (options) {
-		if (options->size < sizeof(*options) || options->flags & ~flags)
+		err = options_check(options, sizeof(*options));
+		if (err)
+			return err;
+		if (options->flags & ~flags)
 			return -EINVAL;
 		*o = *options;
 	}

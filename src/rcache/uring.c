@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../lib/options.h"
 #include "uring.h"
 
 int uring_call(void *unused, int fd, unsigned int opcode, void *arg,
@@ -131,8 +132,10 @@ int uhmm_rcache_uring_create_tagged(int ring_fd, unsigned int slots,
 	int err;
 
 	if (options) {
-		if (options->size < sizeof(o) ||
-		    options->tags & ((1UL << TAG_BITS) - 1))
+		err = options_check(options, sizeof(o));
+		if (err)
+			return err;
+		if (options->tags & ((1UL << TAG_BITS) - 1))
 			return -EINVAL;
 		o = *options;
 	}

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../lib/options.h"
 #include "bracket.h"
 #include "out.h"
 #include "watch.h"
@@ -237,10 +238,13 @@ static int check_options(const struct uhmm_live_options *o)
 	const unsigned int flags = UHMM_LIVE_USE_FRAMES |
 				   UHMM_LIVE_UNWATCHED_TOO | UHMM_LIVE_CHECK |
 				   UHMM_LIVE_DEVICE | UHMM_LIVE_SIGBUS;
+	int err = options_check(o, sizeof(*o));
 
-	if (o->size < sizeof(*o) || o->flags & ~flags ||
-	    o->without >> UHMM_LIVE_FEATURES || o->guarantee < UHMM_G0 ||
-	    o->guarantee > UHMM_G2 || o->descriptors > MAX_SHARDS)
+	if (err)
+		return err;
+	if (o->flags & ~flags || o->without >> UHMM_LIVE_FEATURES ||
+	    o->guarantee < UHMM_G0 || o->guarantee > UHMM_G2 ||
+	    o->descriptors > MAX_SHARDS)
 		return -EINVAL;
 	/* A frame is the number of a page there, and there is one descriptor. */
 	if (o->flags & UHMM_LIVE_DEVICE &&

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "../../lib/options.h"
+
 void vma_describe(struct space *space, const struct vma *vma,
 		  struct uhmm_vma *ret)
 {
@@ -270,6 +272,7 @@ int space_create(struct uhmm_model *model, struct space **ret_space,
 
 	if (options)
 		how = *options;
+	how.size = sizeof(how);
 	mutex_lock(&model->lock);
 	space = arena_alloc(&model->arena, sizeof(*space));
 	mutex_unlock(&model->lock);
@@ -329,10 +332,11 @@ int uhmm_mm_create_model(const struct uhmm_model_options *options,
 	struct space *space;
 	int ret;
 
-	if (!ret_mm || (options && options->size < sizeof(*options)) ||
-	    (mm_options && mm_options->size < sizeof(*mm_options)))
-		return -EINVAL;
-	ret = model_create(options, &model);
+	ret = ret_mm ? options_check(options, sizeof(*options)) : -EINVAL;
+	if (!ret)
+		ret = options_check(mm_options, sizeof(*mm_options));
+	if (!ret)
+		ret = model_create(options, &model);
 	if (ret)
 		return ret;
 	ret = space_create(model, &space, mm_options);
