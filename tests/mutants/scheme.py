@@ -328,3 +328,10 @@ INDEXED = Group('The index', '', [
            [(INDEX_WRITE, 'if (unlikely(perm_count(perm) == 1))', 'if (0)')],
            [unit('mm', 'the_only_subscription_keeps_the_struct')]),
 ])
+
+OPTIONS = Group('Options', '', [
+    Mutant('later options', 'what a later version asks for is lost',
+           [('src/lib/options.h', '\t\tif (byte[i])\n', '\t\tif (0)\n')],
+           [unit('options',
+                 'later_ones_are_taken_if_they_ask_for_nothing_new')]),
+])

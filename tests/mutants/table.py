@@ -5,9 +5,9 @@ from fences import FENCES
 from model import EVENT_ROWS
 from orders import ORDERS
 from rcache import RCACHES
-from scheme import INDEXED, LISTS, RESERVED, SCHEME
+from scheme import INDEXED, LISTS, OPTIONS, RESERVED, SCHEME
 from waits import HOLDS, WAITS, WAKES
 
 GROUPS = [FENCES, ORDERS, WAITS, WAKES, HOLDS, SCHEME, RESERVED, LISTS, INDEXED,
-          EVENT_ROWS, RCACHES]
+          OPTIONS, EVENT_ROWS, RCACHES]
 MUTANTS = [mutant for group in GROUPS for mutant in group.mutants]
