@@ -30,7 +30,7 @@ RULES = {
     # Scenarios and what runs them agree on one public header.
     'src/explore': ([r'include/uhmm/explore\.h$', r'src/lib/'], 'all'),
     'src/agent': ([r'include/', r'src/mm/live/', r'src/sync/'], 'all'),
-    'src/drivers': ([r'include/'], 'all'),
+    'src/drivers': ([r'include/', r'src/lib/options\.h$'], 'all'),
     'cli': ([r'include/', r'src/explore/(explore|trace|ladder|replay)\.h$',
              r'src/agent/(board|stream)\.h$'], 'all'),
     'examples': ([r'include/'], 'all'),

@@ -332,6 +332,5 @@ INDEXED = Group('The index', '', [
 OPTIONS = Group('Options', '', [
     Mutant('later options', 'what a later version asks for is lost',
            [('src/lib/options.h', '\t\tif (byte[i])\n', '\t\tif (0)\n')],
-           [unit('options',
-                 'later_ones_are_taken_if_they_ask_for_nothing_new')]),
+           [unit('mm', 'create_takes_options_of_a_newer_size')]),
 ])

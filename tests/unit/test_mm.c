@@ -94,6 +94,8 @@ static void create_takes_options_of_a_newer_size(void **state)
 
 	assert_int_equal(uhmm_mm_create_with(&options.known, &made), 0);
 	mmput(made);
+	options.unknown = 1;
+	assert_int_equal(uhmm_mm_create_with(&options.known, &made), -E2BIG);
 }
 
 static void create_refuses_an_unknown_flag(void **state)
