@@ -22,6 +22,7 @@ static void *current;
 
 int cuCtxPushCurrent_v2(void *context)
 {
+	fake_cuda.device.calls++;
 	if (fake_cuda.push_fails)
 		return fake_cuda.push_fails;
 	current = context;
@@ -31,6 +32,7 @@ int cuCtxPushCurrent_v2(void *context)
 
 int cuCtxPopCurrent_v2(void **ret_context)
 {
+	fake_cuda.device.calls++;
 	*ret_context = current;
 	current = NULL;
 	fake_cuda.depth--;
@@ -39,6 +41,7 @@ int cuCtxPopCurrent_v2(void **ret_context)
 
 static void look_at_context(void)
 {
+	fake_cuda.device.calls++;
 	fake_cuda.without += current != fake_cuda.context;
 }
 
@@ -62,8 +65,7 @@ int cuMemHostRegister_v2(void *addr, size_t length, unsigned int flags)
 	fake_cuda.registered[room].start = start;
 	fake_cuda.registered[room].end = end;
 	fake_cuda.flags = flags;
-	fake_cuda.made++;
-	fake_cuda.alive++;
+	fake_device_registers(&fake_cuda.device);
 	return 0;
 }
 
@@ -78,7 +80,7 @@ int cuMemHostUnregister(void *addr)
 			continue;
 		fake_cuda.registered[i].start = 0;
 		fake_cuda.registered[i].end = 0;
-		fake_cuda.alive--;
+		fake_cuda.device.alive--;
 		return 0;
 	}
 	return NOT_REGISTERED;

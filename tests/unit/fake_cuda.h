@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "fake_device.h"
+
 #define FAKE_CUDA_ROOM 64
 /* From host to device pointers. */
 #define FAKE_CUDA_OFFSET 0x7000000000UL
@@ -14,8 +16,7 @@ struct fake_cuda {
 	int reg_fails;
 	int pointer_fails;
 	int unreg_fails;
-	int made;		/* registrations */
-	int alive;
+	struct fake_device device;
 	unsigned int flags;	/* of the last one */
 	int depth;		/* contexts pushed and not popped */
 	int without;		/* calls without the right context */

@@ -12,6 +12,7 @@ int ibv_dereg_mr(void *mr);
 
 void *ibv_reg_mr(void *pd, void *addr, size_t length, int access)
 {
+	fake_verbs.device.calls++;
 	if (fake_verbs.reg_fails) {
 		errno = fake_verbs.reg_fails;
 		return NULL;
@@ -20,16 +21,16 @@ void *ibv_reg_mr(void *pd, void *addr, size_t length, int access)
 	fake_verbs.addr = addr;
 	fake_verbs.length = length;
 	fake_verbs.access = access;
-	fake_verbs.alive++;
-	fake_verbs.made++;
+	fake_device_registers(&fake_verbs.device);
 	return malloc(1);
 }
 
 int ibv_dereg_mr(void *mr)
 {
+	fake_verbs.device.calls++;
 	if (fake_verbs.dereg_fails)
 		return fake_verbs.dereg_fails;
 	free(mr);
-	fake_verbs.alive--;
+	fake_verbs.device.alive--;
 	return 0;
 }

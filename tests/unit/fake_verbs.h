@@ -5,11 +5,12 @@
 
 #include <stddef.h>
 
+#include "fake_device.h"
+
 struct fake_verbs {
 	int reg_fails;		/* errno of all registrations; 0: they succeed */
 	int dereg_fails;
-	int made;
-	int alive;
+	struct fake_device device;
 	void *pd;		/* of the last registration */
 	void *addr;
 	size_t length;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* The registration cache: what is found, what is retired, and when it goes. */
 #include <poll.h>
-#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -204,6 +203,65 @@ static void the_lazy_leave_it_to_later(void **state)
 		invalidate(PG(1), PG(2));
 		assert_true(cache_stats().retired <= UHMM_RCACHE_BACKLOG + 1);
 	}
+	unmake();
+}
+
+/* Of many at once no more is left than was live, and in use. */
+static void what_waits_is_bounded(void **state)
+{
+	enum { MANY = 1000, HELD = 10 };
+	struct uhmm_registration held[HELD];
+
+	make(UHMM_RCACHE_LAZY, 0, 0, 0);
+	for (int i = 0; i < MANY; i++)
+		touch(PG(2 * i), 1, RW);
+	for (int i = 0; i < HELD; i++)
+		held[i] = get(PG(2 * i), 1, RW);
+	invalidate(PG(0), PG(2 * MANY));
+	assert_int_equal(cache_stats().retired, MANY);
+	touch(PG(1), 1, RW);
+	assert_int_equal(cache_stats().retired, HELD);
+	for (int i = 0; i < 5 * UHMM_RCACHE_BACKLOG; i++) {
+		touch(PG(1), 1, RW);
+		invalidate(PG(1), PG(2));
+		assert_true(cache_stats().retired <=
+			    HELD + UHMM_RCACHE_BACKLOG + 1);
+	}
+	for (int i = 0; i < HELD; i++)
+		uhmm_rcache_put(&held[i]);
+	assert_int_equal(cache_stats().retired, 0);
+	unmake();
+}
+
+static void a_flush_is_of_its_range(void **state)
+{
+	struct uhmm_registration held;
+	uint64_t first, last;
+
+	make(0, 0, 0, 4);
+	first = touch(PG(0), PAGES(2), RW);
+	held = get(PG(4), PAGES(2), RW);
+	last = touch(PG(8), PAGES(2), RW);
+	/* Between them, and what only touches. */
+	assert_int_equal(uhmm_rcache_flush(cache, PG(2), PAGES(2)), 0);
+	assert_int_equal(cache_stats().flushed, 0);
+	/* A byte of it; who has it keeps it. */
+	assert_int_equal(uhmm_rcache_flush(cache, PG(5) + 7, 1), 1);
+	assert_int_equal(cache_stats().flushed, 1);
+	assert_int_equal(device.deregs, 0);
+	assert_int_equal(touch(PG(0), PAGES(2), RW), first);
+	assert_int_equal(touch(PG(8), PAGES(2), RW), last);
+	assert_int_not_equal(touch(PG(4), PAGES(2), RW), held.key);
+	/* All from there on. */
+	assert_int_equal(uhmm_rcache_flush(cache, PG(5), 0), 1);
+	assert_int_equal(device.deregs, 2);
+	assert_int_equal(touch(PG(0), PAGES(2), RW), first);
+	uhmm_rcache_put(&held);
+	assert_int_equal(device.deregs, 3);
+	/* What wraps ends with the last byte. */
+	assert_int_equal(uhmm_rcache_flush(cache, PG(1), ~0UL), 0);
+	assert_int_equal(device.deregs, 4);
+	assert_int_equal(cache_stats().entries, 0);
 	unmake();
 }
 
@@ -463,6 +521,29 @@ static void caches_do_not_mind_each_other(void **state)
 	unmake();
 }
 
+/* What one device has in use is nothing to the other. */
+static void devices_share_a_range(void **state)
+{
+	struct uhmm_registration held, reg;
+	struct device other = { .next_key = 1000 };
+	struct uhmm_rcache *second;
+
+	make(0, 0, 0, 0);
+	assert_int_equal(uhmm_rcache_create(mm, &dev_ops, &other, NULL,
+					    &second), 0);
+	held = get(PG(1), PAGES(2), RW);
+	assert_int_equal(uhmm_rcache_get(second, PG(2), PAGES(2), RW, &reg), 0);
+	assert_true(reg.key > 1000 && held.key < 1000);
+	uhmm_rcache_put(&reg);
+	invalidate(PG(2), PG(3));
+	assert_int_equal(device.deregs, 0);
+	assert_int_equal(other.deregs, 1);
+	assert_int_equal(uhmm_rcache_destroy(second), 0);
+	uhmm_rcache_put(&held);
+	assert_int_equal(device.deregs, 1);
+	unmake();
+}
+
 /* Those of a thread are found by the number of a cache, and this is not theirs. */
 static struct uhmm_rcache *fifth;
 
@@ -501,23 +582,6 @@ static void a_device_may_use_another_cache(void **state)
 	unmake();
 }
 
-static void counters_are_an_object(void **state)
-{
-	char text[1000], few[8];
-	int n;
-
-	make(0, 0, 0, 0);
-	touch(PG(1), 1, RW);
-	n = uhmm_rcache_print_stats(cache, text, sizeof(text));
-	assert_int_equal(n, strlen(text));
-	assert_non_null(strstr(text, "\"schema\": 1"));
-	assert_non_null(strstr(text, "\"device\": \"test\""));
-	assert_non_null(strstr(text, "\"misses\": 1"));
-	assert_int_equal(uhmm_rcache_print_stats(cache, few, sizeof(few)), n);
-	assert_int_equal(strlen(few), sizeof(few) - 1);
-	unmake();
-}
-
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -532,6 +596,8 @@ int main(int argc, char **argv)
 		CASE(what_collides_is_registered_again),
 		CASE(what_came_meanwhile_is_merged),
 		CASE(the_lazy_leave_it_to_later),
+		CASE(what_waits_is_bounded),
+		CASE(a_flush_is_of_its_range),
 		CASE(nonblockable_ones_are_refused_unless_lazy),
 		CASE(limits_hold),
 		CASE(what_may_be_locked_is_a_limit),
@@ -544,8 +610,8 @@ int main(int argc, char **argv)
 		CASE(an_ended_address_space_has_nothing),
 		CASE(a_child_has_none_of_it),
 		CASE(caches_do_not_mind_each_other),
+		CASE(devices_share_a_range),
 		CASE(a_device_may_use_another_cache),
-		CASE(counters_are_an_object),
 	};
 
 	cases_begin(argc, argv);

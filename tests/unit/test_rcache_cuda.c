@@ -37,7 +37,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	assert_int_equal(uhmm_rcache_destroy(cache), 0);
-	assert_int_equal(fake->alive, 0);
+	assert_int_equal(fake->device.alive, 0);
 	assert_int_equal(fake->depth, 0);
 	assert_int_equal(fake->without, 0);
 	uhmm_rcache_cuda_destroy(cuda);
@@ -67,14 +67,14 @@ static void the_key_is_the_pointer_of_the_device(void **state)
 
 	touch(PG(1), PAGES(2));
 	touch(PG(2) + 5, 1);
-	assert_int_equal(fake->made, 1);
+	assert_int_equal(fake->device.made, 1);
 	assert_int_equal(fake->flags, PORTABLE_DEVICEMAP);
 	assert_int_equal(uhmm_rcache_get(cache, PG(9), 1, 1U << 4, &reg),
 			 -EINVAL);
 	invalidate(PG(2), PG(3));
-	assert_int_equal(fake->alive, 0);
+	assert_int_equal(fake->device.alive, 0);
 	touch(PG(1), 1);
-	assert_int_equal(fake->made, 2);
+	assert_int_equal(fake->device.made, 2);
 }
 
 static void what_overlaps_is_let_go_of_first(void **state)
@@ -82,10 +82,10 @@ static void what_overlaps_is_let_go_of_first(void **state)
 	touch(PG(1), PAGES(2));
 	touch(PG(5), PAGES(2));
 	touch(PG(2), PAGES(4));
-	assert_int_equal(fake->alive, 1);
+	assert_int_equal(fake->device.alive, 1);
 	/* The union: it serves them all. */
 	touch(PG(1), PAGES(6));
-	assert_int_equal(fake->made, 3);
+	assert_int_equal(fake->device.made, 3);
 }
 
 static void but_not_while_it_is_used(void **state)
@@ -94,10 +94,10 @@ static void but_not_while_it_is_used(void **state)
 
 	assert_int_equal(get(PG(1), PAGES(2), &held), 0);
 	assert_int_equal(get(PG(2), PAGES(2), &reg), -EEXIST);
-	assert_int_equal(fake->alive, 1);
+	assert_int_equal(fake->device.alive, 1);
 	uhmm_rcache_put(&held);
 	touch(PG(2), PAGES(2));
-	assert_int_equal(fake->alive, 1);
+	assert_int_equal(fake->device.alive, 1);
 	/* Nor what the program has registered. */
 	fake->reg_fails = 712;
 	assert_int_equal(get(PG(20), 1, &reg), -EEXIST);
@@ -125,7 +125,7 @@ static void errors_are_errnos(void **state)
 	fake->push_fails = 0;
 	fake->pointer_fails = 1;
 	assert_int_equal(get(PG(1), 1, &reg), -EINVAL);
-	assert_int_equal(fake->alive, 0);
+	assert_int_equal(fake->device.alive, 0);
 	fake->pointer_fails = 0;
 	touch(PG(1), 1);
 	fake->unreg_fails = 999;
@@ -137,7 +137,7 @@ static void a_context_takes_its_registrations_with_it(void **state)
 {
 	touch(PG(1), 1);
 	touch(PG(3), 1);
-	fake->alive = 0;
+	fake->device.alive = 0;
 	fake->push_fails = 709;
 	assert_int_equal(uhmm_rcache_flush(cache, PG(1), 1), 0);
 	fake->push_fails = 0;

@@ -38,7 +38,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	assert_int_equal(uhmm_rcache_destroy(cache), 0);
-	assert_int_equal(fake->alive, 0);
+	assert_int_equal(fake->device.alive, 0);
 	uhmm_rcache_verbs_destroy(verbs);
 	mmput(mm);
 	dlclose(library);
@@ -83,18 +83,18 @@ static void a_region_is_found_again_until_memory_changes(void **state)
 
 	assert_int_equal(get(UHMM_RCACHE_WRITE, &first), 0);
 	assert_int_equal(get(UHMM_RCACHE_READ | UHMM_RCACHE_WRITE, &again), 0);
-	assert_int_equal(fake->made, 2);
+	assert_int_equal(fake->device.made, 2);
 	uhmm_rcache_put(&first);
 	uhmm_rcache_put(&again);
 	assert_int_equal(get(UHMM_RCACHE_WRITE, &first), 0);
 	assert_int_equal(first.key, again.key);
-	assert_int_equal(fake->made, 2);
+	assert_int_equal(fake->device.made, 2);
 	uhmm_rcache_put(&first);
-	assert_int_equal(fake->alive, 1);
+	assert_int_equal(fake->device.alive, 1);
 	mmu_notifier_range_init(&range, MMU_NOTIFY_UNMAP, 0, mm, BASE,
 				BASE + PAGE);
 	assert_int_equal(mmu_notifier_invalidate_range_start(&range), 0);
-	assert_int_equal(fake->alive, 0);
+	assert_int_equal(fake->device.alive, 0);
 	mmu_notifier_invalidate_range_end(&range);
 }
 
@@ -112,7 +112,7 @@ static void failures_are_passed_on(void **state)
 	assert_int_equal(uhmm_rcache_flush(cache, 0, 0), 1);
 	fake->dereg_fails = 0;
 	assert_int_equal(uhmm_rcache_flush(cache, 0, 0), 0);
-	assert_int_equal(fake->alive, 0);
+	assert_int_equal(fake->device.alive, 0);
 }
 
 static void a_library_that_is_not_it_is_refused(void **state)
