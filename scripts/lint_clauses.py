@@ -15,7 +15,7 @@ from lintlib import Lint, skip
 
 PAGE = 'docs/live.md'
 # Without these a build has not all tests.
-NEEDED = 'live_run', 'live_rcache_fabric', 'live_coverage'
+NEEDED = 'live_run', 'live_rcache_fabric_g1', 'live_coverage'
 
 
 def introspect(build, what):

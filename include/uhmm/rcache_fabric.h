@@ -17,6 +17,9 @@
  * the entry. The registration at hand is used all the same, once: only
  * uhmm_rcache_get() would make it anew.
  *
+ * Where the guarantee of a live process falls below G1 nothing is valid from then
+ * on, and it watches nothing more: libfabric registers, but keeps nothing.
+ *
  * After fork(2) nothing is valid in a child, and libfabric is told of nothing there.
  *
  * The library is opened at run time, so that none is needed to build or to load

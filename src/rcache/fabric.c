@@ -62,6 +62,9 @@ struct uhmm_rcache_fabric {
 
 static struct uhmm_rcache_fabric *the_monitor;
 
+/* Where the next monitor goes on: threads know numbers of the last one. */
+static unsigned long next_of_all;
+
 /* &uhmm_rcache_fabric.next as this thread called last. */
 static __thread unsigned long known
 	__attribute__((tls_model("initial-exec")));
@@ -183,15 +186,24 @@ static bool changed(const struct uhmm_rcache_fabric *m, unsigned long start,
 	return false;
 }
 
+/*
+ * Is it told of changes before they are made, as it needs? In a live process that
+ * may have ended; what was kept until then is not watched in another way.
+ */
+static bool is_told(const struct uhmm_rcache_fabric *m)
+{
+	return !m->live || uhmm_live_guarantee(m->mm) >= UHMM_G1;
+}
+
 static int subscribe(struct fabric_monitor *fid, const void *addr,
 		     size_t length)
 {
 	struct uhmm_rcache_fabric *m = monitor_of(fid);
 	unsigned long start = (unsigned long)addr, last = start + length - 1;
-	bool refused;
+	bool refused, told = is_told(m);
 
 	spin_lock(&m->lock);
-	refused = changing(m, start, last) || changed(m, start, last);
+	refused = !told || changing(m, start, last) || changed(m, start, last);
 	known = m->next;
 	m->stats.subscribed++;
 	m->stats.refused += refused;
@@ -209,13 +221,10 @@ static bool valid(struct fabric_monitor *fid, const void *addr, size_t length)
 {
 	struct uhmm_rcache_fabric *m = monitor_of(fid);
 	unsigned long start = (unsigned long)addr, last = start + length - 1;
-	bool pending, ok;
+	bool ok, told = is_told(m);
 
-	/* The guarantee may have fallen. */
-	pending = m->live && uhmm_live_guarantee(m->mm) < UHMM_G1 &&
-		  uhmm_live_pending(m->mm, start, length);
 	spin_lock(&m->lock);
-	ok = !pending && !changing(m, start, last);
+	ok = told && !changing(m, start, last);
 	known = m->next;
 	m->stats.invalid += !ok;
 	spin_unlock(&m->lock);
@@ -298,6 +307,7 @@ int uhmm_rcache_fabric_create(struct mm_struct *mm, const char *library,
 	m->mm = mm;
 	m->live = live;
 	m->list.ops = &list_ops;
+	m->next = next_of_all;
 	spin_lock_init(&m->lock);
 	m->library = dlopen(library ?: "libfabric.so.1", RTLD_NOW);
 	err = mmu_notifier_register(&m->list, mm);
@@ -322,6 +332,7 @@ void uhmm_rcache_fabric_destroy(struct uhmm_rcache_fabric *monitor)
 	the_monitor = NULL;
 	mmu_notifier_unregister(&monitor->list, mm);
 	monitor->fid.fid.ops->close(&monitor->fid.fid);
+	next_of_all = monitor->next;
 	take_back(monitor);
 }
 

@@ -155,11 +155,11 @@ void mm_users_slow(struct mm_struct *mm)
     'docs/live.md': SPDX.replace('/* ', '<!-- ').replace(' */', ' -->') +
                     '# What is promised\n\n| clause | tests | known bad |\n|---|---|---|\n'
                     '| one | `live_run: it runs`, `live_coverage` | |\n'
-                    '| two | | `live_rcache_fabric: it_is_bad` |\n',
+                    '| two | | `live_rcache_fabric_g1: it_is_bad` |\n',
     'build/meson-info/intro-tests.json': json.dumps([
         {'name': 'live_run', 'cmd': ['tests/test_run.py']},
         {'name': 'live_coverage', 'cmd': ['nowhere/else']},
-        {'name': 'live_rcache_fabric', 'cmd': ['build/fabric', '4']}]),
+        {'name': 'live_rcache_fabric_g1', 'cmd': ['build/fabric', '4']}]),
     'build/meson-info/intro-targets.json': json.dumps([
         {'filename': ['build/fabric'],
          'target_sources': [{'sources': ['tests/fabric.c']}]}]),
@@ -333,9 +333,9 @@ MUTANTS = {
         ('a case that is not in its script', 'tests/kinds.py', 'it runs',
          'it ran', r'docs/live\.md:6: live_run has no case it runs'),
         ('a case that is not run', 'tests/fabric.c', 'CASE_BARE', 'ALONE',
-         r'docs/live\.md:7: live_rcache_fabric has no case it_is_bad'),
+         r'docs/live\.md:7: live_rcache_fabric_g1 has no case it_is_bad'),
         ('a clause without a test', 'docs/live.md',
-         '`live_rcache_fabric: it_is_bad`', '', r'docs/live\.md:7: no test'),
+         '`live_rcache_fabric_g1: it_is_bad`', '', r'docs/live\.md:7: no test'),
     ],
     'lint_man.sh': [
         ('a macro that mandoc does not know', 'page.1', 'Text.\n', '.Xx text\n',

@@ -13,6 +13,7 @@
 #include "live_util.h"
 
 #define RW (PROT_READ | PROT_WRITE)
+#define GAP (1UL << 16)
 
 static struct uhmm_rcache *cache;
 static int regs, deregs, in_time;
@@ -177,11 +178,13 @@ static void what_is_not_there_is_refused(void **state)
 {
 	struct uhmm_rcache_stats s = { .size = sizeof(s) };
 	struct uhmm_registration reg = { .key = 7 };
-	/* Where nobody else is given anything. */
-	const unsigned long nowhere = 1UL << 36;
+	/* In the middle of a gap: others are given its end. */
+	char *gap = map_at(NULL, GAP, PROT_NONE, MAP_NORESERVE);
 
 	make(UHMM_G0, 0);
-	assert_int_equal(uhmm_rcache_get(cache, nowhere, 1, 1, &reg), -EFAULT);
+	munmap(gap, GAP * PAGE);
+	assert_int_equal(uhmm_rcache_get(cache, (unsigned long)gap +
+					 GAP / 2 * PAGE, 1, 1, &reg), -EFAULT);
 	assert_int_equal(reg.key, 7);
 	assert_int_equal(regs, 0);
 	assert_int_equal(uhmm_rcache_flush(cache, 0, 0), 0);

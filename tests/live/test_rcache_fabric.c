@@ -4,7 +4,9 @@
  * with monitors of its own (adversary.h; make bench BENCH=lost_writes). Its device is
  * a stand-in, whose regions are io_uring's, and pin.
  *
- * test_live_rcache_fabric SECONDS [CASE]
+ * test_live_rcache_fabric GUARANTEE SECONDS [CASE]
+ * GUARANTEE: 1; 0: that is lost as soon as the monitor is there, and libfabric keeps
+ * nothing then. Each of the two programs runs so long.
  */
 #include <uhmm/rcache_fabric.h>
 
@@ -15,6 +17,8 @@
 static struct uhmm_rcache_uring *buffers;
 static struct uhmm_rcache_fabric *monitor;
 static const char *why;
+static enum uhmm_guarantee guarantee;
+static enum uhmm_guarantee reach;	/* of the brackets, as it is */
 static long seconds;
 
 static int begin(void **state)
@@ -34,6 +38,9 @@ static int begin(void **state)
 	if (uhmm_rcache_fabric_create(mm, NULL, &monitor))
 		return 0;
 	why = fabric_cache_open(NULL, uhmm_rcache_uring_ops(), buffers);
+	reach = info().guarantee;
+	if (guarantee < UHMM_G1)
+		live_set_bracketed(UHMM_GUARANTEE_NONE, 0);
 	return 0;
 }
 
@@ -43,6 +50,9 @@ static int end(void **state)
 		fabric_cache_close();
 	if (monitor)
 		uhmm_rcache_fabric_destroy(monitor);
+	if (monitor && guarantee < UHMM_G1)
+		live_set_bracketed(reach, 0);
+	monitor = NULL;
 	adversary_end();
 	return live_end(state);
 }
@@ -74,19 +84,37 @@ static struct adversary_counts run(bool neighbour, bool until_lost)
 		      "not kept\n", did.lost, did.writes, did.gets, s.refused,
 		      s.subscribed);
 	assert_int_equal(did.err, 0);
+	assert_int_equal(info().guarantee, guarantee);
 	assert_true(s.notified > 0);
 	return did;
 }
 
 /* --------------------------------------------------------------------- cases */
 
+/* Kept, and not registered again; or at G0 not kept. */
 static void what_was_there_is_found_again(void **state)
 {
 	need_all();
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(adversary_write(&fabric_cache), 0);
-		assert_int_equal(registered(), 1);
+		assert_int_equal(registered(), guarantee >= UHMM_G1);
 	}
+}
+
+/* What was kept while the guarantee was there. */
+static void what_was_kept_is_not_valid_below_g1(void **state)
+{
+	struct uhmm_rcache_fabric_stats s = { .size = sizeof(s) };
+
+	need_all();
+	live_set_bracketed(reach, 0);
+	assert_int_equal(adversary_write(&fabric_cache), 0);
+	assert_int_equal(registered(), 1);
+	live_set_bracketed(UHMM_GUARANTEE_NONE, 0);
+	assert_int_equal(adversary_write(&fabric_cache), 0);
+	live_set_bracketed(guarantee < UHMM_G1 ? UHMM_GUARANTEE_NONE : reach, 0);
+	assert_int_equal(uhmm_rcache_fabric_get_stats(monitor, &s), 0);
+	assert_int_equal(s.invalid, 1);
 }
 
 static void reused_addresses_lose_no_writes(void **state)
@@ -156,17 +184,19 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		CASE(what_was_there_is_found_again),
+		CASE(what_was_kept_is_not_valid_below_g1),
 		CASE(reused_addresses_lose_no_writes),
 		CASE(nor_does_a_neighbour),
 		CASE(without_the_check_it_does),
 	};
 
-	if (argc < 2)
+	if (argc < 3)
 		return 2;
-	seconds = strtol(argv[1], NULL, 10);
+	guarantee = (enum uhmm_guarantee)atoi(argv[1]);
+	seconds = strtol(argv[2], NULL, 10);
 	/* While there is one thread. */
 	uhmm_live_patch(UHMM_G1, NULL);
-	cases_begin(argc - 1, argv + 1);
+	cases_begin(argc - 2, argv + 2);
 	return cmocka_run_group_tests_name("live_rcache_fabric", tests, NULL,
 					   NULL);
 }

@@ -71,6 +71,9 @@ PROGRAMS['test_rcache'] = (
     ['tests/unit/test_rcache.c', 'tests/unit/rcache_util.c', *UTIL,
      'src/mm/live/none/*.c'] + CACHE,
     ['-lcmocka'])
+PROGRAMS['test_rcache_threads'] = (
+    ['tests/unit/test_rcache_threads.c'] + PROGRAMS['test_rcache'][0][1:],
+    ['-lcmocka'])
 PROGRAMS['test_rcache_uring'] = (
     ['tests/unit/test_rcache_uring.c', 'src/rcache/uring*.c'] +
     PROGRAMS['test_rcache'][0][1:],

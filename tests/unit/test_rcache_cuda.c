@@ -145,6 +145,20 @@ static void a_context_takes_its_registrations_with_it(void **state)
 	assert_int_equal(uhmm_rcache_flush(cache, 0, 0), 0);
 }
 
+/* Known to be bad: who calls without the context, or does not leave it. */
+static void a_wrong_context_is_noticed(void **state)
+{
+	int (*unreg)(void *addr) = dlsym(library, "cuMemHostUnregister");
+	int (*push)(void *context) = dlsym(library, "cuCtxPushCurrent_v2");
+
+	assert_true(unreg && push);
+	unreg((void *)PG(1));
+	assert_int_equal(fake->without, 1);
+	push(&context);
+	assert_int_equal(fake->depth, 1);
+	fake->without = fake->depth = 0;
+}
+
 static void a_library_that_is_not_it_is_refused(void **state)
 {
 	struct uhmm_rcache_cuda *none;
@@ -169,6 +183,7 @@ int main(int argc, char **argv)
 		WITH_CUDA(but_not_while_it_is_used),
 		WITH_CUDA(errors_are_errnos),
 		WITH_CUDA(a_context_takes_its_registrations_with_it),
+		WITH_CUDA(a_wrong_context_is_noticed),
 		cmocka_unit_test(a_library_that_is_not_it_is_refused),
 	};
 

@@ -242,7 +242,7 @@ static void who_collides_for_ever_is_told(void **state)
 	assert_true(cache_stats().collisions > 1000);
 	assert_int_equal(device.regs, device.deregs);
 	/* Nor does what the device keeps gather without end. */
-	device.stuck = 100;
+	device.stuck = INT_MAX;
 	assert_int_equal(uhmm_rcache_get(cache, PG(1), 1, RW, &reg), -EAGAIN);
 	assert_true(cache_stats().retired < 20);
 	device.stuck = 0;
