@@ -103,11 +103,12 @@ static struct index_chunk *chunk_make(size_t size)
 
 	if (!chunk)
 		return NULL;
-	chunk->size = size;
+	/* Before it is touched: a page that is there is in no huge one. */
 	if (size == CHUNK_MAX)
 		sync_want_huge_pages(chunk, size);
 	if (size >= CHUNK_POPULATED)
 		sync_populate_pages(chunk, size);
+	chunk->size = size;
 	return chunk;
 }
 
