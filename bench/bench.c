@@ -263,6 +263,12 @@ void bench_target(struct bench *b, const struct target *target)
 
 void bench_target_within(struct bench *b, const struct target *t, double limit)
 {
+	bench_target_beside(b, t, limit, &(struct in_peers){ .peer = NULL });
+}
+
+void bench_target_beside(struct bench *b, const struct target *t, double limit,
+			 const struct in_peers *in)
+{
 	bool holds = t->at_most ? t->value <= t->wanted : t->value >= t->wanted;
 	bool beyond = t->value >= 0 && !holds && limit &&
 		      (t->at_most ? limit > t->wanted : limit < t->wanted);
@@ -288,6 +294,12 @@ void bench_target_within(struct bench *b, const struct target *t, double limit)
 		       t->wanted);
 		if (limit)
 			printf(", \"limit\": %.4g", limit);
+		if (in->peer) {
+			json_string("peer", in->peer);
+			printf(", \"of_peer\": %.4g, \"of_peer_%s\": %.4g",
+			       in->value, t->at_most ? "at_most" : "at_least",
+			       in->wanted);
+		}
 		json_string("verdict", verdict);
 		json_end();
 		return;
@@ -304,6 +316,9 @@ void bench_target_within(struct bench *b, const struct target *t, double limit)
 	       t->unit, verdict);
 	if (limit)
 		printf(" (limit %.4g)", limit);
+	if (in->peer)
+		printf("; of %s's here %.2f, asked %.2f", in->peer, in->value,
+		       in->wanted);
 	putchar('\n');
 }
 

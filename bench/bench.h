@@ -131,9 +131,18 @@ struct target {
 	const char *unit;	/* "x": a ratio */
 };
 
+/* The same in what a peer takes: here, and where the target was set. */
+struct in_peers {
+	const char *peer;	/* NULL: none that runs here */
+	double value;
+	double wanted;
+};
+
 void bench_target(struct bench *b, const struct target *target);
 /* @limit: as measured, no scheme can do better; 0: not known. */
 void bench_target_within(struct bench *b, const struct target *target,
 			 double limit);
+void bench_target_beside(struct bench *b, const struct target *target,
+			 double limit, const struct in_peers *in);
 
 #endif

@@ -13,6 +13,17 @@ void *peer_create(void)
 	return NULL;
 }
 
+bool peer_hears(void)
+{
+	return false;
+}
+
+void peer_event(unsigned long addr, size_t length)
+{
+	(void)addr;
+	(void)length;
+}
+
 void *peer_create_for(const struct uhmm_rcache_ops *ops, void *device,
 		      size_t granule)
 {

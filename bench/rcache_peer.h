@@ -11,8 +11,15 @@
 
 /* Who it is; NULL: it is not there, and *@ret_why says why. */
 const char *peer_open(const char **ret_why);
-/* Make an empty one, of a device that does nothing, told of nothing. NULL: it cannot. */
+/*
+ * Make an empty one, of a device that does nothing, told by peer_event() alone.
+ * NULL: it cannot.
+ */
 void *peer_create(void);
+/* Can it be told of changes that do not happen? */
+bool peer_hears(void);
+/* [addr, addr + length) is about to go, as far as the peer knows. */
+void peer_event(unsigned long addr, size_t length);
 /* Of this one, told of all changes of memory by the peer's own means. There is one. */
 void *peer_create_for(const struct uhmm_rcache_ops *ops, void *device,
 		      size_t granule);

@@ -16,6 +16,10 @@ static __typeof__(ucs_rcache_create) *create;
 static __typeof__(ucs_rcache_destroy) *destroy;
 static __typeof__(ucs_rcache_get) *get;
 static __typeof__(ucs_rcache_region_put) *put;
+/* What ucm_munmap() says of it before it unmaps; in no header that is installed. */
+static void (*event_enter)(void);
+static void (*event_dispatch)(ucm_event_type_t type, ucm_event_t *event);
+static void (*event_leave)(void);
 
 static void *symbol(void *library, const char *name)
 {
@@ -28,12 +32,16 @@ const char *peer_open(const char **ret_why)
 	unsigned int major = 0, minor = 0, release = 0;
 	void *ucs = dlopen("libucs.so.0", RTLD_NOW);
 	void *ucp = dlopen("libucp.so.0", RTLD_NOW);
+	void *ucm = dlopen("libucm.so.0", RTLD_NOW);
 	static char name[32];
 
 	*(void **)&create = symbol(ucs, "ucs_rcache_create");
 	*(void **)&destroy = symbol(ucs, "ucs_rcache_destroy");
 	*(void **)&get = symbol(ucs, "ucs_rcache_get");
 	*(void **)&put = symbol(ucs, "ucs_rcache_region_put");
+	*(void **)&event_enter = symbol(ucm, "ucm_event_enter");
+	*(void **)&event_dispatch = symbol(ucm, "ucm_event_dispatch");
+	*(void **)&event_leave = symbol(ucm, "ucm_event_leave");
 	*(void **)&version = symbol(ucp, "ucp_get_version");
 	*ret_why = "libucs has no such cache, or is not installed";
 	if (!create || !destroy || !get || !put)
@@ -136,7 +144,25 @@ void *peer_create(void)
 		.mem_reg = reg, .mem_dereg = dereg, .dump_region = dump,
 	};
 
-	return create_cache(&ops, 4096, 0);
+	/* No hooks for that: events do not come from anywhere else. */
+	return create_cache(&ops, 4096, peer_hears() ?
+			    UCM_EVENT_VM_UNMAPPED | UCM_EVENT_FLAG_NO_INSTALL : 0);
+}
+
+bool peer_hears(void)
+{
+	return event_enter && event_dispatch && event_leave;
+}
+
+void peer_event(unsigned long addr, size_t length)
+{
+	ucm_event_t event = {
+		.vm_unmapped = { .address = (void *)addr, .size = length },
+	};
+
+	event_enter();
+	event_dispatch(UCM_EVENT_VM_UNMAPPED, &event);
+	event_leave();
 }
 
 void *peer_create_for(const struct uhmm_rcache_ops *ops, void *arg,
