@@ -269,6 +269,11 @@ INDEXED = Group('The index', '', [
            [(INDEX_MEMORY, 'if (ix->oldest_reader(ix->arg) < ix->waiting_version)\n'
              '\t\t\treturn;', ';')],
            [interleave('nodes-are-kept')], BEFORE_A_NODE),
+    Mutant('huge pages', 'nodes are meant to lie on huge pages, and a small one '
+           'is there',
+           [(INDEX_MEMORY, 'if (size == CHUNK_MAX)',
+             'chunk->size = size;\n\tif (size == CHUNK_MAX)')],
+           [unit('alloc', 'what_is_large_is_on_huge_pages_from_the_first_on')]),
     Mutant('part of a unit', 'an entry that ends within a unit is taken for '
            'one that fills it',
            [(INDEX_WRITE, 'tag |= INDEX_ROUGH;', ';')], [unit('index')]),

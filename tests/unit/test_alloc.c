@@ -4,11 +4,12 @@
  * nothing, leaks nothing (AddressSanitizer looks at that, but for pages, which are
  * counted), and works when it is made again.
  *
- * Linked with malloc, calloc, realloc, aligned_alloc, sync_alloc_pages and
- * sync_free_pages wrapped.
+ * Linked with malloc, calloc, realloc, aligned_alloc, sync_alloc_pages,
+ * sync_free_pages and sync_want_huge_pages wrapped.
  */
 #include "util.h"
 
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -101,6 +102,21 @@ void __wrap_sync_free_pages(void *pages, size_t size)
 {
 	__atomic_fetch_sub(&in_pages, (long)size, __ATOMIC_RELAXED);
 	__real_sync_free_pages(pages, size);
+}
+
+/* How often huge pages were wanted, and of those where a page was there before. */
+static unsigned int wanted_huge, wanted_late;
+
+void __real_sync_want_huge_pages(void *pages, size_t size);
+void __wrap_sync_want_huge_pages(void *pages, size_t size);
+
+void __wrap_sync_want_huge_pages(void *pages, size_t size)
+{
+	unsigned char there = 0;
+
+	wanted_huge++;
+	wanted_late += mincore(pages, 1, &there) || there & 1;
+	__real_sync_want_huge_pages(pages, size);
 }
 
 /* --------------------------------------------------------------- address spaces */
@@ -241,6 +257,22 @@ static void an_insert(void **state)
 	remove_all();
 	end_mm();
 	assert_int_equal(in_pages, before);
+}
+
+/* Where the first page is a small one the kernel makes no huge one of the first ones. */
+static void what_is_large_is_on_huge_pages_from_the_first_on(void **state)
+{
+	static struct mmu_interval_notifier sub[1 << 17];
+	unsigned int i, n;
+
+	wanted_huge = wanted_late = 0;
+	for (n = 0; n < ARRAY_SIZE(sub) && !wanted_huge; n++)
+		assert_int_equal(mmu_interval_notifier_insert(&sub[n], mm,
+					PG(2 * n), PAGES(1), &counting), 0);
+	assert_int_equal(wanted_huge, 1);
+	assert_int_equal(wanted_late, 0);
+	for (i = 0; i < n; i++)
+		mmu_interval_notifier_remove(&sub[i]);
 }
 
 static void an_insert_under_the_lock(void **state)
@@ -558,6 +590,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest cases[] = {
 		CASE(an_address_space),
 		CASE(an_insert),
+		CASE(what_is_large_is_on_huge_pages_from_the_first_on),
 		CASE(an_insert_under_the_lock),
 		CASE(a_tagged_insert),
 		CASE(a_remove_needs_none),
