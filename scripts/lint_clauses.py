@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""The tests that docs/live.md names for its clauses are there.
+"""The tests that docs/live.md and docs/rcache.md name for their clauses are there.
 
 lint_clauses.py [ROOT [BUILD]]. `TEST` or `TEST: CASE` in the columns of a table
 behind the first: TEST is in what meson would run, CASE in the sources of that.
@@ -13,7 +13,9 @@ import sys
 
 from lintlib import Lint, skip
 
-PAGE = 'docs/live.md'
+PAGES = 'docs/live.md', 'docs/rcache.md'
+# Tests whose cases are in other files than their own.
+FOLDERS = {'scenarios': 'scenarios/*.c', 'mutants': 'tests/mutants/*.py'}
 # Without these a build has not all tests.
 NEEDED = 'live_run', 'live_rcache_fabric_g1', 'live_coverage'
 
@@ -44,6 +46,7 @@ class Tests:
 
     def files(self, name):
         command = self.commands[name]
+        yield from self.root.glob(FOLDERS.get(name, 'nowhere'))
         if command in self.targets:
             for source in self.targets[command]['target_sources']:
                 yield from map(self.root.joinpath, source.get('sources', []))
@@ -55,7 +58,8 @@ class Tests:
             self.texts[name] = '\n'.join(path.read_text() for path in
                                          self.files(name) if path.exists())
         said = re.escape(case)
-        return re.search(rf'CASE(_BARE)?\({said}\)|def test_{said}\(|'
+        macros = r'(CASE(_BARE)?|BOTH|WITH_\w+|UHMM_SCENARIO|cmocka_unit_test)'
+        return re.search(rf'{macros}\({said}[,)]|def test_{said}\(|'
                          rf'"([^"]* - )?{said}[":]|^ +(\w+\()?\'{said}\'',
                          self.texts[name].replace("\\'", "'"), re.M)
 
@@ -95,8 +99,8 @@ def main():
     lacks = [name for name in NEEDED if name not in tests.commands]
     if lacks:
         skip(f'this build has no {", ".join(lacks)}')
-    path = lint.root / PAGE
-    check(lint, tests, path, path.read_text().split('\n'))
+    for path in map(lint.root.joinpath, PAGES):
+        check(lint, tests, path, path.read_text().split('\n'))
     return lint.finish()
 
 

@@ -157,11 +157,6 @@ def check_tests_of_rows(page, sources):
     return len(rows)
 
 
-def test_rules_of_the_registration_cache_have_tests():
-    equal(check_tests_of_rows('docs/rcache.md',
-                              'tests/*/test_rcache*.c') > 15, True)
-
-
 def test_statements_of_the_scheme_have_tests():
     equal(check_tests_of_rows('docs/invariants.md', 'tests/unit/test_*.c'), 35)
     equal(set(re.findall(r'\b[IL]\d+', text_of('docs/invariants.md'))),

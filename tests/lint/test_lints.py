@@ -156,7 +156,12 @@ void mm_users_slow(struct mm_struct *mm)
                     '# What is promised\n\n| clause | tests | known bad |\n|---|---|---|\n'
                     '| one | `live_run: it runs`, `live_coverage` | |\n'
                     '| two | | `live_rcache_fabric_g1: it_is_bad` |\n',
+    'docs/rcache.md': SPDX.replace('/* ', '<!-- ').replace(' */', ' -->') +
+                      '# What is promised\n\n| clause | tests | known bad |\n|---|---|---|\n'
+                      '| one | `scenarios: it_ends` | `mutants: it lives` |\n',
     'build/meson-info/intro-tests.json': json.dumps([
+        {'name': 'scenarios', 'cmd': ['tests/test_run.py']},
+        {'name': 'mutants', 'cmd': ['tests/test_run.py']},
         {'name': 'live_run', 'cmd': ['tests/test_run.py']},
         {'name': 'live_coverage', 'cmd': ['nowhere/else']},
         {'name': 'live_rcache_fabric_g1', 'cmd': ['build/fabric', '4']}]),
@@ -167,6 +172,10 @@ void mm_users_slow(struct mm_struct *mm)
                          'from kinds import KINDS\n',
     'tests/kinds.py': '# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause\n'
                       "KINDS = {\n    'it runs': None,\n}\n",
+    'scenarios/ends.c': '/* SPDX-License-Identifier: 0BSD */\n'
+                        'UHMM_SCENARIO(it_ends, .run = ends);\n',
+    'tests/mutants/lives.py': '# SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause\n'
+                              "MUTANTS = [\n    Mutant('it lives'),\n]\n",
     'tests/fabric.c': SPDX + 'CASE_BARE(it_is_bad)\n',
 }
 
@@ -334,6 +343,10 @@ MUTANTS = {
          'it ran', r'docs/live\.md:6: live_run has no case it runs'),
         ('a case that is not run', 'tests/fabric.c', 'CASE_BARE', 'ALONE',
          r'docs/live\.md:7: live_rcache_fabric_g1 has no case it_is_bad'),
+        ('a scenario that is not there', 'scenarios/ends.c', 'it_ends', 'it_ended',
+         r'docs/rcache\.md:6: scenarios has no case it_ends'),
+        ('a mutant that is not there', 'tests/mutants/lives.py', 'it lives', 'it does',
+         r'docs/rcache\.md:6: mutants has no case it lives'),
         ('a clause without a test', 'docs/live.md',
          '`live_rcache_fabric_g1: it_is_bad`', '', r'docs/live\.md:7: no test'),
     ],

@@ -111,11 +111,17 @@ static int device_write(void *to, unsigned long i, uint64_t key)
 
 	io_uring_prep_read_fixed(sqe, patterns, to, PAGE,
 				 i % PATTERNS * PAGE, (int)key);
-	ret = io_uring_submit(&ring);
-	if (ret == 1)
-		ret = io_uring_wait_cqe(&ring, &cqe);
-	if (ret)
+	/* Who is stopped for a while goes on. */
+	do
+		ret = io_uring_submit(&ring);
+	while (ret == -EINTR);
+	if (ret != 1)
 		return ret < 0 ? ret : -EIO;
+	do
+		ret = io_uring_wait_cqe(&ring, &cqe);
+	while (ret == -EINTR);
+	if (ret)
+		return ret;
 	ret = cqe->res;
 	io_uring_cqe_seen(&ring, cqe);
 	return ret == PAGE ? 0 : ret < 0 ? ret : -EIO;

@@ -139,16 +139,15 @@ static void the_real_library_is_opened(void **state)
 	uhmm_rcache_verbs_destroy(real);
 }
 
+#define WITH_VERBS(fn) \
+	cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(access_is_translated, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(
-			a_region_is_found_again_until_memory_changes, set_up,
-			tear_down),
-		cmocka_unit_test_setup_teardown(failures_are_passed_on, set_up,
-						tear_down),
+		WITH_VERBS(access_is_translated),
+		WITH_VERBS(a_region_is_found_again_until_memory_changes),
+		WITH_VERBS(failures_are_passed_on),
 		cmocka_unit_test(a_library_that_is_not_it_is_refused),
 		cmocka_unit_test(the_real_library_is_opened),
 	};
