@@ -235,9 +235,11 @@ struct uhmm_live_stats {
  *
  * A process has one. Where it is there already it is returned with one use
  * more, and @options are not looked at further: uhmm_live_get_info() says what
- * is in force. The last mmput() ends it, and then another can be made. After
- * fork(2) the child's memory is not the one that was asked for: there it has
- * ended, its operations answer -ESRCH, and the child makes one of its own.
+ * is in force. The last mmput() ends it, and then another can be made; in a
+ * callback or in migrate_to_ram() it cannot end, which is said on standard error,
+ * and is never freed. After fork(2) the child's memory is not the one that was
+ * asked for: there it has ended, its operations answer -ESRCH, and the child makes
+ * one of its own.
  *
  * Less than was asked for is not an error.
  *

@@ -155,10 +155,11 @@ struct uhmm_run {
  *	is faster than one @fault a page.
  * @pending: may a change of [@start, @last] be on its way that has not been
  *	announced yet? For an address space that learns of changes after they
- *	were made: every read asks, when it begins with @wait, to sleep until
- *	that is over, and when it ends, under user_lock, without. True if it was
- *	so. A change that was made before the call and is not announced when it
- *	returns must not be answered with false. Optional.
+ *	were made: every read asks, when it begins with @wait, to sleep for a
+ *	while or until that is over, and asks again; and when it ends, under
+ *	user_lock, without. True if it was so. A change that was made before the
+ *	call and is not announced when it returns must not be answered with
+ *	false. Optional.
  * @fork: a copy of the address space as fork(2) makes it; the child has no
  *	open invalidation and no subscriptions. 0; -ENOMEM; -EAGAIN.
  * @page_ptr: the bytes of a frame of its own; NULL: they cannot be reached

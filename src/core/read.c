@@ -112,6 +112,25 @@ static bool change_pending(const struct mmu_interval_notifier *sub, bool wait)
 				sub->interval_tree.last, wait);
 }
 
+/* Until none is. 0; -ETIMEDOUT. */
+static int wait_for_pending(struct mmu_interval_notifier *sub,
+			    struct patience patience, unsigned long *seq)
+{
+	bool was = false, over = false;
+
+	for (;; was = true) {
+		if (patience.deadline >= 0)
+			over = ktime_get_ns() >= patience.deadline;
+		if (!change_pending(sub, !over))
+			break;
+		if (over)
+			return -ETIMEDOUT;
+	}
+	if (was)
+		*seq = READ_ONCE(sub->invalidate_seq);
+	return 0;
+}
+
 /* No invalidation older than @seq is open, as far as @sub is concerned. */
 static void verify(struct mmu_interval_notifier *sub, unsigned long verified,
 		   unsigned long seq)
@@ -136,10 +155,10 @@ static int read_begin_wait(struct mmu_interval_notifier *sub,
 {
 	unsigned long verified = READ_ONCE(sub->verified);
 	bool asks = sub->mm->ops->pending;
-	int ret;
+	int ret = asks ? wait_for_pending(sub, patience, seq) : 0;
 
-	if (asks && change_pending(sub, true))
-		*seq = READ_ONCE(sub->invalidate_seq);
+	if (ret)
+		return ret;
 	/*
 	 * Ordering: (READ-FENCE) pairs with (ANNOUNCE-FENCE) in
 	 * slot_announce() and (STALL-OVER) in unstall(): a start that did not

@@ -10,8 +10,12 @@
 #include "live_util.h"
 
 #include <dirent.h>
+#include <semaphore.h>
 #include <sys/wait.h>
 
+#include <uhmm/hmm.h>
+
+#include "mm/live/watch.h"
 #include "raw.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -202,7 +206,7 @@ static void change_all(char *p, char *room)
 
 static void change_often(void)
 {
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 10; i++)
 		change_all(some_pages(8), map_at(NULL, 1, PROT_NONE, 0));
 }
 
@@ -213,8 +217,8 @@ static void it_allocates_nothing(void **state)
 	begin(0);
 	change_often();
 	s = live_stats();
-	assert_true(s.unmaps >= 40 && s.removes >= 60 && s.remaps >= 20);
-	assert_true(s.handed_on >= 40 && s.quarantined >= 20);
+	assert_true(s.unmaps >= 20 && s.removes >= 30 && s.remaps >= 10);
+	assert_true(s.handed_on >= 20 && s.quarantined >= 10);
 	/* It has nothing to do, and looks whether anybody is there. */
 	sleep(2);
 	end();
@@ -228,7 +232,7 @@ static void nor_beside_a_device(void **state)
 
 	begin(UHMM_LIVE_DEVICE);
 	assert_int_equal(device_make(&device, 16, true), 0);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 10; i++) {
 		p = some_pages(8);
 		assert_int_equal(device_take(&device, mm, p, 8), 8);
 		assert_int_equal(p[0] + p[PAGE], 3);
@@ -350,6 +354,116 @@ static void who_waits_for_one_gets_stuck(void **state)
 	assert_int_equal(WEXITSTATUS(status), STUCK);
 }
 
+/* ---------------------------------------------------------- while it stands */
+
+static sem_t stands, go_on;
+
+static void stand(struct view *view)
+{
+	sem_post(&stands);
+	while (sem_wait(&go_on))
+		;
+}
+
+static void *unmap_page(void *page)
+{
+	RAW2(SYS_munmap, page, PAGE);
+	return NULL;
+}
+
+/* It is in the middle of passing on that the first page is gone. */
+struct standing {
+	struct view first, other;
+	char *pages[2];
+	pthread_t thread;
+};
+
+static void stand_still(struct standing *s, unsigned int descriptors)
+{
+	struct uhmm_live_options o = { .size = sizeof(o),
+				       .descriptors = descriptors };
+
+	sem_init(&stands, 0, 0);
+	sem_init(&go_on, 0, 0);
+	OK(!uhmm_mm_create_live(&o, &mm));
+	if (info().guarantee < UHMM_G0)
+		_exit(CANNOT);
+	for (int i = 0; i < 2; i++) {
+		/* Of two descriptors they have one each. */
+		s->pages[i] = map_at((char *)(1UL << 44) + i * SHARD_BYTES, 1,
+				     PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+		*s->pages[i] = 1;
+	}
+	view_add(&s->first, s->pages[0], PAGE);
+	view_add(&s->other, s->pages[1], PAGE);
+	view_look(&s->first, s->pages[0]);
+	view_look(&s->other, s->pages[1]);
+	s->first.hook = stand;
+	OK(!pthread_create(&s->thread, NULL, unmap_page, s->pages[0]));
+	while (sem_wait(&stands))
+		;
+}
+
+static void go_further(struct standing *s)
+{
+	sem_post(&go_on);
+	OK(!pthread_join(s->thread, NULL));
+	view_begin(&s->first);
+	view_begin(&s->other);
+}
+
+static int begin_in(struct view *view, int64_t ns)
+{
+	unsigned long seq;
+
+	return uhmm_interval_read_begin_timeout(&view->sub, ns, &seq);
+}
+
+/* For ever, if the time that it has were that of announced changes alone. */
+ALONE(a_read_is_held_up_and_ends_in_time)
+{
+	unsigned long pfn = HMM_PFN_REQ_FAULT;
+	struct hmm_range range;
+	struct standing s;
+
+	stand_still(&s, 1);
+	range = (struct hmm_range){
+		.notifier = &s.other.sub,
+		.start = (unsigned long)s.pages[1],
+		.end = (unsigned long)s.pages[1] + PAGE,
+		.hmm_pfns = &pfn,
+	};
+	OK(begin_in(&s.first, 0) == -ETIMEDOUT);
+	OK(begin_in(&s.other, 1000000) == -ETIMEDOUT);
+	OK(hmm_range_fault_unlocked_timeout(&range, 1000000) == -EBUSY);
+	go_further(&s);
+	OK(!begin_in(&s.other, -1));
+}
+
+/* Known to be bad: who does not ask begins, and reads what may be gone. */
+ALONE(who_does_not_ask_begins)
+{
+	struct standing s;
+
+	stand_still(&s, 1);
+	live_broken = BROKEN_PROBE | BROKEN_BUSY;
+	OK(!begin_in(&s.other, 0));
+	_exit(0);
+}
+
+ALONE(a_read_far_away_is_not_held_up)
+{
+	unsigned long seq;
+	struct standing s;
+
+	stand_still(&s, 2);
+	OK(begin_in(&s.first, 0) == -ETIMEDOUT);
+	seq = view_begin(&s.other);
+	OK(pte_at(s.pages[1]).state == UHMM_PTE_PRESENT);
+	OK(!view_retry(&s.other, seq));
+	go_further(&s);
+}
+
 /* --------------------------------------------------------------------- bounds */
 
 static unsigned int count_lines(const char *path)
@@ -388,7 +502,7 @@ static void nothing_of_it_grows(void **state)
 	areas = count_lines("/proc/self/maps");
 	/* Files of /proc, and how it is woken. */
 	assert_true(descriptors <= bare + info().descriptors + 4);
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 5; i++)
 		change_often();
 	assert_int_equal(count_descriptors(), descriptors);
 	assert_true(count_lines("/proc/self/maps") <= areas + 4);
@@ -404,6 +518,9 @@ int main(int argc, char **argv)
 		CASE_BARE(who_allocates_in_it_is_seen),
 		CASE_BARE(who_unmaps_may_hold_any_lock),
 		CASE_BARE(who_waits_for_one_gets_stuck),
+		CASE_BARE(a_read_is_held_up_and_ends_in_time),
+		CASE_BARE(who_does_not_ask_begins),
+		CASE_BARE(a_read_far_away_is_not_held_up),
 		CASE_BARE(nothing_of_it_grows),
 	};
 

@@ -47,6 +47,8 @@ static bool is_away(unsigned long entry)
 
 /* ----------------------------------------------------------------- one page */
 
+__thread bool home_calls __attribute__((tls_model("initial-exec")));
+
 /*
  * The area around @addr, as far as pages of it may be away: the table has that
  * from before. @vma->end 0: it has not. Neither the kernel's own word would still be
@@ -67,6 +69,7 @@ static int bring(struct live *live, struct uhmm_vma *vma, unsigned long addr,
 		 unsigned long pfn, unsigned int how)
 {
 	int ret = live_ended(live) ? -ESRCH : 0;
+	bool inside = home_calls;
 
 	if (!(how & HOME_LOCKED))
 		mmap_read_lock(live->mm);
@@ -74,8 +77,10 @@ static int bring(struct live *live, struct uhmm_vma *vma, unsigned long addr,
 		ret = uhmm_mm_find_vma(live->mm, addr, vma);
 	if (!ret && vma->start > addr)
 		ret = -ENXIO;
+	home_calls = true;
 	if (!ret)
 		ret = uhmm_migrate_to_ram(vma, addr, pfn, 0);
+	home_calls = inside;
 	if (!(how & HOME_LOCKED))
 		mmap_read_unlock(live->mm);
 	if (!ret)
@@ -246,8 +251,9 @@ static void handler(void *arg)
 		n = epoll_wait(out->first, &event, 1, IDLE_MS);
 		WRITE_ONCE(out->sleeping, 0);
 		/*
-		 * Also where he was poked: an event may have come with that, and
-		 * the monitor not been woken, as he was.
+		 * Also where he was poked, and need not: who poked him looks
+		 * again himself, as what he has read came to him. Reading is
+		 * what is cheapest to be right about.
 		 */
 		if (n > 0)
 			monitor_turn(live);

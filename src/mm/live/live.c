@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../lib/options.h"
@@ -79,11 +81,29 @@ static void live_close(struct live *live)
 	removal_exit(live);
 }
 
-/* The address space ends, by its last mmput(). */
+/* A thread that the end waits for, or under a page that it waits for. */
+static bool waits_for_itself(const struct live *live)
+{
+	int tid = (int)syscall(SYS_gettid);
+
+	return home_calls || tid == live->monitor_tid ||
+	       tid == READ_ONCE(live->handler_tid);
+}
+
+/*
+ * The address space ends, by its last mmput(). Where it cannot, it goes on as it is,
+ * and is never freed.
+ */
 static void live_exit(struct mm_struct *mm, void *private_data)
 {
 	struct live *live = private_data;
 
+	if (!live_ended(live) && waits_for_itself(live)) {
+		fputs("uhmm: a live address space cannot end in a callback: mmput() elsewhere\n",
+		      stderr);
+		mmgrab(mm);
+		return;
+	}
 	mutex_lock(&live_lock);
 	if (the_live == live) {
 		the_live = NULL;

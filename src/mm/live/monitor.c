@@ -144,22 +144,16 @@ bool live_pending(struct mm_struct *mm, unsigned long start,
 		  unsigned long last, bool wait)
 {
 	struct live *live = live_of(mm);
-	unsigned int generation;
-	bool was = false;
+	unsigned int generation = READ_ONCE(live->generation);
 
-	for (;;) {
-		generation = READ_ONCE(live->generation);
-		if (live_ended(live) || !READ_ONCE(live->nshards) ||
-		    !range_pending(live, start, last))
-			break;
-		was = true;
-		if (!wait)
-			break;
+	if (live_ended(live) || !READ_ONCE(live->nshards) ||
+	    !range_pending(live, start, last))
+		return false;
+	if (wait)
 		monitor_sleep(live, generation);
-	}
-	if (was && !wait)
+	else
 		live_count(live, pending);
-	return was;
+	return true;
 }
 
 bool uhmm_live_pending(struct mm_struct *mm, unsigned long start,

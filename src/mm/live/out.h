@@ -284,6 +284,8 @@ void home_fault(struct live *live, unsigned long addr);
 int home_touch(struct live *live, unsigned long addr, unsigned int how);
 /* Give the page at @addr back to the CPUs, if it is exclusive; no lock held. */
 void exclusive_revoke(struct live *live, unsigned long addr);
+/* This thread is in a driver, which is to bring a page home. */
+extern __thread bool home_calls;
 /* All of them, and none goes out until home_fork_end(). */
 void home_fork(struct live *live);
 void home_fork_end(struct live *live);

@@ -78,6 +78,7 @@ void monitor_settle(struct live *live, int64_t timeout_ns);
 void monitor_passed_on(struct live *live, int64_t timeout_ns);
 /* Has the only descriptor an event that is not read? */
 bool monitor_unread(struct live *live);
+/* &uhmm_mm_ops.pending */
 bool live_pending(struct mm_struct *mm, unsigned long start,
 		  unsigned long last, bool wait);
 
