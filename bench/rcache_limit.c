@@ -4,7 +4,8 @@
  * no larger than they must be. What others use of the processor's caches, and how
  * far memory is, is in it as in what is measured beside it.
  *
- *	hit		a load from a table of what is returned
+ *	hit		two calls: a load from a table, in the caller's memory what is
+ *			returned, and two stores that begin and end the use
  *	event, none	a store that others see before it goes on, as an insert
  *			must not be missed; a line of the index, which says that
  *			nothing is there
@@ -23,8 +24,8 @@
 #define SLICE 512UL
 #define HUGE_PAGE (1UL << 21)
 
-/* In a hash for hits: all that they return, and room. */
-#define HASH_BYTES(n) (2 * (n) * 32)
+/* In a hash for hits: all that they return, and no room. */
+#define HASH_BYTES(n) ((n) * 32)
 /* In an index: a range, as short as can be, and where the entry is. */
 #define INDEX_LINE 4UL
 #define INDEX_BYTES(n) ((n) / INDEX_LINE * CACHE_LINE)
@@ -42,6 +43,7 @@ struct table {
 struct tables {
 	struct table hash, index, entries;
 	unsigned long rng;
+	unsigned long hold;
 	unsigned long announced __cacheline_aligned;
 };
 
@@ -70,9 +72,42 @@ static inline struct line *any_line(struct tables *t, const struct table *of)
 	return &of->line[draw(t, of->n)];
 }
 
+/* As much as &struct uhmm_registration. */
+struct found {
+	uint64_t key;
+	unsigned long start;
+	unsigned long length;
+	unsigned int access;
+	unsigned long *hold;
+	unsigned long *life;
+};
+
+static __attribute__((noinline)) void get(struct tables *t, unsigned long i,
+					  struct found *ret_found)
+{
+	unsigned long *life = &t->hash.line[i].word, word = READ_ONCE(*life);
+
+	WRITE_ONCE(t->hold, word);
+	WRITE_ONCE(ret_found->key, word);
+	WRITE_ONCE(ret_found->start, word);
+	WRITE_ONCE(ret_found->length, word);
+	WRITE_ONCE(ret_found->access, (unsigned int)word);
+	WRITE_ONCE(ret_found->hold, &t->hold);
+	WRITE_ONCE(ret_found->life, life);
+}
+
+static __attribute__((noinline)) void put(const struct found *found)
+{
+	WRITE_ONCE(*READ_ONCE(found->hold), 0);
+}
+
 static unsigned long one_hit(struct tables *t)
 {
-	return READ_ONCE(any_line(t, &t->hash)->word);
+	struct found found;
+
+	get(t, draw(t, t->hash.n), &found);
+	put(&found);
+	return found.key;
 }
 
 /* Announced first; the number of the line. */
@@ -131,6 +166,8 @@ void rcache_limits(unsigned long n, struct rcache_limits *ret)
 		.rng = 7,
 	};
 
+	/* Once for the processor's caches, as what is measured beside it. */
+	repeated(&t, one_hit);
 	ret->hit = repeated(&t, one_hit);
 	ret->event_none = repeated(&t, one_event_none);
 	ret->event_one = repeated(&t, one_event_one);

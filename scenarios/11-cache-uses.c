@@ -32,9 +32,13 @@ static void here_and_elsewhere(void)
 	elsewhere();
 }
 
+/* A cache that is made then knows of it. */
 static void here_symmetric(void)
 {
 	sync_asymmetric = false;
+	uhmm_rcache_destroy(cache);
+	mmput(mm);
+	begin();
 	twice(here);
 }
 

@@ -2,7 +2,7 @@
 /* Holds: which thread has which region, without a count that all write. */
 #include "internal.h"
 
-__thread struct hold_block_cache hold_block_cache[BLOCK_CACHE];
+__thread struct hold_cache hold_cache;
 
 static struct hold_block *block_make(struct uhmm_rcache *c, unsigned long me)
 {
@@ -61,18 +61,17 @@ block_find_slow(struct uhmm_rcache *c)
 	struct hold_block *b = block_take(c, sync_thread_number());
 
 	if (b) {
-		block_cached(c)->id = c->id;
-		hold_next(c, b, 0);
+		hold_cache.id[c->place] = c->id;
+		hold_cache.hold[c->place] = b->hold;
 	}
 	return b;
 }
 
 struct hold_block *block_find(struct uhmm_rcache *c)
 {
-	const struct hold_block_cache *cached = block_cached(c);
+	unsigned long *hold = hold_cached(c);
 
-	return likely(cached->id == c->id) ? hold_block_of(cached->hold) :
-					     block_find_slow(c);
+	return likely(hold) ? hold_block_of(hold) : block_find_slow(c);
 }
 
 /* The last one used is not free: from the first on. */
@@ -106,16 +105,9 @@ void holds_fence(void)
 	/*
 	 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in hold_fence():
 	 * see there; where one fence does for all, that is none for the
-	 * processor.
+	 * processor, nor is there one once that has been lost.
 	 */
-	if (READ_ONCE(sync_asymmetric))
-		smp_mb_others();
-	else
-		/*
-		 * Ordering: (RC-HOLDS-FENCE) pairs with (RC-HOLD-FENCE) in
-		 * hold_fence(): see there.
-		 */
-		smp_mb();
+	smp_mb_others();
 }
 
 /* What a hold says once it is no longer on its way, whoever's it will be. */

@@ -76,43 +76,45 @@ _Static_assert(sizeof(struct region) == 2 * CACHE_LINE,
  * struct hold_block - the holds of a thread
  * @owner: sync_thread_number(); of one that has ended: free to take
  * @cache: which they are of
- * @hits: counted by the owner
  * @misses: counted by the owner
  * @hits_then: @hits at the last miss
  * @crowded: so many more gets are not alone, most likely
  * @top: holds ever used
  * @next: the block made before it
+ * @hits: counted by the owner
  * @hold: the life of a region; HOLD_TRIES; HOLD_TAKEN: of none yet; 0: free; the
  *	last one never is
  *
  * Of a page each, so that a hold leads to it. A thread that has many holds has
- * more than one.
+ * more than one. What a hit writes lies elsewhere in its page than what it reads in
+ * those of the cache and of the hints: a processor that compares only so much of two
+ * addresses takes the one for the other.
  */
 struct hold_block {
 	unsigned long owner;
 	struct uhmm_rcache *cache;
-	unsigned long hits;
 	unsigned long misses;
 	unsigned long hits_then;
 	unsigned long crowded;
 	unsigned long top;
 	struct hold_block *next;
+	unsigned long hits;
 	unsigned long hold[BLOCK_HOLDS + 1] __cacheline_aligned;
 };
 
 #define BLOCK_CACHE 4
 
 /**
- * struct hold_block_cache - of a thread, at the place of a cache
+ * struct hold_cache - of a thread, at the place of a cache
  * @id: which cache
  * @hold: of this thread's block there, the last one used; at BLOCK_HOLDS: the last
  *	gets, two or more, missed
  */
-struct hold_block_cache {
-	unsigned long id;
-	unsigned long *hold;
+struct hold_cache {
+	unsigned long id[BLOCK_CACHE];
+	unsigned long *hold[BLOCK_CACHE];
 };
-extern __thread struct hold_block_cache hold_block_cache[BLOCK_CACHE]
+extern __thread struct hold_cache hold_cache
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 #define HINT_PAGE 4096UL
@@ -192,8 +194,9 @@ struct rcache_counters {
 /**
  * struct uhmm_rcache - a cache
  * @hints: of the live regions
- * @plain: @id, if a get that finds has nothing to ask; else no cache's
- * @place: in bytes, its place in &hold_block_cache
+ * @plain: @id, if a get that finds has nothing to ask, and needs no fence; else no
+ *	cache's
+ * @place: in &hold_cache
  * @id: never given twice
  * @probe: ask whether a change is on its way; see must_ask()
  * @live_mm: ranges are to be watched
@@ -359,10 +362,11 @@ static inline const struct hint *hint_line(const struct uhmm_rcache *c,
 	return hint_in(hints, hint_at(hints, page_of(addr)));
 }
 
-static __always_inline struct hold_block_cache *
-block_cached(const struct uhmm_rcache *c)
+/* This thread's hold there, if no other cache has the place. */
+static inline unsigned long *hold_cached(const struct uhmm_rcache *c)
 {
-	return (struct hold_block_cache *)((char *)hold_block_cache + c->place);
+	return likely(hold_cache.id[c->place] == c->id) ?
+		       hold_cache.hold[c->place] : NULL;
 }
 
 /* A block is a page. */
@@ -376,8 +380,8 @@ static __always_inline struct hold_block *hold_block_of(unsigned long *hold)
 static inline void hold_next(const struct uhmm_rcache *c, struct hold_block *b,
 			     unsigned long i)
 {
-	if (block_cached(c)->id == c->id)
-		block_cached(c)->hold = &b->hold[i];
+	if (hold_cached(c))
+		hold_cache.hold[c->place] = &b->hold[i];
 }
 
 /* hold.c */

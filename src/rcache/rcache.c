@@ -31,12 +31,15 @@ static __always_inline bool gives(unsigned long life, unsigned int access)
 	       likely(!(~(life >> LIFE_ACCESS_SHIFT) & access));
 }
 
-/* Hold whatever turns out to live where is looked next. */
-static __always_inline void hold_try(unsigned long *hold)
+/* Hold whatever turns out to live where is looked next; @plain: others have the fence. */
+static __always_inline void hold_try(unsigned long *hold, bool plain)
 {
 	/* Nobody goes by that: who looks waits for what comes behind it. */
 	WRITE_ONCE(*hold, HOLD_TRIES);
-	hold_fence();
+	if (plain)
+		barrier();
+	else
+		hold_fence();
 }
 
 /* It has @life; 0: none. */
@@ -49,20 +52,35 @@ static __always_inline void hold_end(unsigned long *hold, unsigned long life)
 	smp_store_release(hold, life);
 }
 
+/* What a put compares its hold with, where it needs a fence: no life. */
+static unsigned long no_life;
+
+static __always_inline unsigned long *put_asks(unsigned long *life, bool plain)
+{
+	return plain || likely(READ_ONCE(sync_asymmetric)) ? life : &no_life;
+}
+
+/* How a get is to find. */
+struct how {
+	bool plain;			/* without a fence */
+	bool ask;			/* see must_ask() */
+};
+
 /*
- * Hold the region of @h, if it lives, and serves the request. What else @h says it
- * says of that region if it leads there before and after.
+ * Hold the region of @h, if it lives, and serves the request, of @more bytes behind
+ * the first. What else @h says it says of that region if it leads there before and
+ * after.
  */
 static __always_inline bool
 hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long first,
-	  unsigned long length, unsigned int access, bool ask,
+	  unsigned long more, unsigned int access, struct how how,
 	  unsigned long *hold, struct uhmm_registration *ret_reg)
 {
 	unsigned long page = page_of(first), life, bytes, left;
 	uint64_t key;
 
-	hold_try(hold);
-	if (ask && uhmm_live_pending(c->mm, first, length))
+	hold_try(hold, how.plain);
+	if (how.ask && uhmm_live_pending(c->mm, first, more + 1))
 		goto not;
 	/*
 	 * Ordering: (RC-HINT-LIVES) pairs with (RC-HINT-SET) in hint_set(): the
@@ -72,11 +90,11 @@ hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long first,
 	if (unlikely(!gives(life, access)))
 		goto not;
 	/* Nothing, and what wraps, is in no region. */
-	if (unlikely(READ_ONCE(h->start) != page))
+	if (unlikely(!word_is(&h->start, page)))
 		goto not;
 	bytes = READ_ONCE(h->pages) * HINT_PAGE;
 	left = bytes - (first - page);
-	if (unlikely(length - 1 >= left))
+	if (unlikely(more >= left))
 		goto not;
 	key = READ_ONCE(h->key);
 	/*
@@ -85,15 +103,18 @@ hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long first,
 	 * it was of another region.
 	 */
 	smp_rmb();
-	if (unlikely(READ_ONCE(h->life) != life))
+	if (unlikely(!word_is(&h->life, life)))
 		goto not;
 	hold_end(hold, life);
 	if (unlikely(!READ_ONCE(h->used)))
 		WRITE_ONCE(h->used, 1);
-	ret_reg->start = page;
+	/* What is kept in registers longer than it must be has others saved. */
+	forget_value(life);
+	forget_value(first);
+	ret_reg->start = page_of(first);
 	ret_reg->length = bytes;
 	ret_reg->key = key;
-	fill(ret_reg, hold, &h->life,
+	fill(ret_reg, hold, put_asks(&h->life, how.plain),
 	     (unsigned int)(life >> LIFE_ACCESS_SHIFT));
 	return true;
 not:
@@ -121,7 +142,7 @@ static bool hold_region(const struct getting *g, struct region *r)
 	unsigned long life, start, last;
 	bool pending;
 
-	hold_try(g->hold);
+	hold_try(g->hold, false);
 	pending = g->ask && uhmm_live_pending(g->cache->mm, g->first,
 					      g->last - g->first + 1);
 	/*
@@ -141,7 +162,7 @@ static bool hold_region(const struct getting *g, struct region *r)
 	g->ret_reg->key = r->key;
 	g->ret_reg->start = start;
 	g->ret_reg->length = last - start + 1;
-	fill(g->ret_reg, g->hold, &r->life,
+	fill(g->ret_reg, g->hold, put_asks(&r->life, false),
 	     (unsigned int)(life >> LIFE_ACCESS_SHIFT));
 	return true;
 }
@@ -193,7 +214,7 @@ static void hint_missing(struct uhmm_rcache *c, struct region *r,
 
 static void count_hit(struct hold_block *b)
 {
-	WRITE_ONCE(b->hits, READ_ONCE(b->hits) + 1);
+	count_one(&b->hits);
 }
 
 /* Behind two without a hit between them the next one most likely misses, too. */
@@ -237,8 +258,8 @@ static bool find_further(const struct getting *g)
 	life = smp_load_acquire(&h->life);
 	if (life & LIFE_LEADS)
 		return hold_region(g, life_region(life));
-	return hold_hint(g->cache, h, g->first, g->last - g->first + 1,
-			 g->access, g->ask, g->hold, g->ret_reg);
+	return hold_hint(g->cache, h, g->first, g->last - g->first, g->access,
+			 (struct how){ .ask = g->ask }, g->hold, g->ret_reg);
 }
 
 static int miss(const struct getting *g, struct request *w, bool alone,
@@ -254,10 +275,10 @@ static int miss(const struct getting *g, struct request *w, bool alone,
 }
 
 static __attribute__((noinline)) int
-get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
+get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long more,
 	 unsigned int access, struct uhmm_registration *ret_reg)
 {
-	unsigned long last = first + length - 1;
+	unsigned long last = first + more;
 	struct getting g = {
 		.cache = c, .first = first, .last = last, .access = access,
 		.ret_reg = ret_reg,
@@ -271,13 +292,13 @@ get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 	int err = -EADDRINUSE;
 	bool again, alone;
 
-	if (!ret_reg || !length || last < first || !access ||
+	if (!ret_reg || more == ~0UL || last < first || !access ||
 	    access & ~UHMM_RCACHE_ACCESS || w.last - w.start == ~0UL)
 		return -EINVAL;
 	if (c->ended)
 		return -ESRCH;
 	b = block_find(c);
-	again = b && block_cached(c)->hold == &b->hold[BLOCK_HOLDS];
+	again = b && hold_cached(c) == &b->hold[BLOCK_HOLDS];
 	alone = again && !crowded(b);
 	g.hold = b ? hold_find(c, &b) : NULL;
 	if (!g.hold)
@@ -286,7 +307,7 @@ get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 	if (again)
 		__builtin_prefetch(hint_line(c, first), 1);
 	/* What a change is on its way for may be good afterwards. */
-	while (must_ask(c) && uhmm_live_pending(c->mm, first, last - first + 1))
+	while (must_ask(c) && uhmm_live_pending(c->mm, first, more + 1))
 		sync_yield();
 	g.ask = must_ask(c);
 	if (!again && find_further(&g)) {
@@ -319,27 +340,28 @@ get_slow(struct uhmm_rcache *c, unsigned long first, size_t length,
 	ret_reg->key = r->key;
 	ret_reg->start = r->start;
 	ret_reg->length = region_bytes(r);
-	fill(ret_reg, g.hold, &r->life,
+	fill(ret_reg, g.hold, put_asks(&r->life, false),
 	     READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
 	return 0;
 }
 
 /*
  * A hit: no call, so that nothing is saved and restored. @id: of the cache, or of
- * none, and then nothing is found.
+ * none, and then nothing is found. If not, the cache is in @ret_cache, out of its
+ * register meanwhile.
  */
 static __always_inline bool
 find_live(struct uhmm_rcache *c, unsigned long id, unsigned long first,
-	  unsigned long length, unsigned int access, bool ask,
-	  struct uhmm_registration *ret_reg)
+	  unsigned long more, unsigned int access, struct how how,
+	  struct uhmm_registration *ret_reg, struct uhmm_rcache **ret_cache)
 {
-	const struct hold_block_cache *cached = block_cached(c);
-	unsigned long *hold = cached->hold;
+	unsigned long *hold;
 	struct hint *h;
 
 	/* No entry serves what else is wrong with a request. */
-	if (unlikely(cached->id != id) || unlikely(!ret_reg))
+	if (unlikely(hold_cache.id[c->place] != id) || unlikely(!ret_reg))
 		return false;
+	hold = hold_cache.hold[c->place];
 	/*
 	 * Ordering: (RC-HOLD-REUSE) pairs with (RC-HOLD-END) in uhmm_rcache_put(): who
 	 * sees our use of the hold sees what came before that.
@@ -348,55 +370,47 @@ find_live(struct uhmm_rcache *c, unsigned long id, unsigned long first,
 		return false;
 	/* Ordering: (RC-HINTS-READ) pairs with (RC-HINTS-SET) in hints_grow(): they are filled. */
 	h = hint_near(smp_load_acquire(&c->hints), page_of(first));
-	if (unlikely(!hold_hint(c, h, first, length, access, ask, hold,
-				ret_reg)))
+	if (unlikely(!hold_hint(c, h, first, more, access, how, hold,
+				ret_reg))) {
+		*ret_cache = hold_block_of(hold)->cache;
 		return false;
+	}
 	count_hit(hold_block_of(hold));
 	return true;
 }
 
 /*
- * In a live process the guarantee is looked at, and at G0 the kernel asked; but not
- * of nothing, and of what wraps.
+ * Without membarrier there is a fence. In a live process the guarantee is looked at,
+ * and at G0 the kernel asked; but not of nothing, and of what wraps.
  */
 static __attribute__((noinline)) int
-get_more(struct uhmm_rcache *c, unsigned long first, size_t length,
+get_more(struct uhmm_rcache *c, unsigned long first, unsigned long more,
 	 unsigned int access, struct uhmm_registration *ret_reg)
 {
-	if (c->probe && likely(first + length > first) &&
-	    find_live(c, c->id, first, length, access, must_ask(c), ret_reg))
+	struct how how = { .ask = must_ask(c) };
+
+	if (c->plain != c->id && likely(first + more + 1 > first) &&
+	    find_live(c, c->id, first, more, access, how, ret_reg, &c))
 		return 0;
-	return get_slow(c, first, length, access, ret_reg);
+	return get_slow(c, first, more, access, ret_reg);
 }
 
 int uhmm_rcache_get(struct uhmm_rcache *cache, unsigned long addr,
 		    size_t length, unsigned int access,
 		    struct uhmm_registration *ret_reg)
 {
-	/*
-	 * For get_more(), in memory: kept in registers they would have a hit save
-	 * and restore more that are its caller's.
-	 */
-	volatile struct {
-		unsigned long addr;
-		size_t length;
-		unsigned int access;
-	} saved;
-
 	if (unlikely(!cache))
 		return -EINVAL;
-	saved.addr = addr;
-	saved.length = length;
-	saved.access = access;
-	if (likely(find_live(cache, cache->plain, addr, length, access, false,
-			     ret_reg)))
+	if (likely(find_live(cache, cache->plain, addr, length - 1, access,
+			     (struct how){ .plain = true }, ret_reg, &cache)))
 		return 0;
-	return get_more(cache, saved.addr, saved.length, saved.access, ret_reg);
+	return get_more(cache, addr, length - 1, access, ret_reg);
 }
 
 static __attribute__((noinline)) void put_last(struct uhmm_rcache *c,
 					       const struct region *r)
 {
+	hold_fence();
 	if (READ_ONCE(r->state) & REGION_RETIRED && !c->ended)
 		rcache_reap(c);
 }
@@ -411,8 +425,9 @@ void uhmm_rcache_put(struct uhmm_registration *reg)
 	 * device is done.
 	 */
 	smp_store_release(reg->hold, 0);
-	hold_fence();
-	if (unlikely(READ_ONCE(*reg->life) != held))
+	/* Who needs a fence here has it in put_last(): see put_asks(). */
+	barrier();
+	if (unlikely(!word_is(reg->life, held)))
 		put_last(hold_block_of(reg->hold)->cache, life_region(held));
 }
 
@@ -476,8 +491,8 @@ static void caches_add(struct uhmm_rcache *c)
 {
 	mutex_lock(&caches_lock);
 	c->id = next_id++;
-	c->plain = c->probe ? ~0UL : c->id;
-	c->place = c->id % BLOCK_CACHE * sizeof(struct hold_block_cache);
+	c->plain = c->probe || !READ_ONCE(sync_asymmetric) ? ~0UL : c->id;
+	c->place = c->id % BLOCK_CACHE;
 	c->next_cache = caches;
 	if (caches)
 		caches->prev_cache = c;

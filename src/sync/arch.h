@@ -37,6 +37,31 @@ static inline void arch_cpu_relax(void)
 #endif
 
 /*
+ * See word_is() and count_one(). Of an atomic read or write compilers make an
+ * instruction of its own; ThreadSanitizer is to see all of them.
+ */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+static inline __attribute__((always_inline)) _Bool
+arch_word_is(const unsigned long *p, unsigned long v)
+{
+	_Bool is;
+
+	__asm__ volatile("cmpq %2, %1" : "=@cce"(is) : "m"(*p), "re"(v));
+	return is;
+}
+
+static inline __attribute__((always_inline)) void arch_count_one(unsigned long *p)
+{
+	__asm__ volatile("addq $1, %0" : "+m"(*p) : : "cc");
+}
+#else
+#define arch_word_is(p, v) (__atomic_load_n((p), __ATOMIC_RELAXED) == (v))
+#define arch_count_one(p) \
+	__atomic_store_n((p), __atomic_load_n((p), __ATOMIC_RELAXED) + 1, \
+			 __ATOMIC_RELAXED)
+#endif
+
+/*
  * A system call where it stands; what it returns, or -errno. The first return behind
  * one, from a function that was called before it, can take as long as another: what
  * returns are foretold by is full of the kernel's.

@@ -43,6 +43,9 @@
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
+/* The compiler is not to keep what it has made of @x. */
+#define forget_value(x) __asm__("" : "+r"(x))
+
 /* The unit in which memory moves between cores. */
 #define CACHE_LINE 64
 #define __cacheline_aligned __attribute__((aligned(CACHE_LINE)))
@@ -51,7 +54,9 @@
  * smp_mb() is a full fence, not a read-modify-write: on aarch64 two
  * read-modify-writes followed by acquire loads may still miss each other.
  * smp_store_before_mb(), and directly behind it smp_mb_after_store() of the same,
- * are a release store and a full fence: one instruction where a machine has it.
+ * are a release store and a full fence: one instruction where a machine has it. So are
+ * word_is(), a READ_ONCE() that is compared, and count_one(), one more in a word that
+ * nobody else writes.
  */
 #define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
@@ -111,6 +116,8 @@ static inline void spin_lock_init(spinlock_t *lock)
 #define SYNC_SPINS 1
 #define smp_store_before_mb(p, v) smp_store_release(p, v)
 #define smp_mb_after_store(p, v) smp_mb()
+#define word_is(p, v) (READ_ONCE(*(p)) == (v))
+#define count_one(p) WRITE_ONCE(*(p), READ_ONCE(*(p)) + 1)
 /* What is done each so many times is done often there. */
 #define SYNC_SIZE(native, explored) (explored)
 void spin_lock(spinlock_t *lock) __acquires(lock);
@@ -140,6 +147,8 @@ static inline void spin_unlock_wake(spinlock_t *lock)
 #else
 #define smp_store_before_mb(p, v) arch_store_before_mb(p, v)
 #define smp_mb_after_store(p, v) arch_mb_after_store(p, v)
+#define word_is(p, v) arch_word_is(p, v)
+#define count_one(p) arch_count_one(p)
 #define SYNC_SPINS 100
 #define SYNC_SIZE(native, explored) (native)
 void spin_lock_slow(spinlock_t *lock);
