@@ -153,6 +153,7 @@ extern unsigned int live_broken;
 #define BROKEN_TURNS (1U << 12)		/* two read events at once */
 #define BROKEN_KEEP (1U << 13)		/* a turn lasts until a page is home */
 #define BROKEN_LEAVE (1U << 14)		/* the handler is left alone for good */
+#define BROKEN_YIELDS (1U << 15)	/* who does not answer is waited for */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 

@@ -337,11 +337,19 @@ void removal_look(struct live *live)
 			removal_over(live, r);
 }
 
-/* Who was signalled answers soon. */
+/*
+ * Who was signalled answers soon if he has a processor. Where yields take long he has
+ * none, or he sleeps until another event is read: what has come is read first.
+ */
 void removal_wait(struct live *live)
 {
+	int64_t until = ktime_get_ns() + LOOK_NS;
+
 	for (int i = 0; i < YIELDS && live->nremovals; i++) {
 		sync_yield();
 		removal_look(live);
+		if (ktime_get_ns() > until &&
+		    !BROKEN(live_broken, BROKEN_YIELDS))
+			break;
 	}
 }
