@@ -93,6 +93,19 @@ static struct board_process *take_place(bool forked)
 
 /* -------------------------------------------------------------- what was got */
 
+/* Behind what the library says of it: how often, and what else that may mean. */
+static size_t say_removals(char *to, size_t size)
+{
+	struct uhmm_live_stats stats = { .size = sizeof(stats) };
+
+	if (uhmm_live_get_stats(mm, &stats))
+		return 0;
+	return (size_t)snprintf(to, size, ", %lu of %lu times: a thread did not "
+				"run for a second, or blocks signals",
+				stats.ends_lost,
+				stats.signalled + stats.quarantined);
+}
+
 /* In words, why the guarantee is less than was asked for. */
 static void say_reasons(void)
 {
@@ -108,12 +121,15 @@ static void say_reasons(void)
 	if (live_patch.reason[0])
 		n += (size_t)snprintf(process->reason, size, "%s",
 				      live_patch.reason);
-	for (unsigned int i = 0; i < UHMM_LIVE_REASONS && n < size; i++)
-		if (info.reasons >> i & 1 &&
-		    !(1U << i & (UHMM_LIVE_WHY_UNPATCHED | UHMM_LIVE_WHY_FILTER)))
-			n += (size_t)snprintf(process->reason + n, size - n,
-					      "%s%s", n ? "; " : "",
-					      uhmm_live_reason(i));
+	for (unsigned int i = 0; i < UHMM_LIVE_REASONS && n < size; i++) {
+		if (!(info.reasons >> i & 1) ||
+		    1U << i & (UHMM_LIVE_WHY_UNPATCHED | UHMM_LIVE_WHY_FILTER))
+			continue;
+		n += (size_t)snprintf(process->reason + n, size - n, "%s%s",
+				      n ? "; " : "", uhmm_live_reason(i));
+		if (1U << i == UHMM_LIVE_WHY_REMOVE && n < size)
+			n += say_removals(process->reason + n, size - n);
+	}
 }
 
 static void patch(void)

@@ -26,6 +26,7 @@
 
 #include <uhmm/dmirror.h>
 #include <uhmm/live.h>
+#include <uhmm/mm.h>
 #include <uhmm/mmu_notifier.h>
 
 #define DEVICES 4
@@ -283,24 +284,23 @@ static void file_put(struct file *file)
  * At G0 a change that the program has made is told of soon, not before it goes on:
  * what the device has of the range may be of before, and it does not ask.
  */
-static void settle(const struct hmm_dmirror_cmd *cmd)
+static void settle(struct mm_struct *of, const struct hmm_dmirror_cmd *cmd)
 {
-	while (uhmm_live_pending(mm, cmd->addr,
-				 cmd->npages << UHMM_PAGE_SHIFT))
+	while (uhmm_live_pending(of, cmd->addr, cmd->npages << UHMM_PAGE_SHIFT))
 		sched_yield();
 }
 
-static int run(struct file *file, unsigned long request, void *arg)
+/* @of stays for as long as this takes. */
+static int run_command(struct file *file, struct mm_struct *of,
+		       unsigned long request, void *arg)
 {
-	struct hmm_dmirror_cmd cmd;
 	unsigned int number = request & 0xff;
+	struct hmm_dmirror_cmd cmd;
 	int ret;
 
-	if (!file->dmirror)
-		return -ENODEV;
 	if (copy(&cmd, arg, sizeof(cmd)))
 		return -EFAULT;
-	settle(&cmd);
+	settle(of, &cmd);
 	ret = uhmm_dmirror_ioctl(file->dmirror, request, &cmd);
 	if (!ret && copy(arg, &cmd, sizeof(cmd)))
 		ret = -EFAULT;
@@ -310,6 +310,19 @@ static int run(struct file *file, unsigned long request, void *arg)
 	__atomic_fetch_add(&counts->failed, !!ret, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&counts->faults, ret ? 0 : cmd.faults,
 			   __ATOMIC_RELAXED);
+	return ret;
+}
+
+static int run(struct file *file, unsigned long request, void *arg)
+{
+	struct mm_struct *of = __atomic_load_n(&mm, __ATOMIC_RELAXED);
+	int ret;
+
+	/* It was the parent's, or the mirror has ended. */
+	if (!file->dmirror || !of || !mmget_not_zero(of))
+		return -ENODEV;
+	ret = run_command(file, of, request, arg);
+	mmput(of);
 	return ret;
 }
 

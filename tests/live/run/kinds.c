@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
@@ -368,6 +370,43 @@ static int privileges(void)
 	return 13;
 }
 
+static double seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* It drops a page, and then is seen in no call and takes no signal. */
+static void *drop_and_spin(void *page)
+{
+	double end = seconds() + 2;
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	madvise(page, PAGE, MADV_DONTNEED);
+	while (seconds() < end)
+		;
+	return NULL;
+}
+
+static int spins(void)
+{
+	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_t thread;
+
+	*p = 1;
+	usleep(300000);
+	if (pthread_create(&thread, NULL, drop_and_spin, p) ||
+	    pthread_join(thread, NULL))
+		return 1;
+	printf("spins %d\n", *p);
+	return 14;
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "plain";
@@ -396,6 +435,8 @@ int main(int argc, char **argv)
 		return namespace();
 	if (!strcmp(kind, "privileges"))
 		return privileges();
+	if (!strcmp(kind, "spins"))
+		return spins();
 	if (!strcmp(kind, "descriptors"))
 		return descriptors();
 	if (!strcmp(kind, "closes"))

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-"""uhmm run --device dmirror: test_dmirror.py UHMM PROGRAM. TAP out.
+"""uhmm run --device dmirror: test_dmirror.py UHMM PROGRAM ALONE. TAP out.
 
 PROGRAM is written for the device that Linux tests HMM with; it prints TAP
-itself, here and where that device is.
+itself, here and where that device is. ALONE does what only a program of one thread
+can do.
 """
 
 import json
@@ -18,6 +19,7 @@ from tap import Tap
 
 UHMM = os.path.abspath(sys.argv[1])
 PROGRAM = os.path.abspath(sys.argv[2])
+ALONE = os.path.abspath(sys.argv[3])
 
 
 def run(command, *options):
@@ -54,6 +56,29 @@ def check_device(number, level, guarantee):
     return None
 
 
+# What the program does, and what it is mirrored until.
+ENDS = {
+    'unshare': 'entered another namespace',
+    'setns': 'entered another namespace',
+    'capset': 'changed privileges of one thread',
+    'keepcaps': 'changed privileges of one thread',
+}
+
+
+def check_alone(call):
+    for guarantee in 'G0', 'G1':
+        done, lines = run([ALONE, '/dev/hmm_dmirror0', call], '--guarantee',
+                          guarantee)
+        said = done.stdout.splitlines()
+        if done.returncode or not said or not said[-1].startswith('1..') or \
+                not all(line.startswith('ok') for line in said[:-1]):
+            return f'{guarantee}: {done}'
+        if lines[0]['guarantee'] != 'none' or lines[0]['reason'] != \
+                f'mirrored until it {ENDS[call]}':
+            return f'{guarantee}: {lines[0]}'
+    return None
+
+
 def check_python():
     """An interpreter's open() and ioctl() are libc's as well."""
     program = 'import ctypes, fcntl, os, struct\n' \
@@ -87,6 +112,10 @@ CASES = {
     'with events alone': lambda: check_device(3, 'newest', 'G0'),
     'python opens one': check_python,
     'no device without it': check_none,
+    'a user namespace of its own': lambda: check_alone('unshare'),
+    'a namespace that it enters': lambda: check_alone('setns'),
+    'privileges of one thread': lambda: check_alone('capset'),
+    'privileges that it keeps': lambda: check_alone('keepcaps'),
 }
 
 

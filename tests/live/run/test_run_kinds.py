@@ -100,6 +100,9 @@ KINDS = {
     'the same at G0, and all are closed': (
         'kinds_early', 'closes', 1, 'none', 'a descriptor was closed', [],
         True),
+    'who drops pages is not seen to have done so': (
+        'kinds_early', 'spins', 1, 'none', 'the end of a removal was not seen, '
+        '1 of ', [], True),
     'built with ASan': ('kinds_asan', 'threads', 1),
     'built with ASan, and forks': ('kinds_asan', 'forks', 21),
     'built with ASan, and looks for leaks before it ends': (
