@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,6 +88,7 @@ static struct board_process *take_place(bool forked)
 	p->guarantee = UHMM_GUARANTEE_NONE;
 	p->start_ns = p->last_ns = (uint64_t)ktime_get_ns();
 	snprintf(p->name, sizeof(p->name), "%s", program_invocation_short_name);
+	snprintf(p->reason, sizeof(p->reason), "it ended before its agent had begun");
 	board_set_state(p, BOARD_STARTED);
 	return p;
 }
@@ -142,8 +144,12 @@ static void patch(void)
 
 static void refuse(const char *what, int error)
 {
-	snprintf(process->reason, sizeof(process->reason), "%s: %s", what,
-		 strerror(error));
+	/* What it inherited may say anything, "not implemented" too. */
+	bool filtered = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0;
+
+	snprintf(process->reason, sizeof(process->reason), "%s: %s%s", what,
+		 strerror(error), filtered ?
+		 ", in a filter of system calls that it began with" : "");
 	board_set_state(process, BOARD_REFUSED);
 }
 
@@ -243,14 +249,21 @@ static void before_alone(const char *what)
 /* No device: what changes is written down by who changes it. */
 static bool begin_watch(bool forked)
 {
-	if (!stream || uhmm_live_patch(UHMM_G1, NULL)) {
-		snprintf(process->reason, sizeof(process->reason), "%s",
-			 stream ? live_patch.reason :
-				  "the stream cannot be mapped");
+	const char *why = NULL;
+
+	if (sanitizer_is_valgrind())
+		why = "valgrind would take what is looked at for mistakes";
+	else if (!stream)
+		why = "the stream cannot be mapped";
+	else if (uhmm_live_patch(UHMM_G1, NULL))
+		why = live_patch.reason;
+	if (why) {
+		snprintf(process->reason, sizeof(process->reason), "%s", why);
 		board_set_state(process, BOARD_REFUSED);
 		return false;
 	}
 	process->guarantee = UHMM_G1;
+	process->reason[0] = '\0';
 	watcher_start(stream, (uint32_t)(process - board->processes), forked);
 	board_set_state(process, BOARD_RUNS);
 	return true;

@@ -77,7 +77,7 @@ static void find_threads(void)
 }
 
 /* It puts its own in front of what is preloaded. */
-static bool is_in_valgrind(void)
+bool sanitizer_is_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
@@ -88,7 +88,7 @@ static bool is_in_valgrind(void)
 const char *sanitizer_find(void (*at_leaks)(void))
 {
 	find_threads();
-	if (is_in_valgrind())
+	if (sanitizer_is_valgrind())
 		return "valgrind knows no userfaultfd";
 	if (is_there("__tsan_init"))
 		return "ThreadSanitizer keeps signals back";

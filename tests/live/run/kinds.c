@@ -19,11 +19,13 @@
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
+#define MIRRORED_US 300000	/* then a device has looked at all memory */
 
 /* Of libc, which has no header for it. */
 int capset(cap_user_header_t header, const cap_user_data_t data);
@@ -370,6 +372,71 @@ static int privileges(void)
 	return 13;
 }
 
+/* Pages that are shared, until they are written: nobody is told of the copies. */
+static int copies(void)
+{
+	const size_t pages = 512;
+	char *p = malloc(pages * PAGE);
+	pid_t pid;
+
+	memset(p, 1, pages * PAGE);
+	pid = fork();
+	if (!pid) {
+		usleep(900000);
+		_exit(0);
+	}
+	usleep(MIRRORED_US);
+	memset(p, 2, pages * PAGE);
+	usleep(MIRRORED_US);
+	printf("copies %d %d\n", p[0], reap(pid));
+	return 15;
+}
+
+#define HUGE (2UL << 20)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* What the parent has @at becomes one huge page: it is told of nothing. */
+static int collapse(const char *at)
+{
+	struct iovec all = { (void *)strtoul(at, NULL, 16), HUGE };
+	int fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+
+	usleep(MIRRORED_US);
+	return syscall(SYS_process_madvise, fd, &all, 1, MADV_COLLAPSE, 0) ==
+			       (long)HUGE ? 0 : 3;
+}
+
+static int moves(void)
+{
+	char *p = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char at[32];
+	pid_t pid;
+	int ret;
+
+	p += HUGE - (uintptr_t)p % HUGE;
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	for (size_t i = 0; i < HUGE; i++)
+		p[i] = (char)(i % 251);
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+	pid = fork();
+	if (!pid) {
+		/* Which shares its pages no more. */
+		snprintf(at, sizeof(at), "%p", (void *)p);
+		execl("/proc/self/exe", "kinds", "collapse", at, NULL);
+		_exit(1);
+	}
+	ret = reap(pid);
+	usleep(MIRRORED_US);
+	for (size_t i = 0; i < HUGE; i++)
+		if (p[i] != (char)(i % 251))
+			return 1;
+	printf("moves %d\n", ret);
+	return 16;
+}
+
 static double seconds(void)
 {
 	struct timespec ts;
@@ -399,7 +466,7 @@ static int spins(void)
 	pthread_t thread;
 
 	*p = 1;
-	usleep(300000);
+	usleep(MIRRORED_US);
 	if (pthread_create(&thread, NULL, drop_and_spin, p) ||
 	    pthread_join(thread, NULL))
 		return 1;
@@ -435,6 +502,12 @@ int main(int argc, char **argv)
 		return namespace();
 	if (!strcmp(kind, "privileges"))
 		return privileges();
+	if (!strcmp(kind, "copies"))
+		return copies();
+	if (!strcmp(kind, "moves"))
+		return moves();
+	if (!strcmp(kind, "collapse") && argc > 2)
+		return collapse(argv[2]);
 	if (!strcmp(kind, "spins"))
 		return spins();
 	if (!strcmp(kind, "descriptors"))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* sandbox NUMBER PROGRAM...: run it, where a system call is not permitted. */
+/*
+ * sandbox NUMBER PROGRAM...: run it, where a system call is not permitted; with -NUMBER,
+ * where it ends the process.
+ */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -21,7 +24,9 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 1;
-	code[1].k = (unsigned int)strtoul(argv[1], NULL, 10);
+	if (*argv[1] == '-')
+		code[2].k = SECCOMP_RET_KILL_PROCESS;
+	code[1].k = (unsigned int)labs(strtol(argv[1], NULL, 10));
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		return 1;
