@@ -462,12 +462,14 @@ extern unsigned int rcache_broken;
  * @access: see <uhmm/rcache.h>
  * @overlaps: something lived in it
  * @born: what had ever come to life when that was looked at
+ * @ways: how often it was made way for by what had ended before
  */
 struct request {
 	unsigned long start;
 	unsigned long last;
 	unsigned int access;
 	bool overlaps;
+	unsigned int ways;
 	unsigned long born;
 };
 
@@ -479,7 +481,8 @@ int rcache_miss(struct uhmm_rcache *c, struct request *w, bool alone,
 		unsigned long *hold, struct region **ret_region);
 /*
  * The device registers no byte twice: retire what overlaps, and ask for the union.
- * False: there was nothing, and nothing is about to come to life.
+ * False: there was nothing, not even what had ended, and nothing is about to come to
+ * life.
  */
 bool rcache_make_way(struct uhmm_rcache *c, struct request *w);
 

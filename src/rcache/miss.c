@@ -320,14 +320,20 @@ static void clear_one(struct uhmm_rcache *c, struct region *r, void *arg)
 
 bool rcache_make_way(struct uhmm_rcache *c, struct request *w)
 {
-	bool any = false;
+	bool any = false, went;
+	unsigned long before;
 
 	spin_lock(&c->lock);
+	before = c->counters.deregistrations;
 	*w = widened(c, w);
 	for_each_overlap(c, w->start, w->last, clear_one, &any);
 	spin_unlock(&c->lock);
 	rcache_reap(c);
-	return any;
+	spin_lock(&c->lock);
+	/* That the device had still; or another has let go of it, before the first. */
+	went = !w->ways || c->counters.deregistrations != before;
+	spin_unlock(&c->lock);
+	return any || (went && w->ways++ < MISS_STUCK);
 }
 
 int rcache_miss(struct uhmm_rcache *c, struct request *w, bool alone,

@@ -147,6 +147,43 @@ static void the_lazy_leave_it_at_g1_too(void **state)
 	unmake();
 }
 
+/* As libibverbs does, which keeps what is registered from children. */
+static int reg_keeps(void *device, unsigned long start, size_t length,
+		     unsigned int access, uint64_t *ret_key)
+{
+	if (madvise((void *)start, length, MADV_DONTFORK))
+		return -errno;
+	return dev_reg(device, start, length, access, ret_key);
+}
+
+static int dereg_keeps(void *device, unsigned long start, size_t length,
+		       uint64_t key)
+{
+	madvise((void *)start, length, MADV_DOFORK);
+	return dev_dereg(device, start, length, key);
+}
+
+/* That is no change of memory, or nothing would ever be registered. */
+static void a_device_may_keep_memory_from_children(void **state)
+{
+	static const struct uhmm_rcache_ops ops = {
+		.name = "keeps", .reg = reg_keeps, .dereg = dereg_keeps,
+		.flags = UHMM_RCACHE_FREES,
+	};
+	char *p = some_pages(4);
+
+	make(UHMM_G1, 0);
+	assert_int_equal(uhmm_rcache_destroy(cache), 0);
+	assert_int_equal(uhmm_rcache_create(mm, &ops, NULL, NULL, &cache), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(touch(p + PAGE), touch(p + PAGE));
+		assert_int_equal(regs, i + 1);
+		assert_int_equal(madvise(p, 4 * PAGE, MADV_DONTNEED), 0);
+	}
+	munmap(p, 4 * PAGE);
+	unmake();
+}
+
 /* ------------------------------------------------------------------ G0 */
 
 static void at_g0_it_goes_once_that_is_known(void **state)
@@ -281,6 +318,7 @@ int main(int argc, char **argv)
 		CASE_BARE(what_is_in_use_goes_with_its_last_put),
 		CASE_BARE(what_goes_around_libc_is_seen_later),
 		CASE_BARE(the_lazy_leave_it_at_g1_too),
+		CASE_BARE(a_device_may_keep_memory_from_children),
 		CASE_BARE(at_g0_it_goes_once_that_is_known),
 		CASE_BARE(what_is_not_there_is_refused),
 		CASE_BARE(a_child_has_nothing_at_g0),

@@ -104,6 +104,30 @@ static void but_not_while_it_is_used(void **state)
 	fake->reg_fails = 0;
 }
 
+/* As all of them in a live process: what is retired is registered still. */
+static void nor_is_what_a_lazy_cache_has_left(void **state)
+{
+	struct uhmm_rcache_options options = { .size = sizeof(options),
+					       .flags = UHMM_RCACHE_LAZY };
+	struct uhmm_registration held, reg;
+
+	assert_int_equal(uhmm_rcache_destroy(cache), 0);
+	assert_int_equal(uhmm_rcache_create(mm, uhmm_rcache_cuda_ops(), cuda,
+					    &options, &cache), 0);
+	for (int i = 0; i < 3; i++) {
+		touch(PG(1), PAGES(2));
+		invalidate(PG(1), PG(2));
+		assert_int_equal(fake->device.alive, 1);
+	}
+	touch(PG(2), PAGES(4));
+	assert_int_equal(get(PG(2), 1, &held), 0);
+	invalidate(PG(2), PG(3));
+	assert_int_equal(get(PG(5), PAGES(2), &reg), -EEXIST);
+	uhmm_rcache_put(&held);
+	touch(PG(5), PAGES(2));
+	assert_int_equal(fake->device.alive, 1);
+}
+
 static void errors_are_errnos(void **state)
 {
 	static const struct {
@@ -181,6 +205,7 @@ int main(int argc, char **argv)
 		WITH_CUDA(the_key_is_the_pointer_of_the_device),
 		WITH_CUDA(what_overlaps_is_let_go_of_first),
 		WITH_CUDA(but_not_while_it_is_used),
+		WITH_CUDA(nor_is_what_a_lazy_cache_has_left),
 		WITH_CUDA(errors_are_errnos),
 		WITH_CUDA(a_context_takes_its_registrations_with_it),
 		WITH_CUDA(a_wrong_context_is_noticed),
