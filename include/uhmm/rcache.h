@@ -24,7 +24,8 @@
  *    of all; they are retired. Where the device refuses the union it registers
  *    the request alone. Neighbours that only touch are left alone.
  *  - A device that registers no byte twice answers -EEXIST: what overlaps is
- *    let go of first, and if some of that is in use, get fails so.
+ *    let go of first, what was retired too, and if some of that is in use, get
+ *    fails so.
  *  - Upgrade: more access than an entry has is an overlap like any other.
  *  - No split: an invalidation that hits a part of an entry ends all of it.
  *  - Retired entries are never returned again. Who has one may use it until
@@ -36,9 +37,10 @@
  *    made with UHMM_RCACHE_LAZY: for devices that pin, whose pins keep stale
  *    pages from being used by others.
  *  - After fork(2) a child has none of it: get answers -ESRCH, put does
- *    nothing, destroy frees memory and leaves the device alone. The parent's
- *    go on. All may be used by handlers of pthread_atfork(3) that were registered
- *    after the library was loaded.
+ *    nothing, destroy frees memory and leaves the device alone; a queue's
+ *    descriptor is the parent's. The parent's go on. All may be used by handlers of
+ *    pthread_atfork(3) that were registered after the library was loaded.
+ *  - All may be called by several threads at once, but destroy is the last.
  *  - All but create and destroy may happen inside of malloc() and free(): a miss
  *    takes memory from the kernel, the others take none. What the device's own
  *    functions do is up to them. None may be used in a signal handler.
@@ -74,14 +76,14 @@ struct uhmm_rcache;
 
 /**
  * struct uhmm_rcache_ops - a device
- * @name: for reports
+ * @name: for reports; goes into JSON as it is
  * @reg: make [@start, @start + @length) usable with @access and return what
  *	the device calls that in @ret_key; 0 or -errno. Called without locks,
- *	by several threads, also for ranges that overlap.
+ *	by several threads, also for ranges that overlap; may use the cache.
  * @dereg: end that; 0 or -errno, after which it is tried again later. Called
  *	by get, put and flush, and in callbacks: must not wait for a thread that
  *	changes memory, nor change memory itself, nor take a lock that is held
- *	where memory is changed, as malloc()'s is: see @flags.
+ *	where memory is changed, as malloc()'s is: see @flags; nor use the cache.
  * @held: how many bytes that were deregistered are still pinned, and count against
  *	&uhmm_rcache_options.max_bytes; NULL: none. Called with a lock held.
  * @flags: UHMM_RCACHE_FREES: @dereg takes the locks of malloc(3). In a live process
@@ -103,10 +105,11 @@ struct uhmm_rcache_ops {
  * struct uhmm_rcache_options - how a cache is to be
  * @size: sizeof(struct uhmm_rcache_options), so that it can grow
  * @flags: UHMM_RCACHE_LAZY and its like
- * @granule: what requests are widened to, a power of two; 0: 4096
+ * @granule: what requests are widened to, bytes, a power of two; 0: 4096
  * @max_entries: how many, retired ones included; 0: no limit
- * @max_bytes: how much, retired ones included, and what the device still holds;
- *	0: no limit
+ * @max_bytes: how many, retired entries included, and what the device still holds;
+ *	0: no limit. UHMM_RCACHE_MEMLOCK: no more than RLIMIT_MEMLOCK is as the cache
+ *	is made; what others lock does not count
  * @queue: how many invalidations are kept for uhmm_rcache_read(); 0: none
  */
 struct uhmm_rcache_options {
@@ -193,12 +196,13 @@ struct uhmm_rcache_stats {
 /**
  * uhmm_rcache_create() - make a cache for a device
  * @mm: the address space: bare, live or model
- * @ops: the device's operations
- * @device: for them
+ * @ops: the device's operations; stay the caller's, and as long as the cache
+ * @device: for them, likewise
  * @options: what is to differ from the default; NULL: nothing
  * @ret_cache: returns it
  *
- * Caches and devices may overlap as they like.
+ * Caches and devices may overlap as they like. The cache holds @mm, as mmgrab()
+ * does, until it is destroyed.
  *
  * Context: may sleep.
  * Return: 0; -EINVAL: a pointer is NULL, an operation is missing,
