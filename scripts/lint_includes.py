@@ -32,7 +32,7 @@ RULES = {
     'src/agent': ([r'include/', r'src/mm/live/', r'src/sync/'], 'all'),
     'src/drivers': ([r'include/', r'src/lib/options\.h$'], 'all'),
     'cli': ([r'include/', r'src/explore/(explore|trace|ladder|replay)\.h$',
-             r'src/agent/(board|stream)\.h$'], 'all'),
+             r'src/agent/(board|loadable|stream)\.h$'], 'all'),
     'examples': ([r'include/'], 'all'),
     # Their table of operations is what all schemes have in common.
     'scenarios': ([r'include/', r'src/designs/design\.h$'], 'all'),

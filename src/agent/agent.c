@@ -29,6 +29,7 @@
 #include "dmirror.h"
 #include "events.h"
 #include "sanitizer.h"
+#include "starts.h"
 #include "watcher.h"
 
 static struct board *board;
@@ -73,7 +74,7 @@ static struct board *open_board(const char *path)
 }
 
 /* Where this process writes. NULL: all places are taken. */
-static struct board_process *take_place(bool forked)
+static struct board_process *take_place(const char *name, bool forked)
 {
 	uint32_t n = __atomic_fetch_add(&board->used, 1, __ATOMIC_RELAXED);
 	struct board_process *p;
@@ -87,7 +88,7 @@ static struct board_process *take_place(bool forked)
 	p->asked = board->guarantee;
 	p->guarantee = UHMM_GUARANTEE_NONE;
 	p->start_ns = p->last_ns = (uint64_t)ktime_get_ns();
-	snprintf(p->name, sizeof(p->name), "%s", program_invocation_short_name);
+	snprintf(p->name, sizeof(p->name), "%s", name);
 	snprintf(p->reason, sizeof(p->reason), "it ended before its agent had begun");
 	board_set_state(p, BOARD_STARTED);
 	return p;
@@ -328,7 +329,7 @@ static bool begin(bool forked)
 	int64_t began = ktime_get_ns();
 	bool begun;
 
-	process = take_place(forked);
+	process = take_place(program_invocation_short_name, forked);
 	if (!process)
 		return false;
 	begun = board->device == BOARD_WATCH ? begin_watch(forked) :
@@ -336,6 +337,21 @@ static bool begin(bool forked)
 	__atomic_fetch_add(&process->counts.own_ns, (uint64_t)(ktime_get_ns() - began),
 			   __ATOMIC_RELAXED);
 	return begun;
+}
+
+/* One that has no agent to say so. At G2 it is refused, and is counted so. */
+static void before_stranger(const char *path, const char *why)
+{
+	const char *slash = strrchr(path, '/');
+	struct board_process *p;
+
+	if (restricted || (process && process->guarantee == UHMM_G2))
+		return;
+	p = take_place(slash ? slash + 1 : path, false);
+	if (!p)
+		return;
+	snprintf(p->reason, sizeof(p->reason), "%s", why);
+	board_set_state(p, BOARD_REFUSED);
 }
 
 /* All other threads are gone, and the memory is another process's. */
@@ -358,6 +374,7 @@ static __attribute__((constructor)) void agent_begin(void)
 		return;
 	sanitizer = sanitizer_find(before_leaks);
 	begin(false);
+	starts_without = before_stranger;
 	/* Behind those that the library and malloc have asked for by now. */
 	pthread_atfork(NULL, NULL, in_child);
 }

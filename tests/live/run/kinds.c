@@ -421,10 +421,10 @@ static int moves(void)
 	for (size_t i = 0; i < HUGE; i++)
 		p[i] = (char)(i % 251);
 	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
-	pid = fork();
+	snprintf(at, sizeof(at), "%p", (void *)p);
+	/* Not fork(), which would have shared them. */
+	pid = vfork();
 	if (!pid) {
-		/* Which shares its pages no more. */
-		snprintf(at, sizeof(at), "%p", (void *)p);
 		execl("/proc/self/exe", "kinds", "collapse", at, NULL);
 		_exit(1);
 	}
