@@ -257,13 +257,18 @@ static int register_region(struct uhmm_rcache *c, struct region *r,
 	return err == 1 ? -EAGAIN : err;
 }
 
-/* Retire so much that @w has room, if not all of it is in use. */
+/*
+ * Retire so much that @w has room, if not all of it is in use. What has ended, and
+ * waits for that, goes before what lives.
+ */
 static void make_room(struct uhmm_rcache *c, const struct request *w)
 {
 	unsigned long max_entries = c->options.max_entries ?: ~0UL / 2;
 	unsigned long max_bytes = c->options.max_bytes ?: ~0UL / 2;
 	unsigned long entries, used, bytes = w->last - w->start + 1;
 
+	if (READ_ONCE(c->nretired) > READ_ONCE(c->in_use))
+		rcache_reap(c);
 	spin_lock(&c->lock);
 	entries = c->entries + 1;
 	used = c->bytes + bytes;

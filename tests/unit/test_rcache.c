@@ -310,6 +310,24 @@ static void limits_hold(void **state)
 	unmake();
 }
 
+static void what_has_ended_goes_before_what_lives(void **state)
+{
+	uint64_t key;
+
+	make(UHMM_RCACHE_LAZY, 4, 0, 0);
+	key = touch(PG(0), 1, RW);
+	for (int i = 0; i < 20; i++) {
+		for (int k = 1; k < 4; k++)
+			touch(PG(2 * k), 1, RW);
+		invalidate(PG(1), PG(8));
+		touch(PG(20), 1, RW);
+		uhmm_rcache_flush(cache, PG(20), 1);
+	}
+	assert_int_equal(cache_stats().evicted, 0);
+	assert_int_equal(touch(PG(0), 1, RW), key);
+	unmake();
+}
+
 static void what_may_be_locked_is_a_limit(void **state)
 {
 	struct uhmm_registration reg;
@@ -600,6 +618,7 @@ int main(int argc, char **argv)
 		CASE(a_flush_is_of_its_range),
 		CASE(nonblockable_ones_are_refused_unless_lazy),
 		CASE(limits_hold),
+		CASE(what_has_ended_goes_before_what_lives),
 		CASE(what_may_be_locked_is_a_limit),
 		CASE(what_is_used_gets_a_second_chance),
 		CASE(a_device_without_room_is_given_some),
