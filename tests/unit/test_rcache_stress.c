@@ -5,7 +5,7 @@
  *
  * Each page has a version that grows between start and end. A device notes the
  * versions that it registered; whoever gets has read them before, and finds in
- * what he got none that is older.
+ * what he got none that is older. Some leave it to another to put.
  *
  * Linked with all that allocates wrapped.
  */
@@ -15,7 +15,8 @@
 
 #include "util.h"
 
-enum { SPACE = 64, WIDEST = 6, RECORDS = 1 << 16, THREADS = 16, OPS = 32000 };
+enum { SPACE = 64, WIDEST = 6, RECORDS = 1 << 16, THREADS = 16, OPS = 32000,
+       BOXES = 4 };
 
 static unsigned long version[SPACE];
 
@@ -143,6 +144,35 @@ static void use(struct uhmm_registration *reg, unsigned long first,
 		count(&held_back);
 }
 
+/* Where uses are left, for whoever comes by next to put. */
+static struct box {
+	pthread_mutex_t lock;
+	struct uhmm_registration reg;
+} boxes[BOXES];
+
+/* It has been somebody's all the time. */
+static void put_held(struct uhmm_registration *reg)
+{
+	if (!reg->hold)
+		return;
+	if (!look(&notes[reg->key].alive))
+		count(&held_back);
+	uhmm_rcache_put(reg);
+	reg->hold = NULL;
+}
+
+static void hand_over(struct uhmm_registration *reg)
+{
+	struct box *box = &boxes[roll(BOXES)];
+	struct uhmm_registration theirs;
+
+	pthread_mutex_lock(&box->lock);
+	theirs = box->reg;
+	box->reg = *reg;
+	pthread_mutex_unlock(&box->lock);
+	put_held(&theirs);
+}
+
 static void get_one(struct uhmm_registration *other)
 {
 	unsigned long pages = 1 + roll(WIDEST), first = roll(SPACE - WIDEST);
@@ -157,9 +187,10 @@ static void get_one(struct uhmm_registration *other)
 	use(&reg, first, pages, before);
 	/* Some are kept for a while. */
 	if (!roll(8)) {
-		if (other->hold)
-			uhmm_rcache_put(other);
+		put_held(other);
 		*other = reg;
+	} else if (!roll(8)) {
+		hand_over(&reg);
 	} else {
 		uhmm_rcache_put(&reg);
 	}
@@ -189,9 +220,14 @@ static void mix(void *arg)
 		else
 			get_one(&other);
 	}
-	if (other.hold)
-		uhmm_rcache_put(&other);
+	put_held(&other);
 	seed = 0;
+}
+
+static void empty_boxes(void)
+{
+	for (int i = 0; i < BOXES; i++)
+		put_held(&boxes[i].reg);
 }
 
 static void run(int n, unsigned int flags, unsigned long entries, bool fail)
@@ -215,6 +251,7 @@ static void run(int n, unsigned int flags, unsigned long entries, bool fail)
 	for (int i = 0; i < n; i++)
 		task_join(&tasks[i]);
 	set(&failing, 0);
+	empty_boxes();
 	assert_int_equal(uhmm_rcache_get_stats(cache, &s), 0);
 	print_message("# hits %lu misses %lu collisions %lu invalidated %lu "
 		      "merged %lu evicted %lu failures %lu/%lu\n", s.hits,
@@ -268,8 +305,8 @@ static void each_once(void)
 	other.hold = NULL;
 	for (unsigned int i = 0; i < 8; i++)
 		get_one(&other);
-	if (other.hold)
-		uhmm_rcache_put(&other);
+	put_held(&other);
+	empty_boxes();
 	invalidate(PG(0), PG(SPACE));
 }
 
@@ -369,6 +406,8 @@ int main(int argc, char **argv)
 		CASE(what_may_be_in_malloc_allocates_nothing),
 	};
 
+	for (int i = 0; i < BOXES; i++)
+		pthread_mutex_init(&boxes[i].lock, NULL);
 	cases_begin(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
