@@ -29,6 +29,7 @@ extern "C" {
 #define MIGRATE_PFN_MIGRATE	(1UL << 1)	/* it goes */
 #define MIGRATE_PFN_WRITE	(1UL << 3)	/* its entry may be written */
 #define MIGRATE_PFN_COMPOUND	(1UL << 4)	/* UHMM_PMD_ORDER of them */
+#define UHMM_MIGRATE_PFN_THERE	(1UL << 5)	/* its bytes are at dst already */
 #define MIGRATE_PFN_SHIFT	6
 
 #define MIGRATE_VMA_SELECT_SYSTEM		(1UL << 0)
@@ -51,7 +52,8 @@ extern "C" {
  * @flags: MIGRATE_VMA_SELECT_*: pages of memory, of private or of coherent
  *	device memory; COMPOUND: huge pages need not be split;
  *	UHMM_MIGRATE_DST_GIVEN: @dst is filled before migrate_vma_setup(), which
- *	may put the contents there at once; then a copy of them costs nothing
+ *	may put the contents there at once: then UHMM_MIGRATE_PFN_THERE says that
+ *	there is nothing to copy, and a copy does nothing
  * @fault_page: the page that a CPU waits for, from &vm_fault.page; 0: none
  *
  * Of a huge page that is not split the first entry has MIGRATE_PFN_COMPOUND,

@@ -538,9 +538,9 @@ unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 				      unsigned long n);
 unsigned long device_pages_enter(const unsigned long *mpfns, unsigned long n,
 				 unsigned long addr);
-/* Its device's bytes, where there are any. */
-bool device_page_memory(unsigned long pfn, unsigned long *ret_start,
-			unsigned long *ret_end);
+/* Its bytes, and all of its device's, where there are any; NULL: there are none. */
+void *device_page_memory(unsigned long pfn, unsigned long *ret_start,
+			 unsigned long *ret_end);
 /* At which address its entry is: kept for address spaces without page tables. */
 void device_page_set_where(unsigned long pfn, unsigned long addr);
 unsigned long device_page_where(unsigned long pfn);

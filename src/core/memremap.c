@@ -433,19 +433,21 @@ void *device_page_bytes(unsigned long pfn)
 	return ptr;
 }
 
-bool device_page_memory(unsigned long pfn, unsigned long *ret_start,
-			unsigned long *ret_end)
+void *device_page_memory(unsigned long pfn, unsigned long *ret_start,
+			 unsigned long *ret_end)
 {
 	struct dev_pagemap *map;
+	void *bytes;
 
 	spin_lock(&device_lock);
 	map = map_of(pfn);
-	if (map && map->memory) {
+	bytes = bytes_in(map, pfn);
+	if (bytes) {
 		*ret_start = (unsigned long)map->memory;
 		*ret_end = *ret_start + (frames_of(map) << UHMM_PAGE_SHIFT);
 	}
 	spin_unlock(&device_lock);
-	return map && map->memory;
+	return bytes;
 }
 
 void device_page_set_where(unsigned long pfn, unsigned long addr)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* What a migration does to many frames of a device, under one lock for some. */
 #include "memremap.h"
-
-#include <uhmm/migrate.h>
+#include "migrate.h"
 
 /* So many under the lock before others have a turn. */
 #define AT_ONCE 64UL
@@ -30,6 +29,50 @@ static void page_went(unsigned long pfn, struct mm_struct *mm)
 		mmdrop(old);
 }
 
+/*
+ * How many of @n entries, beginning with the first, are of frames in a row that are
+ * pages by themselves; the first one's at *@ret_frame. Of a larger page 1; of what is
+ * no device's 0.
+ */
+static unsigned long frames_in_row(struct near *near, const unsigned long *mpfns,
+				   unsigned long n,
+				   struct uhmm_device_frame **ret_frame)
+	__must_hold(&device_lock)
+{
+	unsigned long pfn = uhmm_migrate_pfn_of(mpfns[0]), next = mpfns[0], k;
+	struct uhmm_device_frame *frame = head_near(near, &pfn);
+
+	*ret_frame = frame;
+	if (!frame)
+		return 0;
+	if (n > near->n - (pfn - near->first))
+		n = near->n - (pfn - near->first);
+	for (k = 1; k < n && !frame[k].order; k++) {
+		next += 1UL << MIGRATE_PFN_SHIFT;
+		if (mpfns[k] != next)
+			break;
+	}
+	return k;
+}
+
+/* All @n that go; returns the first that is elsewhere, or @n. */
+static unsigned long run_went(struct mm_struct *mm, const unsigned long *src,
+			      struct uhmm_device_frame *frame, unsigned long n,
+			      long *came) __must_hold(&device_lock)
+{
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		if (!(src[i] & MIGRATE_PFN_MIGRATE) || frame[i].mm == mm)
+			continue;
+		if (frame[i].mm)
+			break;
+		frame[i].mm = mm;
+		++*came;
+	}
+	return i;
+}
+
 /* From the @i-th on; returns the first that is elsewhere, or @end. */
 static unsigned long pages_went(struct mm_struct *mm,
 				const struct migrate_vma *args,
@@ -37,21 +80,17 @@ static unsigned long pages_went(struct mm_struct *mm,
 {
 	struct uhmm_device_frame *frame;
 	struct near near = { 0 };
-	unsigned long pfn;
+	unsigned long n, done;
 	long came = 0;
 
 	spin_lock(&device_lock);
-	for (; i < end; i++) {
-		if (!(args->src[i] & MIGRATE_PFN_MIGRATE))
-			continue;
-		pfn = uhmm_migrate_pfn_of(args->dst[i]);
-		frame = head_near(&near, &pfn);
-		if (!frame || frame->mm == mm)
-			continue;
-		if (frame->mm)
+	for (; i < end; i += n ? n : 1) {
+		n = frames_in_row(&near, args->dst + i, end - i, &frame);
+		done = run_went(mm, args->src + i, frame, n, &came);
+		if (done < n) {
+			i += done;
 			break;
-		frame->mm = mm;
-		came++;
+		}
 	}
 	if (came)
 		fetch_add(&mm->count, came);
@@ -75,18 +114,21 @@ void device_pages_went(struct mm_struct *mm, const struct migrate_vma *args)
 static unsigned long unlock_put_some(const unsigned long *mpfns,
 				     unsigned long i, unsigned long end)
 {
-	struct uhmm_device_frame *frame;
+	struct uhmm_device_frame *frame, *stop;
 	struct near near = { 0 };
-	unsigned long pfn;
+	unsigned long n;
 
 	spin_lock(&device_lock);
-	for (; i < end; i++) {
-		pfn = uhmm_migrate_pfn_of(mpfns[i]);
-		frame = head_near(&near, &pfn);
-		if (!frame || frame->count < 2)
+	for (; i < end; i += n) {
+		n = frames_in_row(&near, mpfns + i, end - i, &frame);
+		for (stop = frame + n; frame < stop && frame->count > 1; frame++) {
+			frame->count--;
+			frame->locked = false;
+		}
+		if (!n || frame < stop) {
+			i += n - (unsigned long)(stop - frame);
 			break;
-		frame->count--;
-		frame->locked = false;
+		}
 	}
 	device_unlock_changed();
 	return i;
@@ -111,32 +153,41 @@ unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 	return i;
 }
 
-static bool enter(struct near *near, unsigned long pfn, unsigned long addr)
-	__must_hold(&device_lock)
+/* The same of those in private memory that are in use. */
+static unsigned long enter_some(const unsigned long *mpfns, unsigned long i,
+				unsigned long end, unsigned long addr)
 {
-	struct uhmm_device_frame *frame = head_near(near, &pfn);
+	struct uhmm_device_frame *frame, *stop;
+	struct near near = { 0 };
+	unsigned long n;
 
-	if (!frame || !frame->count || near->map->type != MEMORY_DEVICE_PRIVATE)
-		return false;
-	frame->count++;
-	frame->where = addr;
-	return true;
+	spin_lock(&device_lock);
+	for (; i < end; i += n) {
+		n = frames_in_row(&near, mpfns + i, end - i, &frame);
+		if (!n || near.map->type != MEMORY_DEVICE_PRIVATE)
+			break;
+		for (stop = frame + n; frame < stop && frame->count; frame++) {
+			frame->count++;
+			frame->where = addr;
+			addr += UHMM_PAGE_SIZE;
+		}
+		if (frame < stop) {
+			i += n - (unsigned long)(stop - frame);
+			break;
+		}
+	}
+	spin_unlock(&device_lock);
+	return i;
 }
 
 unsigned long device_pages_enter(const unsigned long *mpfns, unsigned long n,
 				 unsigned long addr)
 {
 	unsigned long i = 0, end;
-	struct near near;
 
 	do {
 		end = some_of(n, i);
-		near = (struct near){ 0 };
-		spin_lock(&device_lock);
-		while (i < end && enter(&near, uhmm_migrate_pfn_of(mpfns[i]),
-					addr + (i << UHMM_PAGE_SHIFT)))
-			i++;
-		spin_unlock(&device_lock);
+		i = enter_some(mpfns, i, end, addr + (i << UHMM_PAGE_SHIFT));
 	} while (i == end && i < n);
 	return i;
 }

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include <uhmm/memremap.h>
-#include <uhmm/migrate.h>
 
 #include "check.h"
+#include "migrate.h"
 
 #define SELECT_KINDS (MIGRATE_VMA_SELECT_SYSTEM |             \
 		      MIGRATE_VMA_SELECT_DEVICE_PRIVATE |     \
@@ -52,6 +52,14 @@ static bool arguments_good(const struct migrate_vma *args)
 		device_page_is(args->fault_page, MEMORY_DEVICE_PRIVATE));
 }
 
+static bool any_migrating(const struct migrate_vma *args)
+{
+	for (unsigned long i = 0; i < args->npages; i++)
+		if (args->src[i] & MIGRATE_PFN_MIGRATE)
+			return true;
+	return false;
+}
+
 static unsigned long count_migrating(const struct migrate_vma *args)
 {
 	unsigned long n = 0;
@@ -86,42 +94,36 @@ int migrate_vma_setup(struct migrate_vma *args)
 	migrate_bracket_start(args, &range, args->start);
 	mm->ops->migrate_collect(mm, args);
 	mmu_notifier_invalidate_range_end(&range);
-	args->cpages = count_migrating(args);
-	if (!args->cpages || !mm->ops->migrate_unmap)
-		return 0;
-	mm->ops->migrate_unmap(mm, args);
+	if (mm->ops->migrate_unmap && any_migrating(args))
+		mm->ops->migrate_unmap(mm, args);
 	args->cpages = count_migrating(args);
 	return 0;
 }
 
-/* Where nothing goes to, nothing goes. Returns whether anything does. */
-static void drop_without_dst(struct migrate_vma *args)
+/*
+ * Where nothing goes to, nothing goes. Returns the first page that is put where
+ * there was none; npages: there is none.
+ */
+static unsigned long drop_without_dst(struct migrate_vma *args)
 {
-	for (unsigned long i = 0; i < args->npages; i++)
+	unsigned long i, first = args->npages;
+
+	for (i = 0; i < args->npages; i++) {
 		if (!uhmm_migrate_pfn_of(args->dst[i]))
 			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
-}
-
-/* The first page that is put where there was none; npages: there is none. */
-static unsigned long first_inserted(const struct migrate_vma *args)
-{
-	unsigned long i;
-
-	for (i = 0; i < args->npages; i++)
-		if (args->src[i] & MIGRATE_PFN_MIGRATE &&
-		    !(args->src[i] & MIGRATE_PFN_VALID))
-			break;
-	return i;
+		else if (migrate_inserts(args->src[i]) &&
+			 first == args->npages)
+			first = i;
+	}
+	return first;
 }
 
 void migrate_vma_pages(struct migrate_vma *args)
 {
 	struct mm_struct *mm = args->vma->mm;
 	struct mmu_notifier_range range;
-	unsigned long first;
+	unsigned long first = drop_without_dst(args);
 
-	drop_without_dst(args);
-	first = first_inserted(args);
 	if (first < args->npages)
 		migrate_bracket_start(args, &range, args->start +
 				      (first << UHMM_PAGE_SHIFT));

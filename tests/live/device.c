@@ -232,7 +232,8 @@ static void fill_one(struct device *device, struct batch *batch,
 	struct mm_struct *mm = batch->vma.mm;
 	unsigned long from = uhmm_migrate_pfn_of(batch->src[i]), to;
 
-	if (!(batch->src[i] & MIGRATE_PFN_MIGRATE))
+	if (!(batch->src[i] & MIGRATE_PFN_MIGRATE) ||
+	    batch->src[i] & UHMM_MIGRATE_PFN_THERE)
 		return;
 	to = uhmm_migrate_pfn_of(batch->dst[i]);
 	if (!to) {

@@ -8,7 +8,8 @@
 #include <errno.h>
 
 #include <uhmm/memremap.h>
-#include <uhmm/migrate.h>
+
+#include "../../core/migrate.h"
 
 /* ------------------------------------------------------------------ one by one */
 
@@ -85,13 +86,6 @@ static void finish(struct live *live, struct migrate_vma *args,
 
 /* -------------------------------------------------------------------- in a row */
 
-static bool goes(unsigned long src)
-{
-	const unsigned long both = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
-
-	return (src & both) == both;
-}
-
 /*
  * How many from the @i-th on go home, to frames in a row and places in a row, the
  * first at *@ret_addr.
@@ -105,7 +99,7 @@ static unsigned long run_home(struct live *live, const struct migrate_vma *args,
 	if (!to || uhmm_is_device_pfn(to))
 		return 0;
 	for (n = 0; i + n < args->npages; n++) {
-		if (!goes(args->src[i + n]) ||
+		if (!migrate_goes(args->src[i + n]) ||
 		    uhmm_migrate_pfn_of(args->dst[i + n]) != to + n)
 			break;
 		addr = away_place(live->out,
@@ -118,20 +112,18 @@ static unsigned long run_home(struct live *live, const struct migrate_vma *args,
 	return n;
 }
 
-/* How many go to a device, from memory in a row that is none's. As above. */
+/* The same, from memory that is no device's to frames of one, and all as writable. */
 static unsigned long run_away(struct live *live, const struct migrate_vma *args,
 			      unsigned long i, unsigned long *ret_addr)
 {
 	unsigned long from = uhmm_migrate_pfn_of(args->src[i]), n;
 
-	if (uhmm_is_device_pfn(from))
+	if (!migrate_goes(args->src[i]) || uhmm_is_device_pfn(from) ||
+	    !uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->dst[i])))
 		return 0;
-	for (n = 0; i + n < args->npages; n++)
-		if (!goes(args->src[i + n]) ||
-		    uhmm_migrate_pfn_of(args->src[i + n]) != from + n ||
-		    !uhmm_is_device_pfn(uhmm_migrate_pfn_of(args->dst[i + n])))
-			break;
-	*ret_addr = n ? away_place(live->out, from) : 0;
+	n = migrate_run(args->dst + i, args->npages - i);
+	n = migrate_run(args->src + i, n);
+	*ret_addr = away_place(live->out, from);
 	return *ret_addr ? out_run(live->out, from << LIVE_PAGE_SHIFT, n) : 0;
 }
 
@@ -161,35 +153,6 @@ static unsigned long finish_home(struct live *live, struct migrate_vma *args,
 	return n;
 }
 
-/* How many of @n from the @i-th on have frames in a row, and are as writable. */
-static unsigned long run_alike(const struct migrate_vma *args, unsigned long i,
-			       unsigned long n)
-{
-	unsigned long to = uhmm_migrate_pfn_of(args->dst[i]), k;
-
-	for (k = 1; k < n; k++)
-		if (uhmm_migrate_pfn_of(args->dst[i + k]) != to + k ||
-		    (args->src[i + k] ^ args->src[i]) & MIGRATE_PFN_WRITE)
-			break;
-	return k;
-}
-
-/* Entries for @n pages at @addr; returns whether anybody waits for one. */
-static bool enter_away(struct live *live, const struct migrate_vma *args,
-		       unsigned long i, unsigned long n, unsigned long addr)
-{
-	unsigned long was = 0, some, write, to;
-
-	for (; n; n -= some, i += some, addr += some * LIVE_PAGE) {
-		some = run_alike(args, i, n);
-		to = uhmm_migrate_pfn_of(args->dst[i]);
-		write = args->src[i] & MIGRATE_PFN_WRITE ? OUT_WRITE : 0;
-		was |= out_set_run(live->out, addr, some,
-				   out_entry(OUT_DEVICE, to, write));
-	}
-	return was & OUT_WAITED;
-}
-
 /* Memory in a row that is no device's, or stands for one's. */
 static void finish_sources(struct live *live, const struct migrate_vma *args,
 			   unsigned long i, unsigned long n)
@@ -211,13 +174,15 @@ static unsigned long finish_away(struct live *live, struct migrate_vma *args,
 				 unsigned long i)
 	__must_hold(&live->out->lock)
 {
-	unsigned long addr, n = run_away(live, args, i, &addr);
+	unsigned long addr, n = run_away(live, args, i, &addr), entry;
 
 	n = n ? device_pages_enter(args->dst + i, n, addr) : 0;
 	if (!n)
 		return 0;
 	fetch_add(&live->stats.to_device, n);
-	if (enter_away(live, args, i, n, addr))
+	entry = out_entry(OUT_DEVICE, uhmm_migrate_pfn_of(args->dst[i]),
+			  args->src[i] & MIGRATE_PFN_WRITE ? OUT_WRITE : 0);
+	if (out_set_run(live->out, addr, n, entry) & OUT_WAITED)
 		move_wake(live, addr, addr + n * LIVE_PAGE);
 	finish_sources(live, args, i, n);
 	return n;

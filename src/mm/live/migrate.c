@@ -20,8 +20,8 @@
 #include <sys/syscall.h>
 
 #include <uhmm/memremap.h>
-#include <uhmm/migrate.h>
 
+#include "../../core/migrate.h"
 #include "patch.h"
 #include "uapi.h"
 #include "watch.h"
@@ -49,7 +49,10 @@ static unsigned long writable(const struct uhmm_vma *vma)
 	return vma->flags & UHMM_VM_WRITE ? OUT_WRITE : 0;
 }
 
-/* The @n pages at @addr are at @to now. */
+/*
+ * The @n pages at @addr are at @to now. Where the caller wants them, unless that is
+ * the pool.
+ */
 static void went(struct collect *c, unsigned long addr, unsigned long to,
 		 unsigned long n)
 {
@@ -57,7 +60,8 @@ static void went(struct collect *c, unsigned long addr, unsigned long to,
 	unsigned long write = writable(c->args->vma);
 	unsigned long *src = c->args->src + index_of(c->args, addr);
 	unsigned long how = MIGRATE_PFN_MIGRATE |
-			    (write ? MIGRATE_PFN_WRITE : 0);
+			    (write ? MIGRATE_PFN_WRITE : 0) |
+			    (pool_has(c->out, to) ? 0 : UHMM_MIGRATE_PFN_THERE);
 
 	out_set_run(c->out, addr, n, out_entry(OUT_MOVING, pfn, write));
 	out_set_run(c->out, to, n,
@@ -85,19 +89,16 @@ static unsigned long given(const struct collect *c, unsigned long addr)
 static unsigned long target(struct collect *c, unsigned long addr,
 			    unsigned long *n)
 {
-	unsigned long pfn = given(c, addr), start, end, to = 0, i;
-	const unsigned long *dst;
+	unsigned long pfn = given(c, addr), start, end, left, to = 0;
 
-	if (pfn && device_page_memory(pfn, &start, &end))
-		to = (unsigned long)device_page_ptr(pfn);
+	if (pfn)
+		to = (unsigned long)device_page_memory(pfn, &start, &end);
 	if (!to)
 		return pool_get(c->live, n);
-	dst = c->args->dst + index_of(c->args, addr);
-	for (i = 1; i < *n && to + i * LIVE_PAGE < end; i++)
-		if (uhmm_migrate_pfn_of(dst[i]) != pfn + i)
-			break;
-	*n = i;
-	return out_prepare(c->out, to, to + i * LIVE_PAGE) ? to : 0;
+	left = (end - to) >> LIVE_PAGE_SHIFT;
+	*n = migrate_run(c->args->dst + index_of(c->args, addr),
+			 *n < left ? *n : left);
+	return out_prepare(c->out, to, to + *n * LIVE_PAGE) ? to : 0;
 }
 
 static void untarget(struct collect *c, unsigned long to, unsigned long n,
@@ -500,20 +501,19 @@ static bool still_none(struct live *live, unsigned long addr)
 void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct live *live = live_of(mm);
-	unsigned long i, addr, to, ok;
+	unsigned long i, addr, to;
 
-	mutex_lock(&live->out->lock);
+	/* What was there has gone already. */
 	for (i = 0; i < args->npages; i++) {
-		if (!(args->src[i] & MIGRATE_PFN_MIGRATE))
+		if (!migrate_inserts(args->src[i]))
 			continue;
 		to = uhmm_migrate_pfn_of(args->dst[i]);
 		addr = args->start + (i << LIVE_PAGE_SHIFT);
-		ok = args->src[i] & MIGRATE_PFN_VALID ||
-		     (!live->out->forking && uhmm_is_device_pfn(to) &&
-		      still_none(live, addr) &&
-		      away_to_device(live, addr, to, writable(args->vma)) > 0);
-		if (!ok)
+		mutex_lock(&live->out->lock);
+		if (live->out->forking || !uhmm_is_device_pfn(to) ||
+		    !still_none(live, addr) ||
+		    away_to_device(live, addr, to, writable(args->vma)) <= 0)
 			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
+		mutex_unlock(&live->out->lock);
 	}
-	mutex_unlock(&live->out->lock);
 }

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/* What the entries of &migrate_vma.src and dst say, for who has many of them. */
+#ifndef CORE_MIGRATE_H
+#define CORE_MIGRATE_H
+
+#include <uhmm/migrate.h>
+
+#define MIGRATE_PFN_GOES (MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE)
+
+/* There is a page, and it goes. */
+static inline bool migrate_goes(unsigned long src)
+{
+	return (src & MIGRATE_PFN_GOES) == MIGRATE_PFN_GOES;
+}
+
+/* One is put where there is none. */
+static inline bool migrate_inserts(unsigned long src)
+{
+	return (src & MIGRATE_PFN_GOES) == MIGRATE_PFN_MIGRATE;
+}
+
+/*
+ * How many of @n entries, beginning with the first, have frames in a row and are
+ * alike otherwise: 1 at least.
+ */
+static inline unsigned long migrate_run(const unsigned long *mpfns,
+					unsigned long n)
+{
+	unsigned long next = mpfns[0], k = 0;
+
+	do
+		next += 1UL << MIGRATE_PFN_SHIFT;
+	while (++k < n && mpfns[k] == next);
+	return k;
+}
+
+#endif
