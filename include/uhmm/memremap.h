@@ -192,6 +192,20 @@ void put_dev_pagemap(struct dev_pagemap *pgmap);
  */
 int zone_device_page_init(unsigned long pfn, unsigned int order);
 
+/**
+ * uhmm_device_pages_init() - take many free frames into use
+ * @mpfns: single frames, as entries of &migrate_vma.dst
+ * @n: how many
+ *
+ * As zone_device_page_init() of each; of frames in a row it is a fraction of that.
+ *
+ * Context: any.
+ * Return: how many were free, beginning with the first: the one behind them was not,
+ * and those behind that were not looked at.
+ */
+unsigned long uhmm_device_pages_init(const unsigned long *mpfns,
+				     unsigned long n);
+
 /* ------------------------------------------- for those who have page tables
  * Each entry that leads to a device frame has a reference of its own.
  */

@@ -529,14 +529,15 @@ void *device_page_bytes(unsigned long pfn);
  * All that migrate and are a device's are in @mm now, or in what is forked from it.
  */
 void device_pages_went(struct mm_struct *mm, const struct migrate_vma *args);
-/*
- * As long as they are a device's, device_page_unlock_put(); how many that was.
- * Of those in private memory, and in use: a reference for the entry, which is
- * at @addr for the first, and a page further for each; how many, up to any other.
- */
+/* As long as they are a device's, device_page_unlock_put(); how many that was. */
 unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 				      unsigned long n);
-unsigned long device_pages_enter(const unsigned long *mpfns, unsigned long n,
+/*
+ * Of @n frames in a row those in private memory that are in use: a reference for the
+ * entry, which is at @addr for the first, and a page further for each. How many, up to
+ * any other.
+ */
+unsigned long device_pages_enter(unsigned long pfn, unsigned long n,
 				 unsigned long addr);
 /* Its bytes, and all of its device's, where there are any; NULL: there are none. */
 void *device_page_memory(unsigned long pfn, unsigned long *ret_start,

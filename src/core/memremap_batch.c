@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* What a migration does to many frames of a device, under one lock for some. */
 #include "memremap.h"
-#include "migrate.h"
+#include "migrate_internal.h"
 
 /* So many under the lock before others have a turn. */
 #define AT_ONCE 64UL
@@ -30,46 +30,67 @@ static void page_went(unsigned long pfn, struct mm_struct *mm)
 }
 
 /*
- * How many of @n entries, beginning with the first, are of frames in a row that are
- * pages by themselves; the first one's at *@ret_frame. Of a larger page 1; of what is
- * no device's 0.
+ * Of the frame of @mpfn, at *@ret_frame, and those behind it: how many of @n there
+ * can be. Of a larger page 1; of what is no device's 0.
  */
-static unsigned long frames_in_row(struct near *near, const unsigned long *mpfns,
-				   unsigned long n,
-				   struct uhmm_device_frame **ret_frame)
+static unsigned long frames_from(struct near *near, unsigned long mpfn,
+				 unsigned long n,
+				 struct uhmm_device_frame **ret_frame)
 	__must_hold(&device_lock)
 {
-	unsigned long pfn = uhmm_migrate_pfn_of(mpfns[0]), next = mpfns[0], k;
+	unsigned long pfn = uhmm_migrate_pfn_of(mpfn), left;
 	struct uhmm_device_frame *frame = head_near(near, &pfn);
 
 	*ret_frame = frame;
 	if (!frame)
 		return 0;
-	if (n > near->n - (pfn - near->first))
-		n = near->n - (pfn - near->first);
-	for (k = 1; k < n && !frame[k].order; k++) {
-		next += 1UL << MIGRATE_PFN_SHIFT;
-		if (mpfns[k] != next)
-			break;
-	}
-	return k;
+	left = near->n - (pfn - near->first);
+	return frame->order ? 1 : n < left ? n : left;
 }
 
-/* All @n that go; returns the first that is elsewhere, or @n. */
-static unsigned long run_went(struct mm_struct *mm, const unsigned long *src,
-			      struct uhmm_device_frame *frame, unsigned long n,
-			      long *came) __must_hold(&device_lock)
+/* Is the @k-th entry that of the @k-th frame, as the first is of the first? */
+static inline bool in_row(const unsigned long *mpfns,
+			  const struct uhmm_device_frame *frames,
+			  unsigned long k)
 {
-	unsigned long i;
+	return mpfns[k] == mpfns[0] + (k << MIGRATE_PFN_SHIFT) &&
+	       frames[k].order == frames[0].order;
+}
 
-	for (i = 0; i < n; i++) {
-		if (!(src[i] & MIGRATE_PFN_MIGRATE) || frame[i].mm == mm)
-			continue;
-		if (frame[i].mm)
+/* From the @i-th on; returns the first that is in use, or none, or @end. */
+static unsigned long init_some(const unsigned long *mpfns, unsigned long i,
+			       unsigned long end)
+{
+	struct uhmm_device_frame *frames;
+	struct near near = { 0 };
+	unsigned long n, k;
+
+	spin_lock(&device_lock);
+	for (; i < end; i += k) {
+		n = frames_from(&near, mpfns[i], end - i, &frames);
+		if (n && near.map->dying)
 			break;
-		frame[i].mm = mm;
-		++*came;
+		for (k = 0; k < n && in_row(mpfns + i, frames, k) &&
+			    !frames[k].count && !frames[k].order; k++) {
+			frames[k].count = 1;
+			frames[k].locked = true;
+		}
+		if (!k)
+			break;
+		near.map->refs += k;
 	}
+	spin_unlock(&device_lock);
+	return i;
+}
+
+unsigned long uhmm_device_pages_init(const unsigned long *mpfns, unsigned long n)
+{
+	unsigned long i = 0, end;
+
+	do {
+		end = some_of(n, i);
+		i = init_some(mpfns, i, end);
+	} while (i == end && i < n);
 	return i;
 }
 
@@ -78,19 +99,26 @@ static unsigned long pages_went(struct mm_struct *mm,
 				const struct migrate_vma *args,
 				unsigned long i, unsigned long end)
 {
-	struct uhmm_device_frame *frame;
+	const unsigned long *src = args->src, *dst = args->dst;
+	struct uhmm_device_frame *frames;
 	struct near near = { 0 };
-	unsigned long n, done;
+	unsigned long n, k;
 	long came = 0;
 
 	spin_lock(&device_lock);
-	for (; i < end; i += n ? n : 1) {
-		n = frames_in_row(&near, args->dst + i, end - i, &frame);
-		done = run_went(mm, args->src + i, frame, n, &came);
-		if (done < n) {
-			i += done;
-			break;
+	for (; i < end; i += n ? k : 1) {
+		n = frames_from(&near, dst[i], end - i, &frames);
+		for (k = 0; k < n && in_row(dst + i, frames, k); k++) {
+			if (!(src[i + k] & MIGRATE_PFN_MIGRATE) ||
+			    frames[k].mm == mm)
+				continue;
+			if (frames[k].mm)
+				break;
+			frames[k].mm = mm;
+			came++;
 		}
+		if (n && !k)
+			break;
 	}
 	if (came)
 		fetch_add(&mm->count, came);
@@ -114,21 +142,20 @@ void device_pages_went(struct mm_struct *mm, const struct migrate_vma *args)
 static unsigned long unlock_put_some(const unsigned long *mpfns,
 				     unsigned long i, unsigned long end)
 {
-	struct uhmm_device_frame *frame, *stop;
+	struct uhmm_device_frame *frames;
 	struct near near = { 0 };
-	unsigned long n;
+	unsigned long n, k;
 
 	spin_lock(&device_lock);
-	for (; i < end; i += n) {
-		n = frames_in_row(&near, mpfns + i, end - i, &frame);
-		for (stop = frame + n; frame < stop && frame->count > 1; frame++) {
-			frame->count--;
-			frame->locked = false;
+	for (; i < end; i += k) {
+		n = frames_from(&near, mpfns[i], end - i, &frames);
+		for (k = 0; k < n && in_row(mpfns + i, frames, k) &&
+			    frames[k].count > 1; k++) {
+			frames[k].count--;
+			frames[k].locked = false;
 		}
-		if (!n || frame < stop) {
-			i += n - (unsigned long)(stop - frame);
+		if (!k)
 			break;
-		}
 	}
 	device_unlock_changed();
 	return i;
@@ -153,41 +180,22 @@ unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 	return i;
 }
 
-/* The same of those in private memory that are in use. */
-static unsigned long enter_some(const unsigned long *mpfns, unsigned long i,
-				unsigned long end, unsigned long addr)
-{
-	struct uhmm_device_frame *frame, *stop;
-	struct near near = { 0 };
-	unsigned long n;
-
-	spin_lock(&device_lock);
-	for (; i < end; i += n) {
-		n = frames_in_row(&near, mpfns + i, end - i, &frame);
-		if (!n || near.map->type != MEMORY_DEVICE_PRIVATE)
-			break;
-		for (stop = frame + n; frame < stop && frame->count; frame++) {
-			frame->count++;
-			frame->where = addr;
-			addr += UHMM_PAGE_SIZE;
-		}
-		if (frame < stop) {
-			i += n - (unsigned long)(stop - frame);
-			break;
-		}
-	}
-	spin_unlock(&device_lock);
-	return i;
-}
-
-unsigned long device_pages_enter(const unsigned long *mpfns, unsigned long n,
+unsigned long device_pages_enter(unsigned long pfn, unsigned long n,
 				 unsigned long addr)
 {
-	unsigned long i = 0, end;
+	struct uhmm_device_frame *frames;
+	struct near near = { 0 };
+	unsigned long k = 0;
 
-	do {
-		end = some_of(n, i);
-		i = enter_some(mpfns, i, end, addr + (i << UHMM_PAGE_SHIFT));
-	} while (i == end && i < n);
-	return i;
+	spin_lock(&device_lock);
+	n = frames_from(&near, migrate_pfn(pfn), n, &frames);
+	if (n && near.map->type != MEMORY_DEVICE_PRIVATE)
+		n = 0;
+	for (; k < n && frames[k].order == frames[0].order && frames[k].count;
+	     k++) {
+		frames[k].count++;
+		frames[k].where = addr + (k << UHMM_PAGE_SHIFT);
+	}
+	spin_unlock(&device_lock);
+	return k;
 }

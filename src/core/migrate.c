@@ -12,7 +12,7 @@
 #include <uhmm/memremap.h>
 
 #include "check.h"
-#include "migrate.h"
+#include "migrate_internal.h"
 
 #define SELECT_KINDS (MIGRATE_VMA_SELECT_SYSTEM |             \
 		      MIGRATE_VMA_SELECT_DEVICE_PRIVATE |     \
@@ -65,8 +65,8 @@ static unsigned long count_migrating(const struct migrate_vma *args)
 	unsigned long n = 0;
 
 	for (unsigned long i = 0; i < args->npages; i++)
-		n += (args->src[i] & MIGRATE_PFN_MIGRATE) != 0;
-	return n;
+		n += args->src[i] & MIGRATE_PFN_MIGRATE;
+	return n / MIGRATE_PFN_MIGRATE;
 }
 
 int migrate_vma_setup(struct migrate_vma *args)
@@ -106,13 +106,13 @@ int migrate_vma_setup(struct migrate_vma *args)
  */
 static unsigned long drop_without_dst(struct migrate_vma *args)
 {
-	unsigned long i, first = args->npages;
+	unsigned long i, n = args->npages, first = n;
+	unsigned long *src = args->src;
 
-	for (i = 0; i < args->npages; i++) {
-		if (!uhmm_migrate_pfn_of(args->dst[i]))
-			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
-		else if (migrate_inserts(args->src[i]) &&
-			 first == args->npages)
+	for (i = 0; i < n; i++) {
+		if (!(args->dst[i] & MIGRATE_PFN_VALID))
+			src[i] &= ~MIGRATE_PFN_MIGRATE;
+		else if (migrate_inserts(src[i]) && first == n)
 			first = i;
 	}
 	return first;

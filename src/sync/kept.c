@@ -5,7 +5,8 @@
  * cannot wait for one of its own.
  *
  * Ranges are words in blocks, which are only ever added: nothing here waits, and
- * nothing has to be mended in a forked child.
+ * nothing has to be mended in a forked child. Those of callers, who come and go all the
+ * time, are apart, so that who has looked at the others once need not again.
  */
 #include "sync.h"
 
@@ -20,7 +21,8 @@
 #define COUNT_MASK ((1UL << COUNT_BITS) - 1)
 #define START_BITS (64 - COUNT_BITS)
 #define RANGES (PAGE / sizeof(unsigned long) - 2)
-#define TOGETHER 4UL
+#define CALLERS 64UL
+#define LOOK_BYTES (2UL << 20)	/* so far ahead at least */
 
 /* Of @ranges only the first @used were ever more than 0. */
 struct block {
@@ -30,6 +32,10 @@ struct block {
 };
 
 static struct block first;
+/* How often one was added there. */
+static unsigned long changes = 1;
+static unsigned long callers[CALLERS];
+static unsigned long ncallers;
 
 static struct block *next_of(struct block *block)
 {
@@ -51,31 +57,26 @@ static unsigned long range_of(const void *p, size_t size)
 }
 
 /* At least @n are looked at from now on. */
-static void use(struct block *block, unsigned long n)
+static void use(unsigned long *ret_used, unsigned long n)
 {
-	unsigned long used = READ_ONCE(block->used);
+	unsigned long used = READ_ONCE(*ret_used);
 
-	while (used < n && !try_cmpxchg(&block->used, &used, n))
+	while (used < n && !try_cmpxchg(ret_used, &used, n))
 		;
 }
 
-/*
- * Where in the first block to begin: a caller's ranges come and go all the time, and
- * are then where he or another had some before. A hint.
- */
-static unsigned long lately;
-
-static bool replace_in(struct block *b, unsigned long i, unsigned long n,
-		       unsigned long range, unsigned long by)
+static bool replace_in(unsigned long *ranges, unsigned long n, unsigned long *used,
+		       unsigned long range, unsigned long by,
+		       unsigned long **ret_at)
 {
 	unsigned long old = range;
 
-	for (; i < n; i++) {
-		if (READ_ONCE(b->ranges[i]) != range)
+	for (unsigned long i = 0; i < n; i++) {
+		if (READ_ONCE(ranges[i]) != range)
 			continue;
-		use(b, i + 1);
-		if (try_cmpxchg(&b->ranges[i], &old, by)) {
-			WRITE_ONCE(lately, b == &first ? i : 0);
+		use(used, i + 1);
+		if (try_cmpxchg(&ranges[i], &old, by)) {
+			*ret_at = &ranges[i];
 			return true;
 		}
 		old = range;
@@ -85,16 +86,12 @@ static bool replace_in(struct block *b, unsigned long i, unsigned long n,
 
 static bool replace(unsigned long range, unsigned long by)
 {
-	unsigned long at = READ_ONCE(lately), n;
+	unsigned long *at;
 
-	/* A few are taken together, and given back in that order. */
-	at = at > TOGETHER ? at - TOGETHER : 0;
-	for (struct block *b = &first; b; b = next_of(b), at = 0) {
-		n = range ? READ_ONCE(b->used) : RANGES;
-		if (replace_in(b, at, n, range, by) ||
-		    replace_in(b, 0, at < n ? at : n, range, by))
+	for (struct block *b = &first; b; b = next_of(b))
+		if (replace_in(b->ranges, range ? READ_ONCE(b->used) : RANGES,
+			       &b->used, range, by, &at))
 			return true;
-	}
 	return false;
 }
 
@@ -124,6 +121,11 @@ void sync_keep(const void *p, size_t size)
 
 	while (range && !replace(0, range) && more())
 		;
+	/*
+	 * Ordering: (KEPT-CHANGED) pairs with (KEPT-AS) in sync_next_kept():
+	 * fetch_add() is a full barrier: who finds nothing new has missed nothing.
+	 */
+	fetch_add(&changes, 1);
 }
 
 void sync_unkeep(const void *p, size_t size)
@@ -134,25 +136,45 @@ void sync_unkeep(const void *p, size_t size)
 		replace(range, 0);
 }
 
-unsigned long sync_next_kept(unsigned long start, unsigned long end,
-			     unsigned long *ret_end)
+/* The first of @ranges behind @start, and before @found, which it becomes. */
+static unsigned long next_of_ranges(const unsigned long *ranges, unsigned long n,
+				    unsigned long start, unsigned long found,
+				    unsigned long *ret_end)
 {
-	unsigned long range, from, to, found = end, n;
+	unsigned long range, from, to;
 
-	*ret_end = end;
-	for (struct block *b = &first; b; b = next_of(b)) {
-		n = READ_ONCE(b->used);
-		for (unsigned long i = 0; i < n; i++) {
-			range = READ_ONCE(b->ranges[i]);
-			from = range >> COUNT_BITS << PAGE_SHIFT;
-			to = from + ((range & COUNT_MASK) << PAGE_SHIFT);
-			if (to <= start || from >= found)
-				continue;
-			found = from > start ? from : start;
-			*ret_end = to;
-		}
+	for (unsigned long i = 0; i < n; i++) {
+		range = READ_ONCE(ranges[i]);
+		from = range >> COUNT_BITS << PAGE_SHIFT;
+		to = from + ((range & COUNT_MASK) << PAGE_SHIFT);
+		if (to <= start || from >= found)
+			continue;
+		found = from > start ? from : start;
+		*ret_end = to;
 	}
 	return found;
+}
+
+unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
+			     unsigned long end, unsigned long *ret_end)
+{
+	/*
+	 * Ordering: (KEPT-AS) pairs with (KEPT-CHANGED) in sync_keep(): what is
+	 * looked at behind it is at least as new.
+	 */
+	unsigned long as = smp_load_acquire(&changes), found;
+
+	*ret_end = end;
+	if (as != clear->changes || start < clear->start || end > clear->end) {
+		found = (start | (LOOK_BYTES - 1)) + 1;
+		found = found > end ? found : end;
+		for (struct block *b = &first; b; b = next_of(b))
+			found = next_of_ranges(b->ranges, READ_ONCE(b->used),
+					       start, found, ret_end);
+		*clear = (struct sync_clear){ start, found, as };
+		end = found < end ? found : end;
+	}
+	return next_of_ranges(callers, READ_ONCE(ncallers), start, end, ret_end);
 }
 
 /* ------------------------------------------------------- this thread, modules */
@@ -161,26 +183,58 @@ unsigned long sync_next_kept(unsigned long start, unsigned long end,
 #define DEEP (64UL << 10)
 /* What is no further from another is told of with it. */
 #define NEAR (4 * PAGE)
-/* Where the library's variables of a thread are. */
-static __thread char here;
+#define MOST 8U			/* that a caller needs at once */
+
+/* Where this thread's ranges were among those of callers: mostly they can be again. */
+static __thread struct {
+	unsigned long *at[MOST];
+	unsigned int next;
+} mine __attribute__((tls_model("initial-exec")));
+
+/* Equal ones are one another's. False: there is no room, or it is not there. */
+static bool replace_callers(unsigned long range, unsigned long by)
+{
+	unsigned long n = range ? READ_ONCE(ncallers) : CALLERS, old = range, *at;
+
+	for (unsigned int i = 0; i < MOST; i++) {
+		at = mine.at[i];
+		if (at && READ_ONCE(*at) == range && try_cmpxchg(at, &old, by))
+			return true;
+		old = range;
+	}
+	if (!replace_in(callers, n, &ncallers, range, by, &at))
+		return false;
+	mine.at[mine.next++ % MOST] = at;
+	return true;
+}
+
+static void keep_range(const void *p, size_t size, bool keep)
+{
+	unsigned long range = size ? range_of(p, size) : 0;
+
+	if (!range)
+		return;
+	if (keep && !replace_callers(0, range))
+		sync_keep(p, size);
+	else if (!keep && !replace_callers(range, 0))
+		sync_unkeep(p, size);
+}
 
 void sync_keep_caller(const void *frame, bool keep)
 {
-	void (*const fn)(const void *p, size_t size) =
-		keep ? sync_keep : sync_unkeep;
-	const uintptr_t at[] = { (uintptr_t)&here, (uintptr_t)&errno };
+	const uintptr_t at[] = { (uintptr_t)&mine, (uintptr_t)&errno };
 	uintptr_t start = (uintptr_t)pthread_self(), end = start + PAGE;
 
-	fn((const char *)frame - DEEP, 2 * DEEP);
+	keep_range((const char *)frame - DEEP, 2 * DEEP, keep);
 	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
 		if (at[i] + NEAR < start || at[i] > end + NEAR) {
-			fn((const void *)(at[i] - PAGE), 2 * PAGE);
+			keep_range((const void *)(at[i] - PAGE), 2 * PAGE, keep);
 			continue;
 		}
 		start = at[i] - PAGE < start ? at[i] - PAGE : start;
 		end = at[i] + PAGE > end ? at[i] + PAGE : end;
 	}
-	fn((const void *)start, end - start);
+	keep_range((const void *)start, end - start, keep);
 }
 
 void sync_keep_of_caller(const void *frame, const void *p, size_t size,
@@ -189,12 +243,8 @@ void sync_keep_of_caller(const void *frame, const void *p, size_t size,
 	uintptr_t at = (uintptr_t)p - ((uintptr_t)frame - DEEP);
 
 	/* Mostly it is on the stack. */
-	if (size <= 2 * DEEP && at <= 2 * DEEP - size)
-		return;
-	if (keep)
-		sync_keep(p, size);
-	else
-		sync_unkeep(p, size);
+	if (size > 2 * DEEP || at > 2 * DEEP - size)
+		keep_range(p, size, keep);
 }
 
 static bool has(const struct dl_phdr_info *info, const void *p)

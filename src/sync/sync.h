@@ -304,9 +304,15 @@ void sync_keep_caller(const void *frame, bool keep);
 /* What else it needs meanwhile, if that is not there. */
 void sync_keep_of_caller(const void *frame, const void *p, size_t size,
 			 bool keep);
+/* Where nothing but a caller's is kept, as it was found; all 0 at first. */
+struct sync_clear {
+	unsigned long start;
+	unsigned long end;
+	unsigned long changes;
+};
 /* The first address from @start on that is kept, and up to where; @end: none. */
-unsigned long sync_next_kept(unsigned long start, unsigned long end,
-			     unsigned long *ret_end);
+unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
+			     unsigned long end, unsigned long *ret_end);
 
 /* A word that is 1, on a page of its own, and 0 in a child; NULL: no memory. */
 unsigned int *sync_alloc_alive(void);

@@ -24,22 +24,25 @@ static unsigned long first_pfn(const struct device *device)
 static void pages_take(struct device *device, unsigned long *dst,
 		       unsigned long n)
 {
-	unsigned long i, at;
+	unsigned long entry = migrate_pfn(first_pfn(device)), at, i;
 
-	memset(dst, 0, n * sizeof(*dst));
 	pthread_mutex_lock(&device->lock);
-	at = device->lowest;
-	for (i = 0; i < n && device->nfree; i++, device->nfree--) {
-		while (device->taken[at])
-			at++;
+	if (n > device->nfree) {
+		memset(dst + device->nfree, 0,
+		       (n - device->nfree) * sizeof(*dst));
+		n = device->nfree;
+	}
+	device->nfree -= n;
+	for (i = 0, at = device->lowest; i < n; at++) {
+		if (device->taken[at])
+			continue;
 		device->taken[at] = true;
-		dst[i] = migrate_pfn(first_pfn(device) + at);
+		dst[i++] = entry + (at << MIGRATE_PFN_SHIFT);
 	}
 	device->lowest = at;
 	pthread_mutex_unlock(&device->lock);
-	while (i--)
-		if (zone_device_page_init(uhmm_migrate_pfn_of(dst[i]), 0))
-			abort();
+	if (uhmm_device_pages_init(dst, n) != n)
+		abort();
 }
 
 unsigned long device_nfree(struct device *device)

@@ -307,6 +307,7 @@ static const struct bad {
 } bads[] = {
 	{ "copied while written", 0, BROKEN_PROTECT, { .without = UHMM_LIVE_MOVE } },
 	{ "not where it has moved to", 1, BROKEN_REMAP, { 0 } },
+	{ "not copied, in a frame with another's", 3, BROKEN_THERE, { 0 } },
 	{ "away when it forks", 2, BROKEN_FORK,
 	  { .without = UHMM_LIVE_EVENT_FORK } },
 };

@@ -56,7 +56,7 @@ PROGRAMS = {
 
 UTIL = ['tests/cases.c', 'tests/unit/util.c']
 for name in ['async_remove', 'batch', 'fork', 'insert', 'invalidate', 'list',
-             'list_get', 'mm', 'read', 'release', 'reserve',
+             'list_get', 'memremap', 'mm', 'read', 'release', 'reserve',
              'reserve_progress', 'tagged', 'threads', 'timed', 'two_pass']:
     PROGRAMS['test_' + name] = ([f'tests/unit/test_{name}.c', *UTIL],
                                 ['-lcmocka'])

@@ -67,6 +67,13 @@ EVENT_ROWS = Group(
     Mutant('busy', 'a page that somebody holds moves away under him',
            [(MODEL + 'migrate.c', '|| frame_refs(space, pfn) > known;',
              '|| frame_refs(space, pfn) > known + 1;')], [HUGE]),
+    Mutant('init_some', 'of many frames one is taken that is in use',
+           [('src/core/memremap_batch.c', '!frames[k].count && ', '')],
+           [unit('memremap', 'many_frames_are_taken_at_once')]),
+    Mutant('in_row', 'so is the next one, whatever the entry says',
+           [('src/core/memremap_batch.c',
+             'mpfns[k] == mpfns[0] + (k << MIGRATE_PFN_SHIFT) &&', '')],
+           [unit('memremap', 'many_frames_are_taken_at_once')]),
     Mutant('migrate_huge', 'who was forked is not told that a huge page goes',
            [(MODEL + 'rmap.c',
              'event_start(at, &range, MMU_NOTIFY_CLEAR, addr,\n'

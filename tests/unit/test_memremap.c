@@ -189,6 +189,40 @@ static void a_frame_lives_while_it_has_references(void **state)
 	assert_int_equal(frees, 1);
 }
 
+static void many_frames_are_taken_at_once(void **state)
+{
+	unsigned long mpfns[200], i;
+
+	/* Two rows, and one by itself. */
+	for (i = 0; i < 200; i++)
+		mpfns[i] = migrate_pfn(BASE + i + (i < 100 ? 0 : 300));
+	mpfns[199] = migrate_pfn(BASE + 150);
+	assert_int_equal(uhmm_device_pages_init(mpfns, 0), 0);
+	assert_int_equal(zone_device_page_init(BASE + 470, 0), 0);
+	assert_int_equal(uhmm_device_pages_init(mpfns, 200), 170);
+	assert_int_equal(uhmm_device_pages_init(mpfns + 171, 29), 29);
+	for (i = 0; i < 200; i++) {
+		assert_int_equal(uhmm_device_page_count(BASE + i +
+							(i < 100 ? 0 : 300)),
+				 i < 199);
+		assert_false(uhmm_device_page_trylock(uhmm_migrate_pfn_of(
+			mpfns[i])));
+		uhmm_device_page_put(uhmm_migrate_pfn_of(mpfns[i]));
+	}
+	assert_int_equal(frees, 200);
+	mpfns[1] = migrate_pfn(BASE + FRAMES);
+	assert_int_equal(uhmm_device_pages_init(mpfns, 2), 1);
+	uhmm_device_page_put(BASE);
+	/* A larger one is none of those that are free, nor is what comes behind. */
+	assert_int_equal(zone_device_page_init(BASE + 512, UHMM_PMD_ORDER), 0);
+	mpfns[0] = migrate_pfn(BASE + 511);
+	mpfns[1] = migrate_pfn(BASE + 512);
+	assert_int_equal(uhmm_device_pages_init(mpfns, 2), 1);
+	assert_int_equal(uhmm_device_pages_init(mpfns + 1, 1), 0);
+	uhmm_device_page_put(BASE + 511);
+	uhmm_device_page_put(BASE + 512);
+}
+
 static void a_frame_is_locked_by_one(void **state)
 {
 	assert_int_equal(zone_device_page_init(BASE, 0), 0);
@@ -394,6 +428,7 @@ int main(int argc, char **argv)
 		MEMORY(refuses_frames_that_are_not_free),
 		MEMORY(picks_a_place),
 		MEMORY(a_frame_lives_while_it_has_references),
+		MEMORY(many_frames_are_taken_at_once),
 		MEMORY(a_frame_is_locked_by_one),
 		MEMORY(a_huge_page_is_one_until_it_is_split),
 		MEMORY(a_huge_page_is_freed_as_one),

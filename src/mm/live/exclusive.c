@@ -49,7 +49,8 @@ static int take(struct live *live, unsigned long addr, unsigned long pfn)
 								     -EAGAIN;
 	if (out->forking || READ_ONCE(out->off))
 		return -EBUSY;
-	if (sync_next_kept(addr, addr + LIVE_PAGE, &kept_end) == addr)
+	if (sync_next_kept(&out->clear, addr, addr + LIVE_PAGE, &kept_end) ==
+	    addr)
 		return -EOPNOTSUPP;
 	ret = move_register(live, addr, addr + LIVE_PAGE);
 	if (ret)

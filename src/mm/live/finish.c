@@ -9,7 +9,7 @@
 
 #include <uhmm/memremap.h>
 
-#include "../../core/migrate.h"
+#include "../../core/migrate_internal.h"
 
 /* ------------------------------------------------------------------ one by one */
 
@@ -174,13 +174,14 @@ static unsigned long finish_away(struct live *live, struct migrate_vma *args,
 				 unsigned long i)
 	__must_hold(&live->out->lock)
 {
-	unsigned long addr, n = run_away(live, args, i, &addr), entry;
+	unsigned long to = uhmm_migrate_pfn_of(args->dst[i]), entry;
+	unsigned long addr, n = run_away(live, args, i, &addr);
 
-	n = n ? device_pages_enter(args->dst + i, n, addr) : 0;
+	n = n ? device_pages_enter(to, n, addr) : 0;
 	if (!n)
 		return 0;
 	fetch_add(&live->stats.to_device, n);
-	entry = out_entry(OUT_DEVICE, uhmm_migrate_pfn_of(args->dst[i]),
+	entry = out_entry(OUT_DEVICE, to,
 			  args->src[i] & MIGRATE_PFN_WRITE ? OUT_WRITE : 0);
 	if (out_set_run(live->out, addr, n, entry) & OUT_WAITED)
 		move_wake(live, addr, addr + n * LIVE_PAGE);

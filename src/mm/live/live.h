@@ -154,6 +154,7 @@ extern unsigned int live_broken;
 #define BROKEN_KEEP (1U << 13)		/* a turn lasts until a page is home */
 #define BROKEN_LEAVE (1U << 14)		/* the handler is left alone for good */
 #define BROKEN_YIELDS (1U << 15)	/* who does not answer is waited for */
+#define BROKEN_THERE (1U << 16)		/* nothing has to be copied, wherever it is */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 

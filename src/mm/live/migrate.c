@@ -21,7 +21,7 @@
 
 #include <uhmm/memremap.h>
 
-#include "../../core/migrate.h"
+#include "../../core/migrate_internal.h"
 #include "patch.h"
 #include "uapi.h"
 #include "watch.h"
@@ -60,14 +60,16 @@ static void went(struct collect *c, unsigned long addr, unsigned long to,
 	unsigned long write = writable(c->args->vma);
 	unsigned long *src = c->args->src + index_of(c->args, addr);
 	unsigned long how = MIGRATE_PFN_MIGRATE |
-			    (write ? MIGRATE_PFN_WRITE : 0) |
-			    (pool_has(c->out, to) ? 0 : UHMM_MIGRATE_PFN_THERE);
+			    (write ? MIGRATE_PFN_WRITE : 0);
+
+	if (!pool_has(c->out, to) || BROKEN(live_broken, BROKEN_THERE))
+		how |= UHMM_MIGRATE_PFN_THERE;
 
 	out_set_run(c->out, addr, n, out_entry(OUT_MOVING, pfn, write));
 	out_set_run(c->out, to, n,
 		    out_entry(OUT_HOLDS, addr >> LIVE_PAGE_SHIFT, 0));
-	for (unsigned long i = 0; i < n; i++)
-		src[i] = migrate_pfn(pfn + i) | how;
+	for (how |= migrate_pfn(pfn); n--; how += 1UL << MIGRATE_PFN_SHIFT)
+		*src++ = how;
 }
 
 /* ---------------------------------------------------------- where they go to */
@@ -314,7 +316,7 @@ static void collect_system(struct collect *c)
 		next = (addr | ((UHMM_PAGE_SIZE << UHMM_PMD_ORDER) - 1)) + 1;
 		if (next > args->end)
 			next = args->end;
-		kept = sync_next_kept(addr, next, &kept_end);
+		kept = sync_next_kept(&c->out->clear, addr, next, &kept_end);
 		if (kept == addr) {
 			next = kept_end;
 			continue;

@@ -146,7 +146,7 @@ unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
 			  unsigned long entry)
 {
 	const unsigned long step = entry ? 1UL << OUT_SHIFT : 0;
-	unsigned long *at, *end, was = 0, had, some;
+	unsigned long *at, *end, was = 0, none, some;
 	struct out_leaf *leaf;
 
 	for (; n; n -= some, addr += some << LIVE_PAGE_SHIFT) {
@@ -157,12 +157,12 @@ unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
 			continue;
 		}
 		at = &leaf->entries[page_in_leaf(addr)];
-		for (end = at + some, had = 0; at < end; at++, entry += step) {
+		for (end = at + some, none = 0; at < end; at++, entry += step) {
 			was |= *at;
-			had += !!*at;
+			none += !*at;
 			WRITE_ONCE(*at, entry);
 		}
-		leaf->n += (step ? some : 0) - had;
+		leaf->n += none - (step ? 0 : some);
 	}
 	return was;
 }
@@ -170,16 +170,18 @@ unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
 unsigned long out_run(struct out *out, unsigned long addr, unsigned long n)
 {
 	unsigned long entry = out_get(out, addr), done = 0, i, some;
+	const unsigned long *entries;
 	struct out_leaf *leaf;
 
 	for (; done < n; done += some, addr += some << LIVE_PAGE_SHIFT) {
 		leaf = leaf_of(out, addr);
-		some = leaf ? in_leaf(addr, n - done) : 0;
-		for (i = 0; i < some; i++, entry += 1UL << OUT_SHIFT)
-			if (leaf->entries[page_in_leaf(addr) + i] != entry)
-				return done + i;
-		if (!some)
+		if (!leaf)
 			break;
+		some = in_leaf(addr, n - done);
+		entries = leaf->entries + page_in_leaf(addr);
+		for (i = 0; i < some; i++, entry += 1UL << OUT_SHIFT)
+			if (entries[i] != entry)
+				return done + i;
 	}
 	return done;
 }
@@ -198,17 +200,20 @@ static unsigned long leaf_end(struct out *out, unsigned long addr)
 
 unsigned long out_next(struct out *out, unsigned long addr, unsigned long end)
 {
+	const unsigned long *entries;
 	struct out_leaf *leaf;
-	unsigned long next;
+	unsigned long next, n, i;
 
 	for (; addr < end; addr = next) {
 		leaf = leaf_of(out, addr);
 		next = leaf_end(out, addr);
 		if (!leaf || !leaf->n)
 			continue;
-		for (; addr < next && addr < end; addr += LIVE_PAGE)
-			if (leaf->entries[page_in_leaf(addr)])
-				return addr;
+		n = in_leaf(addr, (end - addr + LIVE_PAGE - 1) >> LIVE_PAGE_SHIFT);
+		entries = leaf->entries + page_in_leaf(addr);
+		for (i = 0; i < n; i++)
+			if (entries[i])
+				return addr + (i << LIVE_PAGE_SHIFT);
 	}
 	return end;
 }

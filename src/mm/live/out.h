@@ -91,6 +91,7 @@ struct out_leaf;
  * @carried: to which it was read that pages were carried
  * @ndirty: how many
  * @next: where to look first for free ones
+ * @clear: where nothing is that has to stay
  * @gone: entries are OUT_GONE
  * @queue: addresses that were touched, for the handler
  * @head: how many were queued
@@ -118,6 +119,7 @@ struct out {
 	unsigned long carried[POOL_WORDS];
 	unsigned long ndirty;
 	unsigned long next;
+	struct sync_clear clear;
 	unsigned long queue[FAULT_QUEUE];
 	unsigned int head;
 	unsigned int tail;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /* What the entries of &migrate_vma.src and dst say, for who has many of them. */
-#ifndef CORE_MIGRATE_H
-#define CORE_MIGRATE_H
+#ifndef CORE_MIGRATE_INTERNAL_H
+#define CORE_MIGRATE_INTERNAL_H
 
 #include <uhmm/migrate.h>
 
