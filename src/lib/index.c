@@ -37,24 +37,19 @@ static struct index_inner *new_inner(struct interval_index *ix,
 	return inner;
 }
 
-/* The first child takes every key that is less than the second one's. */
-static void inner_add(struct index_inner *inner, struct key lo,
-		      unsigned long hi, void *child)
+/* All that an inner node has, and one more. */
+struct children {
+	struct index_bounds exact[INDEX_FANOUT + 1];
+	void *at[INDEX_FANOUT + 1];
+};
+
+/* @n of @from, from its @first on, to @at. */
+static void children_copy(struct children *c, unsigned int at,
+			  const struct index_inner *from, unsigned int first,
+			  unsigned int n)
 {
-	unsigned long i = inner->count++;
-
-	inner->exact[i].lo = i ? lo.start : 0;
-	inner->exact[i].order = i ? lo.order : 0;
-	inner->exact[i].hi = hi;
-	inner->node.at[i] = child;
-}
-
-static void inner_add_from(struct index_inner *inner,
-			   const struct index_inner *from, unsigned int i)
-{
-	struct key lo = { from->exact[i].lo, from->exact[i].order };
-
-	inner_add(inner, lo, from->exact[i].hi, from->node.at[i]);
+	memcpy(&c->exact[at], &from->exact[first], n * sizeof(c->exact[0]));
+	memcpy(&c->at[at], &from->node.at[first], n * sizeof(c->at[0]));
 }
 
 static inline void set_bound(struct index_inner *inner, unsigned int i,
@@ -64,13 +59,26 @@ static inline void set_bound(struct index_inner *inner, unsigned int i,
 	WRITE_ONCE(inner->node.hi[i], scaled(inner->node.scale, hi));
 }
 
-/* All children are there: make what is searched. */
-static struct index_node *inner_seal(struct index_inner *inner)
+/*
+ * An inner node with @n of @c, from @first on. The first child takes every key that
+ * is less than the second one's.
+ */
+static struct index_node *inner_make(struct interval_index *ix,
+				     unsigned int level,
+				     const struct children *c,
+				     unsigned int first, unsigned int n)
+	__must_hold(&ix->lock)
 {
-	const struct index_bounds *exact = inner->exact;
+	struct index_inner *inner = new_inner(ix, level);
 	struct index_node *node = &inner->node;
-	unsigned int i, n = (unsigned int)inner->count;
+	struct index_bounds *exact = inner->exact;
+	unsigned int i;
 
+	inner->count = n;
+	memcpy(exact, &c->exact[first], n * sizeof(exact[0]));
+	memcpy(node->at, &c->at[first], n * sizeof(node->at[0]));
+	exact[0].lo = 0;
+	exact[0].order = 0;
 	node->scale = scale_for(exact[n > 1].lo, exact[n - 1].lo);
 	for (i = 0; i < n; i++) {
 		node->lo[i] = scaled(node->scale, exact[i].lo);
@@ -413,40 +421,41 @@ static void renew_leaf(struct interval_index *ix, const struct index_path *p,
 		h->b_max = leaf_max(h->b);
 }
 
+/* What takes the place of a child that begins where @lo says. */
+static void children_halves(struct children *c, unsigned int at,
+			    const struct halves *h)
+{
+	c->exact[at].hi = h->a_max;
+	c->at[at] = h->a;
+	c->exact[at + 1].lo = h->key.start;
+	c->exact[at + 1].order = h->key.order;
+	c->exact[at + 1].hi = h->b_max;
+	c->at[at + 1] = h->b;
+}
+
 /* A copy of @old with @h in place of child @i, or two that share it; into @h. */
 static void split_inner(struct interval_index *ix, const struct index_inner *old,
 			unsigned int i, struct halves *h)
 	__must_hold(&ix->lock)
 {
-	struct index_inner *x = new_inner(ix, node_level(&old->node)), *y = x;
-	unsigned int k, total = (unsigned int)old->count + 1, cut = total;
-	struct key lo = { old->exact[i].lo, old->exact[i].order };
-	struct key cut_key = h->key;
+	unsigned int level = node_level(&old->node), n = (unsigned int)old->count;
+	unsigned int total = n + 1, cut = total;
+	struct children c;
 
-	if (total > INDEX_FANOUT) {
+	children_copy(&c, 0, old, 0, i + 1);
+	children_halves(&c, i, h);
+	children_copy(&c, i + 2, old, i + 1, n - i - 1);
+	if (total > INDEX_FANOUT)
 		cut = i == total - 2 ? total - 1 : total / 2;
-		y = new_inner(ix, node_level(&old->node));
-	}
-	for (k = 0; k < total; k++) {
-		struct index_inner *to = k < cut ? x : y;
-		unsigned int from = k <= i ? k : k - 1;
-
-		if (k == cut && k != i + 1) {
-			cut_key.start = old->exact[from].lo;
-			cut_key.order = old->exact[from].order;
-		}
-		if (k == i)
-			inner_add(to, lo, h->a_max, h->a);
-		else if (k == i + 1)
-			inner_add(to, h->key, h->b_max, h->b);
-		else
-			inner_add_from(to, old, from);
-	}
-	h->a = inner_seal(x);
-	h->a_max = inner_max(x);
-	h->b = y == x ? NULL : inner_seal(y);
-	h->b_max = inner_max(y);
-	h->key = cut_key;
+	h->a = inner_make(ix, level, &c, 0, cut);
+	h->a_max = inner_max(inner_of(h->a));
+	h->b = NULL;
+	if (cut == total)
+		return;
+	h->b = inner_make(ix, level, &c, cut, total - cut);
+	h->b_max = inner_max(inner_of(h->b));
+	h->key.start = c.exact[cut].lo;
+	h->key.order = c.exact[cut].order;
 }
 
 /* Put two leaves where the path ends. */
@@ -454,8 +463,7 @@ static void grow(struct interval_index *ix, struct index_path *p,
 		 struct halves *h) __must_hold(&ix->lock)
 {
 	unsigned int d = p->depth, top;
-	struct index_inner *root;
-	struct key zero = { 0, 0 };
+	struct children c;
 
 	while (d && h->b) {
 		d--;
@@ -463,10 +471,8 @@ static void grow(struct interval_index *ix, struct index_path *p,
 	}
 	top = d;
 	if (h->b) {
-		root = new_inner(ix, node_level(h->a) + 1);
-		inner_add(root, zero, h->a_max, h->a);
-		inner_add(root, h->key, h->b_max, h->b);
-		h->a = inner_seal(root);
+		children_halves(&c, 0, h);
+		h->a = inner_make(ix, node_level(h->a) + 1, &c, 0, 2);
 	}
 	replace(ix, p, top, h->a);
 	for (; d < p->depth; d++)
@@ -587,8 +593,10 @@ static __attribute__((noinline)) void shrink(struct interval_index *ix,
 	__must_hold(&ix->lock)
 {
 	struct index_node *leaf = p->leaf;
-	struct index_inner *old, *copy;
+	struct index_node *copy;
+	struct index_inner *old;
 	unsigned int i, k, d = p->depth;
+	struct children c;
 
 	if (!ix->inners.avail) {
 		lower_bounds(p, d, 0);
@@ -605,12 +613,12 @@ static __attribute__((noinline)) void shrink(struct interval_index *ix,
 	} else {
 		old = p->step[d - 1].node;
 		i = p->step[d - 1].i;
-		copy = new_inner(ix, node_level(&old->node));
-		for (k = 0; k < old->count; k++)
-			if (k != i)
-				inner_add_from(copy, old, k);
-		replace(ix, p, d - 1, inner_seal(copy));
-		lower_bounds(p, d - 1, inner_max(copy));
+		k = (unsigned int)old->count - 1;
+		children_copy(&c, 0, old, 0, i);
+		children_copy(&c, i, old, i + 1, k - i);
+		copy = inner_make(ix, node_level(&old->node), &c, 0, k);
+		replace(ix, p, d - 1, copy);
+		lower_bounds(p, d - 1, inner_max(inner_of(copy)));
 	}
 	for (k = d ? d - 1 : 0; k < p->depth; k++)
 		index_retire(ix, &p->step[k].node->node);
