@@ -49,6 +49,17 @@ int interval_insert_alone(struct mmu_interval_notifier *sub,
 			  struct mm_struct *mm, unsigned long start,
 			  unsigned long length,
 			  const struct mmu_interval_notifier_ops *ops);
+/**
+ * interval_read_first() - mmu_interval_read_begin(), the first of @sub
+ * @sub: inserted by the caller; nobody else knows it yet, but for invalidations
+ *
+ * Where no invalidation is open, as most often, that is all there is to see, and
+ * nobody else is to find it verified.
+ *
+ * Context: may sleep, as mmu_interval_read_begin().
+ * Return: the sequence, for mmu_interval_read_retry().
+ */
+unsigned long interval_read_first(struct mmu_interval_notifier *sub);
 /* The calling thread's next interval_find() allocates nothing. */
 void interval_find_ready(struct mm_struct *mm);
 

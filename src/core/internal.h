@@ -394,6 +394,7 @@ static inline void slot_announce(struct mm_struct *mm, struct slot *slot,
 	 * Ordering: (ANNOUNCE-FENCE) pairs with (REMOVE-FENCE) in unlock_unlinked()
 	 * and (READ-FENCE) in read_begin_wait() and (OLDEST-FENCE) in
 	 * slot_oldest_reader() and (LIST-ADD-FENCE) in list_add() and
+	 * (FIRST-FENCE) in interval_read_first() and
 	 * (RELEASE-FENCE) in wait_called() and (RESERVE-FENCE) in
 	 * known_to_all() and (TAG-CHECK) in uhmm_interval_tag_valid(): of an
 	 * announcement and a publication one side at least sees the other's.
@@ -481,6 +482,23 @@ static inline unsigned long slot_look(const struct slot *slot)
 	 * slot_leave_index(): see there.
 	 */
 	return smp_load_acquire(&slot->word);
+}
+
+/* Is any invalidation under way? */
+static inline bool anything_open(const struct mm_struct *mm)
+{
+	const struct thread_block *block;
+	const struct slot *slot, *end;
+
+	for_each_block(block, mm) {
+		slot = block->slots;
+		end = slot + READ_ONCE(block->nslots);
+		do {
+			if (slot_look(slot) & SLOT_ACTIVE)
+				return true;
+		} while (++slot < end);
+	}
+	return false;
 }
 
 /*

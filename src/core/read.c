@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "check.h"
+#include "find.h"
 #include "reserve.h"
 #include UHMM_PROBES_H
 
@@ -185,6 +186,22 @@ unsigned long uhmm_interval_read_begin_slow(struct mmu_interval_notifier *interv
 	check_might_sleep("mmu_interval_read_begin", CHECK_FROM);
 	read_begin_wait(interval_sub, PATIENCE_ENDLESS, &seq);
 	return checked ? check_reading(interval_sub, seq, CHECK_FROM) : seq;
+}
+
+unsigned long interval_read_first(struct mmu_interval_notifier *sub)
+{
+	unsigned long seq = READ_ONCE(sub->invalidate_seq);
+	const struct mm_struct *mm = sub->mm;
+
+	if (mm_checked(mm) || mm->ops->pending)
+		return mmu_interval_read_begin(sub);
+	check_might_sleep("mmu_interval_read_begin", CHECK_FROM);
+	/*
+	 * Ordering: (FIRST-FENCE) pairs with (ANNOUNCE-FENCE) in
+	 * slot_announce(): as (READ-FENCE).
+	 */
+	smp_mb();
+	return anything_open(mm) ? mmu_interval_read_begin(sub) : seq;
 }
 
 int uhmm_interval_read_begin_timeout(struct mmu_interval_notifier *interval_sub,

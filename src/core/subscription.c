@@ -379,22 +379,6 @@ sub_remove(struct mmu_interval_notifier *sub, struct patience patience,
 	return 0;
 }
 
-static inline bool anything_open(const struct mm_struct *mm)
-{
-	const struct thread_block *block;
-	const struct slot *slot, *end;
-
-	for_each_block(block, mm) {
-		slot = block->slots;
-		end = slot + READ_ONCE(block->nslots);
-		do {
-			if (slot_look(slot) & SLOT_ACTIVE)
-				return true;
-		} while (++slot < end);
-	}
-	return false;
-}
-
 /* It is unlinked, and the lock given back. */
 static __attribute__((noinline)) void
 remove_end(struct mmu_interval_notifier *sub, struct thread_block *hold,

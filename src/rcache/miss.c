@@ -208,13 +208,14 @@ static struct hints *bring_to_life(struct uhmm_rcache *c, struct region *r,
 }
 
 /*
- * Register and look whether that was in time. 0; 1: it was not, and nothing is
- * registered; -errno; -EXDEV: it was not, and the device does not let go.
+ * Register behind the read that returned @seq, and look whether that was in time.
+ * 0; 1: it was not, and nothing is registered; -errno; -EXDEV: it was not, and the
+ * device does not let go.
  */
 static int attempt(struct uhmm_rcache *c, struct region *r,
-		   const struct request *w, unsigned long *hold)
+		   const struct request *w, unsigned long *hold,
+		   unsigned long seq)
 {
-	unsigned long seq = mmu_interval_read_begin(&r->sub);
 	unsigned int access = READ_ONCE(r->state) & UHMM_RCACHE_ACCESS;
 	struct hints *outgrown = NULL;
 	bool collided;
@@ -245,12 +246,11 @@ static int attempt(struct uhmm_rcache *c, struct region *r,
 static int register_region(struct uhmm_rcache *c, struct region *r,
 			   const struct request *w, unsigned long *hold)
 {
-	int err = 1;
+	int err = attempt(c, r, w, hold, interval_read_first(&r->sub));
 
-	for (unsigned int i = 0; err == 1 && i < MISS_TRIES; i++) {
-		if (i)
-			sync_yield();
-		err = attempt(c, r, w, hold);
+	for (unsigned int i = 1; err == 1 && i < MISS_TRIES; i++) {
+		sync_yield();
+		err = attempt(c, r, w, hold, mmu_interval_read_begin(&r->sub));
 	}
 	if (err)
 		uhmm_interval_unreserve(&r->sub);

@@ -22,6 +22,10 @@ FENCES = Group(
            'seen', [READ_FENCE],
            why_not='not met: so much lies between the two that the stores '
            'have arrived'),
+    Mutant('FIRST-FENCE', 'the first read of the cache may look at the slots '
+           'before the insert is seen',
+           [(READ, '\tsmp_mb();\n\treturn anything_open', '\treturn anything_open')],
+           why_not='as READ-FENCE; the explorer finds it'),
     Mutant('REMOVE-FENCE', 'remove may look at the slots before it unlinks',
            [(SUB, '\tsmp_mb();\n}\n\n/* True', '}\n\n/* True')],
            [litmus('remove meets a start')], LATE_CALLS),

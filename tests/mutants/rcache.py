@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """The registration cache: what others get wrong, and what is its own."""
 
-from detectors import SUB, Group, Mutant, unit
+from detectors import READ, SUB, Group, Mutant, unit
 
 FIND = 'src/core/find.c'
 HINTS = 'src/rcache/hints.c'
@@ -17,6 +17,11 @@ RCACHES = Group('The registration cache', '', [
            [(MISS, 'collided = mmu_interval_read_retry(&r->sub, seq) &&',
              'collided = false &&')],
            [unit('rcache', 'what_collides_is_registered_again')], quick=True),
+    Mutant('first read', 'a miss does not look for invalidations that are open',
+           [(READ, 'return anything_open(mm) ? mmu_interval_read_begin(sub) : '
+             'seq;', 'return seq;')],
+           [unit('rcache_threads',
+                 'what_changes_is_registered_when_that_is_over')]),
     Mutant('whose', 'a search finds what another cache has',
            [(FIND, 'if (sub_of(found[i])->ops == ops)', 'if (1)')],
            [unit('rcache', 'caches_do_not_mind_each_other')]),

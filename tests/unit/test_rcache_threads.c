@@ -223,6 +223,28 @@ static void nor_who_changes_that(void **state)
 	unmake();
 }
 
+/* A get while a change is on its way waits for the end of it. */
+static void what_changes_is_registered_when_that_is_over(void **state)
+{
+	struct mmu_notifier_range range;
+	struct uhmm_registration reg;
+	struct task task;
+
+	make(0, 0, 0, 0);
+	set(&wrong, 0);
+	mmu_notifier_range_init(&range, MMU_NOTIFY_UNMAP, 0, mm, PG(2), PG(3));
+	assert_int_equal(mmu_notifier_invalidate_range_start(&range), 0);
+	task_start(&task, miss_task, &reg);
+	assert_true(task_waits(&task));
+	assert_int_equal(device.regs, 0);
+	mmu_notifier_invalidate_range_end(&range);
+	task_join(&task);
+	assert_int_equal(wrong, 0);
+	assert_int_equal(device.regs, 1);
+	uhmm_rcache_put(&reg);
+	unmake();
+}
+
 /* ------------------------------------------------------------ for ever */
 
 static void hit_it_again(void)
@@ -294,6 +316,7 @@ int main(int argc, char **argv)
 		CASE(a_hit_takes_no_lock),
 		CASE(registrations_keep_nobody_up),
 		CASE(nor_who_changes_that),
+		CASE(what_changes_is_registered_when_that_is_over),
 		CASE(who_collides_for_ever_is_told),
 		CASE(it_has_no_thread_of_its_own),
 	};
