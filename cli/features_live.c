@@ -187,7 +187,7 @@ unsigned int features_live(struct feature *to)
 	f = tags(f);
 	f = areas(f);
 	f = limit(f, "open-files", RLIMIT_NOFILE,
-		  "8 are needed: ulimit -n");
+		  "9 are needed: ulimit -n");
 	f = limit(f, "locked-memory", RLIMIT_MEMLOCK,
 		  "bytes that devices pin without CAP_IPC_LOCK: ulimit -l");
 	return (unsigned int)(f - to);

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <uhmm/live.h>
 #include <uhmm/mmu_notifier.h>
@@ -197,6 +198,20 @@ static void print_reasons(FILE *out, const struct board *board)
 	}
 }
 
+/* The board cannot be opened by another user. */
+static void print_users(FILE *out, const struct board *board)
+{
+	const struct board_process *p = board->processes;
+
+	for (; p < board->processes + report_places(board); p++) {
+		if (p->user == geteuid())
+			continue;
+		fprintf(out, "user           %u from %s (%d) on: what is executed as that one\n"
+			"               is not seen\n", p->user, p->name, p->pid);
+		return;
+	}
+}
+
 static void print_events(FILE *out, const struct board_counts *sum)
 {
 	uint64_t all = 0;
@@ -242,8 +257,12 @@ static void print_checker(FILE *out, const struct board *board,
 			  const struct board_counts *sum,
 			  const struct run_result *result)
 {
-	fprintf(out, "areas          %" PRIu64 ", %.1f %% of resident memory mirrored\n",
-		sum->areas, percent(sum->mirrored, sum->resident));
+	fprintf(out, "areas          %" PRIu64, sum->areas);
+	if (sum->resident || !sum->passes)
+		fprintf(out, ", %.1f %% of resident memory mirrored\n",
+			percent(sum->mirrored, sum->resident));
+	else
+		fprintf(out, "; how much is resident is not known\n");
 	print_events(out, sum);
 	fprintf(out, "device         faults %" PRIu64 ", reads %" PRIu64
 		", looks %" PRIu64 "\n", sum->faults, sum->reads, sum->passes);
@@ -282,6 +301,7 @@ int report_text(FILE *out, const struct run_options *options,
 	fprintf(out, "uhmm run: %s: %u of %u processes mirrored, guarantee %s\n",
 		options->program[0], n, board->used, guarantee_name(least));
 	print_reasons(out, board);
+	print_users(out, board);
 	if (sum.exec_refused)
 		fprintf(out, "exec refused   %" PRIu64
 			" times: the filter of G2 would stay, without its handler\n",
@@ -358,11 +378,12 @@ static json_t *ladder_json(const struct board_ladder *ladder)
 
 static int process_json(FILE *out, const struct board_process *p)
 {
-	json_t *line = json_pack("{s:s, s:i, s:i, s:b, s:b, s:s, s:s, s:s, s:s}",
+	json_t *line = json_pack("{s:s, s:i, s:i, s:i, s:b, s:b, s:s, s:s, s:s, s:s}",
 				 "type", "process", "pid", p->pid, "parent",
-				 p->parent, "forked", p->forked, "frames",
-				 p->frames, "name", p->name, "asked", guarantee_name(p->asked),
-				 "guarantee", guarantee_name(p->guarantee),
+				 p->parent, "user", (int)p->user, "forked",
+				 p->forked, "frames", p->frames, "name", p->name,
+				 "asked", guarantee_name(p->asked), "guarantee",
+				 guarantee_name(p->guarantee),
 				 "reason", p->reason);
 	json_t *counts = counts_json(&p->counts);
 

@@ -85,6 +85,7 @@ static struct board_process *take_place(const char *name, bool forked)
 	p->pid = getpid();
 	p->parent = getppid();
 	p->forked = forked;
+	p->user = geteuid();
 	p->asked = board->guarantee;
 	p->guarantee = UHMM_GUARANTEE_NONE;
 	p->start_ns = p->last_ns = (uint64_t)ktime_get_ns();
@@ -209,6 +210,7 @@ static void end_mirror(const char *what)
 	}
 	mm = NULL;
 	checker_end();
+	live_own_threads = 0;
 	dmirror_end();
 	events_end();
 	mmput(ended);
@@ -301,6 +303,7 @@ static bool begin_checker(bool forked)
 	ret = checker_run();
 	if (ret)
 		refuse("the device's thread", ret);
+	live_own_threads = !ret;
 	return !ret;
 }
 
@@ -359,6 +362,7 @@ static void in_child(void)
 {
 	mm = NULL;
 	checker_forget();
+	live_own_threads = 0;
 	dmirror_forget();
 	process = NULL;
 	if (!restricted)
@@ -386,6 +390,8 @@ static __attribute__((destructor)) void agent_end(void)
 	if (!process || process->state != BOARD_RUNS)
 		return;
 	live_patch_recheck(0, ~0UL);
+	if (!restricted)
+		process->user = geteuid();
 	if (board->device == BOARD_WATCH) {
 		watcher_end();
 	} else if (mm) {

@@ -98,8 +98,8 @@ struct board_ladder {
  * @moved: another frame, and no event: the kernel moved the page
  * @copied: of these, copies on write, which no process is told of
  * @dropped: invalidations that the device was deaf to, on purpose
- * @mirrored: pages in the table, summed over the looks
- * @resident: pages in memory, summed over the looks
+ * @mirrored: pages in the table, summed over the looks in which @resident is known
+ * @resident: pages in memory, summed over the looks; 0: not known
  * @opens: of dmirror's files
  * @commands: of dmirror, by number
  * @failed: of these
@@ -142,6 +142,7 @@ struct board_counts {
  * @asked: enum uhmm_guarantee
  * @guarantee: enum uhmm_guarantee
  * @frames: the device's entries have the kernel's frames
+ * @user: whose it was, when last looked at
  * @start_ns: of CLOCK_MONOTONIC
  * @last_ns: of CLOCK_MONOTONIC, when anything was last written
  * @name: of the program
@@ -157,6 +158,7 @@ struct board_process {
 	int32_t asked;
 	int32_t guarantee;
 	uint32_t frames;
+	uint32_t user;
 	uint64_t start_ns;
 	uint64_t last_ns;
 	char name[16];

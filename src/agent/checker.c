@@ -559,8 +559,8 @@ static void report(void)
 
 	counts->passes++;
 	counts->areas = checker.areas;
-	counts->mirrored += checker.table.valid;
-	counts->resident += present_resident();
+	present_count(counts, checker.table.valid);
+	checker.process->user = geteuid();
 	if (!uhmm_mm_get_stats(checker.mm, &stats)) {
 		counts->waits = stats.waits;
 		counts->wait_longest_ns = stats.wait_longest_ns;

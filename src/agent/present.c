@@ -41,8 +41,8 @@ unsigned long present_next(unsigned long start, unsigned long end)
 	return n ? region.start : end;
 }
 
-/* The second number of statm. */
-unsigned long present_resident(void)
+/* The second number of statm; 0: it cannot be read. */
+static unsigned long resident(void)
 {
 	unsigned long pages = 0;
 	char text[128], *at = text;
@@ -56,4 +56,12 @@ unsigned long present_resident(void)
 	for (at += *at == ' '; *at >= '0' && *at <= '9'; at++)
 		pages = pages * 10 + (unsigned long)(*at - '0');
 	return pages;
+}
+
+void present_count(struct board_counts *counts, unsigned long mirrored)
+{
+	unsigned long pages = resident();
+
+	counts->mirrored += pages ? mirrored : 0;
+	counts->resident += pages;
 }

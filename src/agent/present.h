@@ -3,11 +3,13 @@
 #ifndef AGENT_PRESENT_H
 #define AGENT_PRESENT_H
 
+#include "board.h"
+
 /* Once, and again in a forked child. */
 void present_open(void);
 /* Where in [start, end) the first page is that may be present; @end: nowhere. */
 unsigned long present_next(unsigned long start, unsigned long end);
-/* Pages in memory; 0: not known. */
-unsigned long present_resident(void);
+/* So many pages are mirrored of those in memory, if these can be counted. */
+void present_count(struct board_counts *counts, unsigned long mirrored);
 
 #endif

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import pathlib
 import subprocess
 import sys
@@ -155,6 +156,19 @@ def test_features_say_what_a_live_process_can_have():
         equal(line['present'], False)
         contains(line['value'], ' ')
     contains(feature('wp-async', UHMM_LIVE_WITHOUT='wp-async')['value'], 'Linux')
+
+
+def test_features_that_are_missing_say_what_brings_them():
+    names = ('userfaultfd', 'userfaultfd-kernel', 'event-fork', 'wp-async', 'move',
+             'pagemap-scan', 'procmap-query', 'frames')
+    for name in names:
+        line = feature(name, UHMM_LIVE_WITHOUT=','.join(names))
+        equal((name, line['present']), (name, False))
+        if not re.search(r': .*(Linux \d|CAP_\w+|vm\.\w+|seccomp)', line['value']):
+            raise AssertionError(f'{line}')
+    for name, setting in (('areas', 'vm.max_map_count'), ('open-files', 'ulimit -n'),
+                          ('locked-memory', 'ulimit -l')):
+        contains(feature(name)['value'], setting)
 
 
 def test_features_shows_the_environment():

@@ -235,6 +235,82 @@ ALONE(the_lowest_numbers_are_the_programs)
 	numbers(100);
 }
 
+/* ---------------------------------------------------------- all are in use */
+
+static int fill_descriptors(void)
+{
+	struct rlimit r = { 700, 4096 };
+	int fd, last = -1;
+
+	OK(!setrlimit(RLIMIT_NOFILE, &r));
+	while ((fd = dup(0)) >= 0)
+		last = fd;
+	OK(errno == EMFILE && last > 0);
+	return last;
+}
+
+static void fork_once(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	OK(pid > 0 && waitpid(pid, &status, 0) == pid && !status);
+}
+
+static void forks_at_the_limit(unsigned int flags, bool spare)
+{
+	struct view view;
+	unsigned long seq;
+	struct rlimit r;
+	char *p;
+
+	make_live(UHMM_G0, 0, flags);
+	need_g0();
+	if (!kernel_has(UHMM_LIVE_EVENT_FORK))
+		_exit(CANNOT);
+	p = some_pages(1);
+	view_add(&view, p, PAGE);
+	fill_descriptors();
+	/* Another thread was faster. */
+	if (!spare)
+		OK(dup2(0, live_of(mm)->spare) >= 0);
+	live_of(mm)->spare = spare ? live_of(mm)->spare : -1;
+	for (int i = 0; i < 5; i++) {
+		seq = view_look(&view, p);
+		fork_once();
+		OK(view_retry(&view, seq));
+	}
+	settle();
+	OK(view_called(&view) >= 5);
+	OK(info().guarantee == UHMM_G0);
+	OK(!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur == 700);
+	view_drop(&view);
+	drop_live();
+}
+
+/* The kernel tells of a fork with a descriptor; for ever, if it could not. */
+ALONE(who_forks_with_no_descriptor_left_is_told_of)
+{
+	forks_at_the_limit(0, true);
+}
+
+ALONE(also_beside_a_device)
+{
+	forks_at_the_limit(UHMM_LIVE_DEVICE, true);
+}
+
+ALONE(also_where_the_spare_one_is_taken)
+{
+	forks_at_the_limit(0, false);
+}
+
+ALONE(and_beside_a_device_too)
+{
+	forks_at_the_limit(UHMM_LIVE_DEVICE, false);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +323,10 @@ int main(int argc, char **argv)
 		CASE_BARE(a_child_keeps_them_open),
 		CASE_BARE(a_child_keeps_them_open_and_the_devices),
 		CASE_BARE(the_lowest_numbers_are_the_programs),
+		CASE_BARE(who_forks_with_no_descriptor_left_is_told_of),
+		CASE_BARE(also_beside_a_device),
+		CASE_BARE(also_where_the_spare_one_is_taken),
+		CASE_BARE(and_beside_a_device_too),
 	};
 
 	cases_begin(argc, argv);

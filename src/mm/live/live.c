@@ -321,7 +321,7 @@ static int live_init(struct live *live, const struct uhmm_live_options *o)
 				INT64_C(1000000);
 	live->max_watches = o->watches ? o->watches : max_maps() / 4;
 	live->maps = live->pagemap = -1;
-	live->task_dir = live->monitor_wake = -1;
+	live->task_dir = live->monitor_wake = live->spare = -1;
 	live->alive = sync_alloc_alive();
 	if (!live->alive)
 		return -ENOMEM;

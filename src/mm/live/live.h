@@ -71,6 +71,7 @@ struct removal;
  * @monitor_tid: what the kernel calls it
  * @handler_tid: as @monitor_tid, of who brings pages home; 0: none
  * @monitor_wake: an eventfd: it is to look up
+ * @spare: a descriptor that is there to be closed, see monitor.c; under @turn
  * @lost: enum lost: has the program closed a descriptor of ours?
  * @turn: held by who reads events, until he has passed them on
  * @stop: it is to end
@@ -115,6 +116,7 @@ struct live {
 	int monitor_tid;
 	int handler_tid;
 	int monitor_wake;
+	int spare;
 	unsigned int lost;
 	struct mutex turn;
 	unsigned int stop;
@@ -223,6 +225,9 @@ static inline bool live_ended(const struct live *live)
 {
 	return READ_ONCE(live->ended) || !READ_ONCE(*live->alive);
 }
+
+/* Threads of who uses it that a program does not live on for. */
+extern unsigned int live_own_threads;
 
 struct live *live_of(struct mm_struct *mm);
 /*

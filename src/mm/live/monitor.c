@@ -359,6 +359,7 @@ static void on_message(struct live *live, struct shard *shard,
 	case UFFD_EVENT_FORK:
 		live_count(live, forks);
 		close((int)m->arg.fork.ufd);
+		shard_keep_spare(live);
 		changed(live, MMU_NOTIFY_PROTECTION_PAGE, 0, ~0UL);
 		break;
 	case UFFD_EVENT_PAGEFAULT:
@@ -393,9 +394,9 @@ static ssize_t read_events(struct live *live, struct shard *shard,
 	ssize_t n;
 
 	if (!live->out)
-		return read(shard->fd, messages, most * sizeof(messages[0]));
+		return shard_read(live, shard, messages, most);
 	mutex_lock(&live->out->lock);
-	n = read(shard->fd, messages, most * sizeof(messages[0]));
+	n = shard_read(live, shard, messages, most);
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(messages[0]); i++)
 		out_event(live, &messages[i]);
 	mutex_unlock(&live->out->lock);
@@ -460,12 +461,21 @@ void monitor_turn(struct live *live)
 
 /* ---------------------------------------------------------------------- the thread */
 
+unsigned int live_own_threads;
+
+/* In a thread of its own, as what is called may unmap, and wait for the monitor. */
+static void leave(void *unused)
+{
+	exit(0);
+}
+
 /*
  * A program ends with its last thread, and libc counts us among them: where
  * nobody else is left, do what libc would have done.
  */
 static void leave_if_alone(struct live *live)
 {
+	static struct sync_thread last;
 	char path[32], text[256], *state;
 	struct stat st;
 	ssize_t n;
@@ -473,7 +483,8 @@ static void leave_if_alone(struct live *live)
 
 	/* Ourselves and the first thread, which stays as a zombie. */
 	if (fstat(live->task_dir, &st) ||
-	    st.st_nlink != (READ_ONCE(live->handler_tid) ? 5 : 4))
+	    st.st_nlink != (READ_ONCE(live->handler_tid) ? 5U : 4U) +
+				   READ_ONCE(live_own_threads))
 		return;
 	snprintf(path, sizeof(path), "%d/stat", getpid());
 	fd = openat(live->task_dir, path, O_RDONLY | O_CLOEXEC);
@@ -483,7 +494,7 @@ static void leave_if_alone(struct live *live)
 	text[n > 0 ? n : 0] = '\0';
 	state = strrchr(text, ')');
 	if (state && state[1] && state[2] == 'Z')
-		exit(0);
+		sync_thread_start(&last, leave, NULL);
 }
 
 /* So that nothing has to be made when somebody waits for us. */
@@ -593,52 +604,21 @@ static void monitor(void *arg)
 	close_shards(live);
 }
 
-static int open_shard(struct live *live)
-{
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = UFFD_FEATURE_EVENT_UNMAP |
-			    UFFD_FEATURE_EVENT_REMAP |
-			    UFFD_FEATURE_EVENT_REMOVE |
-			    UFFD_FEATURE_PAGEFAULT_FLAG_WP,
-	};
-	int flags = O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, fd;
-
-	if (live_has(live, UHMM_LIVE_WP_ASYNC))
-		api.features |= UFFD_FEATURE_WP_ASYNC;
-	if (live_has(live, UHMM_LIVE_EVENT_FORK))
-		api.features |= UFFD_FEATURE_EVENT_FORK;
-	if (live->flags & UHMM_LIVE_SIGBUS)
-		api.features |= UFFD_FEATURE_SIGBUS;
-	/* What is away the kernel may need too, for a system call. */
-	if (live->out && live_has(live, UHMM_LIVE_UFFD_KERNEL))
-		flags &= ~UFFD_USER_MODE_ONLY;
-	if (live->out && (flags & UFFD_USER_MODE_ONLY ||
-			  live->flags & UHMM_LIVE_SIGBUS))
-		live_why(live, UHMM_LIVE_WHY_KERNEL);
-	fd = (int)syscall(SYS_userfaultfd, flags);
-	if (fd < 0)
-		return -errno;
-	if (ioctl(fd, UFFDIO_API, &api)) {
-		close(fd);
-		return -EPERM;
-	}
-	return live_fd_high(fd);
-}
-
 static void close_all(struct live *live)
 {
 	close_shards(live);
 	if (live->monitor_wake >= 0)
 		close(live->monitor_wake);
-	live->monitor_wake = -1;
+	if (live->spare >= 0)
+		close(live->spare);
+	live->monitor_wake = live->spare = -1;
 }
 
 int monitor_start(struct live *live, unsigned int descriptors)
 {
 	int fd = -EPERM, ret;
 
-	live->monitor_wake = -1;
+	live->monitor_wake = live->spare = -1;
 	mutex_init(&live->turn);
 	if (!live_has(live, UHMM_LIVE_UFFD)) {
 		live_why(live, UHMM_LIVE_WHY_UFFD);
@@ -646,8 +626,12 @@ int monitor_start(struct live *live, unsigned int descriptors)
 	}
 	/* First: without it the others are of no use. */
 	live->monitor_wake = live_fd_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (live_has(live, UHMM_LIVE_EVENT_FORK))
+		shard_keep_spare(live);
+	if (live->spare < 0)
+		live->features &= ~UHMM_LIVE_EVENT_FORK;
 	while (live->nshards < descriptors) {
-		fd = open_shard(live);
+		fd = shard_open(live);
 		if (fd < 0)
 			break;
 		live->shards[live->nshards++].fd = fd;

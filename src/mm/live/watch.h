@@ -51,6 +51,20 @@ void watch_end_all(struct live *live);
 /* The descriptor that alone would be asked to; -1: that is not so simple. */
 int watch_only(struct live *live, unsigned long start, unsigned long end);
 
+/* shard.c */
+struct uffd_msg;
+/* A new one, or -errno. */
+int shard_open(struct live *live);
+/*
+ * As read(). Of a fork the kernel tells with a descriptor, and who forks sleeps until
+ * then. Where the program has all that it may have, the spare one makes room; where
+ * another thread is faster to take that, the limit is raised for it.
+ */
+ssize_t shard_read(struct live *live, struct shard *shard,
+		   struct uffd_msg *messages, size_t most);
+/* There is a spare one, if there can be; else forks are told of by libc alone. In a turn. */
+void shard_keep_spare(struct live *live);
+
 /* monitor.c
  * A turn is that of who reads events and passes them on. He calls nobody who may
  * wait, as others wait for him.

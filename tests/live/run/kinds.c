@@ -474,6 +474,23 @@ static int spins(void)
 	return 14;
 }
 
+static void *outlive(void *unused)
+{
+	usleep(30000);
+	printf("outlives %lu\n", churn(30));
+	return NULL;
+}
+
+/* It ends with its last thread. */
+static int outlives(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, outlive, NULL))
+		return 1;
+	pthread_exit(NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "plain";
@@ -516,6 +533,8 @@ int main(int argc, char **argv)
 		return closes();
 	if (!strcmp(kind, "replaces"))
 		return replaces();
+	if (!strcmp(kind, "outlives"))
+		return outlives();
 	if (!strcmp(kind, "exec")) {
 		churn(20);
 		execl(argv[0], argv[0], "plain", NULL);

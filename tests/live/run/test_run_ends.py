@@ -105,6 +105,58 @@ def check_setuid(folder):
     return refused(str(path), 'set-user-ID')
 
 
+def check_setgid(folder):
+    path = folder / 'setgid'
+    shutil.copy('/bin/true', path)
+    os.chown(path, -1, 65534)
+    path.chmod(0o2755)
+    return refused(str(path), 'set-group-ID')
+
+
+def check_other(folder):
+    """By its interpreter too; and what is no program for this machine at all."""
+    path = folder / 'other'
+    path.write_bytes(b'\x7fELF\x01' + bytes(100))
+    path.chmod(0o755)
+    script = folder / 'script'
+    script.write_text(f'#! {path}\n')
+    script.chmod(0o755)
+    return refused(str(path), 'not a 64-bit ELF program') or \
+        refused(str(script), 'not a 64-bit ELF program')
+
+
+CHANGES_USER = r'''
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+	if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+		return 1;
+	if (!fork())
+		execl("/bin/echo", "echo", "started", NULL);
+	wait(NULL);
+	return 5;
+}
+'''
+
+
+def check_user(folder):
+    """What runs as another user cannot open the board, and that is said."""
+    path = folder / 'changes'
+    subprocess.run(['cc', '-x', 'c', '-', '-o', path], check=True,
+                   input=CHANGES_USER, text=True)
+    folder.chmod(0o755)
+    done = subprocess.run([UHMM, 'run', '--', path], stdin=subprocess.DEVNULL,
+                          timeout=60, capture_output=True, text=True,
+                          check=False)
+    if (done.returncode, done.stdout) != (5, 'started\n'):
+        return f'{done}'
+    return None if 'user           65534 from changes' in done.stderr \
+        else done.stderr
+
+
 def check_valgrind(folder):
     """It finds nothing that it would not find without, as nothing is mirrored."""
     command = ['valgrind', '-q', '--error-exitcode=9', '/bin/echo', 'there']
@@ -249,6 +301,9 @@ CASES = {
     'no such program': check_nowhere,
     'a static program is refused': check_static,
     'a set-user-ID program is refused': check_setuid,
+    'a set-group-ID program is refused': check_setgid,
+    'what is no such program is refused': check_other,
+    'a program that changes its user': check_user,
     'raw system calls at G2': check_g2,
     'a program under valgrind': check_valgrind,
     'a program with a sanitizer':
@@ -273,8 +328,8 @@ def main():
             skip = 'nothing is trapped on this machine'
         if check is check_valgrind and not shutil.which('valgrind'):
             skip = 'there is no valgrind'
-        if check is check_setuid and os.geteuid():
-            skip = 'only root gives files away'
+        if check in (check_setuid, check_setgid, check_user) and os.geteuid():
+            skip = 'only root gives files away, or itself'
         with tempfile.TemporaryDirectory() as folder:
             try:
                 tap.say(name, None if skip else check(pathlib.Path(folder)),

@@ -57,6 +57,8 @@ def check(program, kind, processes=None, guarantee='G1', reason='', sandbox=(),
         return f'{summary["guarantee"]}: {each}'
     if not all(reason in one['reason'] for one in each):
         return f'{each}'
+    if summary['share'] > 1 or not summary['resident'] and summary['mirrored']:
+        return f'more is mirrored than is there: {summary}'
     # What nobody watches is not mirrored.
     if mirrored is None:
         mirrored = guarantee != 'none'
@@ -65,10 +67,26 @@ def check(program, kind, processes=None, guarantee='G1', reason='', sandbox=(),
     return None
 
 
+def few_files(n):
+    return ['sh', '-c', f'ulimit -n {n}; exec "$@"', 'sh']
+
+
+# What Linux 6.1 lacks.
+OLD = ['env', 'UHMM_LIVE_WITHOUT=wp-async,move,pagemap-scan,procmap-query']
+
 # Name, and what check() takes.
 KINDS = {
     'a program': ('kinds', 'plain', 1),
     'threads': ('kinds', 'threads', 1),
+    'threads, and the first one ends first': ('kinds', 'outlives', 1),
+    'a kernel as old as can be': ('kinds', 'threads', 1, 'G1', '', OLD),
+    'an old kernel, and forks': ('kinds', 'forks', 21, 'G1', '', OLD),
+    'an old kernel, at G0': ('kinds_early', 'forks', 21, 'G0',
+                             'more than one thread', OLD),
+    'few files may be open': ('kinds', 'forks', 21, 'G1', '', few_files(10)),
+    'fewer files than it takes': (
+        'kinds', 'forks', 21, 'none', 'the limit of open files',
+        few_files(7)),
     'forks': ('kinds', 'forks', 21),
     # Children that only end are the parent still.
     'vforks, and programs that they become': ('kinds', 'vforks', 6),
