@@ -12,6 +12,11 @@
  *	event, one	the same, and then the entry's own line, which it ends
  *	miss		a line of the index and one of what hits look at, both
  *			written, the next one not before all have seen them
+ *
+ * An announcement is a locked instruction, as the lock of any other cache is. On a Zen
+ * 4 it does not keep the loads behind it from starting, of the next ones either: one
+ * with a load from 128 MiB takes 13 ns, without it 12, and with an mfence in its place
+ * 180, as long as a load that waits for another. So no wait is in here.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
