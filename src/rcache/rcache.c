@@ -87,11 +87,11 @@ hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long first,
 	 * region lives, and what follows is read behind that.
 	 */
 	life = smp_load_acquire(&h->life);
+	if (unlikely(!word_is(&h->start, page)))
+		goto not;
 	if (unlikely(!gives(life, access)))
 		goto not;
 	/* Nothing, and what wraps, is in no region. */
-	if (unlikely(!word_is(&h->start, page)))
-		goto not;
 	bytes = READ_ONCE(h->pages) * HINT_PAGE;
 	left = bytes - (first - page);
 	if (unlikely(more >= left))

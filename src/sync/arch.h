@@ -38,17 +38,25 @@ static inline void arch_cpu_relax(void)
 
 /*
  * See word_is() and count_one(). Of an atomic read or write compilers make an
- * instruction of its own; ThreadSanitizer is to see all of them.
+ * instruction of its own, and of two conditions in a row one, by more of them;
+ * ThreadSanitizer is to see all reads and writes.
  */
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-static inline __attribute__((always_inline)) _Bool
-arch_word_is(const unsigned long *p, unsigned long v)
-{
-	_Bool is;
-
-	__asm__ volatile("cmpq %2, %1" : "=@cce"(is) : "m"(*p), "re"(v));
-	return is;
-}
+#define arch_word_is(p, v) \
+	({ \
+		__label__ not; \
+		_Bool is = 1; \
+\
+		__asm__ goto("cmpq %1, %0\n\tjne %l[not]" \
+			     : \
+			     : "m"(*(p)), "re"(v) \
+			     : "cc" \
+			     : not); \
+		if (0) \
+not: \
+			is = 0; \
+		is; \
+	})
 
 static inline __attribute__((always_inline)) void arch_count_one(unsigned long *p)
 {
