@@ -43,26 +43,27 @@ static void hand_on(int sig)
 		kill(program_pid, sig);
 }
 
+/* The first two a terminal sends to the program as well. */
+static const int ours[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+
+#define IGNORED 2
+#define N_OURS (sizeof(ours) / sizeof(ours[0]))
+
 /* Ours until the program has ended; its own are what they were. */
 static void set_signals(struct sigaction *old)
 {
-	static const int passed[] = { SIGTERM, SIGHUP };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	struct sigaction on = { .sa_handler = hand_on,
 				.sa_flags = SA_RESTART };
 
-	sigaction(SIGINT, &ignore, &old[0]);
-	sigaction(SIGQUIT, &ignore, &old[1]);
-	for (int i = 0; i < 2; i++)
-		sigaction(passed[i], &on, &old[2 + i]);
+	for (size_t i = 0; i < N_OURS; i++)
+		sigaction(ours[i], i < IGNORED ? &ignore : &on, &old[i]);
 }
 
 static void restore_signals(const struct sigaction *old)
 {
-	static const int all[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
-
-	for (int i = 0; i < 4; i++)
-		sigaction(all[i], &old[i], NULL);
+	for (size_t i = 0; i < N_OURS; i++)
+		sigaction(ours[i], &old[i], NULL);
 }
 
 /* A sanitizer's runtime may come behind the agent, which has no malloc(). */
@@ -127,7 +128,7 @@ int launch(const struct run_options *options, const struct run_board *board,
 	   struct run_result *ret_result)
 {
 	uint64_t began = now_ns(), cpu = children_ns();
-	struct sigaction old[4];
+	struct sigaction old[N_OURS];
 	int pipe_fds[2], error = 0;
 	pid_t pid;
 

@@ -85,9 +85,10 @@ static void print_head(FILE *out, const struct watch *watch,
 			PRIu64 " torn\n", watch->board->stream->lost, watch->torn);
 }
 
-static void print_calls(FILE *out, const struct watch *watch)
+static void print_calls(FILE *out, const struct watch *watch,
+			const struct run_result *result)
 {
-	double s = (double)(watch->last_ns - watch->begun_ns) / 1e9;
+	double s = (double)result->wall_ns / 1e9;
 	const char *comma = "";
 	char bytes[32], most[32];
 
@@ -184,7 +185,7 @@ static void print_caches(FILE *out, const struct watch *watch)
 int watch_text(FILE *out, struct watch *watch, const struct run_result *result)
 {
 	print_head(out, watch, result);
-	print_calls(out, watch);
+	print_calls(out, watch, result);
 	print_time_line(out, watch);
 	print_sites(out, watch);
 	print_caches(out, watch);

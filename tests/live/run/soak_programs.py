@@ -7,6 +7,8 @@ import shutil
 
 from programs import Program, text
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
 REDIS = '''
 redis-server --port 0 --unixsocket s --save "" --appendonly no >log &
 until redis-cli -s s ping 2>&1 | grep -q PONG; do sleep 0.1; done
@@ -86,6 +88,18 @@ console.log(sum);
 process.exit(6);
 '''
 
+# Paths are in what is built, names are not.
+BUILD = '''
+meson setup build {} >setup 2>&1 && ninja -C build libuhmm.so.{} >built 2>&1
+echo $?
+nm -D --defined-only build/libuhmm.so.{} | cut -d' ' -f3 | cksum
+'''
+
+
+def version():
+    build = (ROOT / 'meson.build').read_text()
+    return build.split("version: '", 1)[1].split("'", 1)[0]
+
 
 def java(folder):
     (folder / 'Churn.java').write_text(JAVA, encoding='ascii')
@@ -144,6 +158,7 @@ def soak_programs(storm, seconds):
     storm = pathlib.Path(storm).resolve()   # they run in a folder of their own
     return [
         Sanitized(storm),
+        Large('build', 'sh', '-c', BUILD.format(ROOT, version(), version())),
         Server('redis-server', 'sh', '-c', REDIS),
         Large('java', 'java', '-Xmx128m', 'Churn.java', make=java),
         Large('node', 'node', '-e', NODE),

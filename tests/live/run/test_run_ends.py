@@ -73,6 +73,18 @@ def check_term(folder):
     return signalled('TERM', lambda pid: os.kill(pid, signal.SIGTERM))
 
 
+def check_hup(folder):
+    return signalled('HUP', lambda pid: os.kill(pid, signal.SIGHUP))
+
+
+def check_usr1(folder):
+    return signalled('USR1', lambda pid: os.kill(pid, signal.SIGUSR1))
+
+
+def check_usr2(folder):
+    return signalled('USR2', lambda pid: os.kill(pid, signal.SIGUSR2))
+
+
 def check_int(folder):
     return signalled('INT', lambda pid: os.killpg(pid, signal.SIGINT))
 
@@ -297,6 +309,9 @@ CASES = {
     'a status passes through': check_status,
     'the counts of a program that was killed': check_killed,
     'SIGTERM is handed on': check_term,
+    'SIGHUP is handed on': check_hup,
+    'SIGUSR1 is handed on': check_usr1,
+    'SIGUSR2 is handed on': check_usr2,
     'SIGINT of a terminal is the program\'s': check_int,
     'no such program': check_nowhere,
     'a static program is refused': check_static,
