@@ -274,6 +274,68 @@ static int miss(const struct getting *g, struct request *w, bool alone,
 	return err;
 }
 
+/* It was searched for, and is held. */
+static bool found_by_index(const struct getting *g, struct request *w,
+			   struct hold_block *b, bool hint)
+{
+	struct region *r = search(g, w);
+
+	if (!r)
+		return false;
+	if (hint)
+		hint_missing(g->cache, r, g->first);
+	count_hit(b);
+	return true;
+}
+
+/* The device still has some of it. 0: *@ret_region, or, if that is NULL, found. */
+static int miss_again(const struct getting *g, struct request *w,
+		      struct region **ret_region)
+{
+	int err;
+
+	do {
+		*ret_region = NULL;
+		if (search(g, w))
+			return 0;
+		if (!rcache_make_way(g->cache, w))
+			return -EEXIST;
+		err = miss(g, w, false, ret_region);
+	} while (err == -EEXIST);
+	return err;
+}
+
+/*
+ * No hint leads there. @again: the last gets missed, so it is most likely alone.
+ * Returns as miss_again().
+ */
+static int search_or_miss(const struct getting *g, struct request *w,
+			  struct hold_block *b, bool again, bool alone,
+			  struct region **ret_region)
+{
+	int err = alone ? miss(g, w, true, ret_region) : -EADDRINUSE;
+
+	if (err == -EADDRINUSE) {
+		*ret_region = NULL;
+		if (found_by_index(g, w, b, !again))
+			return 0;
+		WRITE_ONCE(b->crowded, alone ? CROWDED : b->crowded);
+		err = miss(g, w, false, ret_region);
+	}
+	count_miss(g->cache, b);
+	return err == -EEXIST ? miss_again(g, w, ret_region) : err;
+}
+
+static void fill_registered(struct uhmm_registration *reg, struct region *r,
+			    unsigned long *hold)
+{
+	reg->key = r->key;
+	reg->start = r->start;
+	reg->length = region_bytes(r);
+	fill(reg, hold, put_asks(&r->life, false),
+	     READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
+}
+
 static __attribute__((noinline)) int
 get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long more,
 	 unsigned int access, struct uhmm_registration *ret_reg)
@@ -289,8 +351,8 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long more,
 	};
 	struct hold_block *b;
 	struct region *r;
-	int err = -EADDRINUSE;
 	bool again, alone;
+	int err;
 
 	if (!ret_reg || more == ~0UL || last < first || !access ||
 	    access & ~UHMM_RCACHE_ACCESS || w.last - w.start == ~0UL)
@@ -314,35 +376,10 @@ get_slow(struct uhmm_rcache *c, unsigned long first, unsigned long more,
 		count_hit(b);
 		return 0;
 	}
-	if (alone)
-		err = miss(&g, &w, true, &r);
-	if (err == -EADDRINUSE) {
-		r = search(&g, &w);
-		if (r) {
-			if (!again)
-				hint_missing(c, r, first);
-			count_hit(b);
-			return 0;
-		}
-		WRITE_ONCE(b->crowded, alone ? CROWDED : b->crowded);
-		err = miss(&g, &w, false, &r);
-	}
-	count_miss(c, b);
-	while (err == -EEXIST) {
-		if (search(&g, &w))
-			return 0;
-		if (!rcache_make_way(c, &w))
-			return err;
-		err = miss(&g, &w, false, &r);
-	}
-	if (err)
-		return err;
-	ret_reg->key = r->key;
-	ret_reg->start = r->start;
-	ret_reg->length = region_bytes(r);
-	fill(ret_reg, g.hold, put_asks(&r->life, false),
-	     READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
-	return 0;
+	err = search_or_miss(&g, &w, b, again, alone, &r);
+	if (!err && r)
+		fill_registered(ret_reg, r, g.hold);
+	return err;
 }
 
 /*
