@@ -53,6 +53,9 @@ def check_killed(folder):
     return None
 
 
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
 def signalled(name, send):
     """Sent by @send when the program is ready: it is the one to answer."""
     with subprocess.Popen([UHMM, 'run', '--', 'sh', '-c', WAITS.format(name)],
@@ -75,6 +78,22 @@ def check_term(folder):
 
 def check_hup(folder):
     return signalled('HUP', lambda pid: os.kill(pid, signal.SIGHUP))
+
+
+def check_ignored(folder):
+    """Under nohup it is sent to a program that will not hear of it."""
+    program = 'echo ready; read line; echo "$line"'
+    with subprocess.Popen(['nohup', UHMM, 'run', '--', 'sh', '-c', program],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as tool:
+        if tool.stdout.readline() != 'ready\n':
+            tool.kill()
+            return 'it did not start'
+        tool.send_signal(signal.SIGHUP)
+        out, err = tool.communicate('on\n', timeout=60)
+    if (tool.returncode, out) != (0, 'on\n') or 'stale ' not in err:
+        return f'{tool.returncode}: {out} {err}'
+    return None
 
 
 def check_usr1(folder):
@@ -310,6 +329,7 @@ CASES = {
     'the counts of a program that was killed': check_killed,
     'SIGTERM is handed on': check_term,
     'SIGHUP is handed on': check_hup,
+    'SIGHUP is ignored under nohup': check_ignored,
     'SIGUSR1 is handed on': check_usr1,
     'SIGUSR2 is handed on': check_usr2,
     'SIGINT of a terminal is the program\'s': check_int,
@@ -336,6 +356,9 @@ CASES = {
 
 
 def main():
+    # Who started this may ignore some (nohup), and so would what is run here.
+    for sig in SIGNALS:
+        signal.signal(sig, signal.SIG_DFL)
     tap = Tap(len(CASES))
     for name, check in CASES.items():
         skip = None
