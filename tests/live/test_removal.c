@@ -59,7 +59,7 @@ static unsigned int most_yields(unsigned int broken)
 	pthread_t threads[THREADS];
 	struct view view;
 
-	live_broken = broken;
+	WRITE_ONCE(live_broken, broken);
 	if (info().guarantee < UHMM_G0)
 		skip();
 	view_add(&view, p, 2 * THREADS * PAGE);
@@ -73,7 +73,7 @@ static unsigned int most_yields(unsigned int broken)
 		pthread_join(threads[i], NULL);
 	settle();
 	WRITE_ONCE(watched, NULL);
-	live_broken = 0;
+	WRITE_ONCE(live_broken, 0);
 	view_drop(&view);
 	munmap(p, 2 * THREADS * PAGE);
 	return most;

@@ -86,7 +86,7 @@ static bool waits_for_itself(const struct live *live)
 {
 	int tid = (int)syscall(SYS_gettid);
 
-	return home_calls || tid == live->monitor_tid ||
+	return home_calls || tid == READ_ONCE(live->monitor_tid) ||
 	       tid == READ_ONCE(live->handler_tid);
 }
 

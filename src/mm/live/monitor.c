@@ -579,7 +579,7 @@ static void monitor(void *arg)
 	unsigned int i;
 	int n, second;
 
-	live->monitor_tid = (int)syscall(SYS_gettid);
+	WRITE_ONCE(live->monitor_tid, (int)syscall(SYS_gettid));
 	monitor_warm_up(live);
 	for (i = 0; i < live->nshards; i++)
 		fds[i] = (struct pollfd){ live->shards[i].fd, POLLIN, 0 };

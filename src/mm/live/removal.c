@@ -132,7 +132,7 @@ static void for_each_thread(struct live *live, thread_fn fn, void *arg)
 
 			at += entry->length;
 			tid = atoi(entry->name);
-			if (tid > 0 && tid != live->monitor_tid &&
+			if (tid > 0 && tid != READ_ONCE(live->monitor_tid) &&
 			    tid != live->handler_tid)
 				fn(live, tid, arg);
 		}
