@@ -24,11 +24,11 @@ int __wrap_sched_yield(void)
 {
 	struct live *live = READ_ONCE(watched);
 
-	if (!live || gettid() != live->monitor_tid)
+	if (!live || gettid() != READ_ONCE(live->monitor_tid))
 		return __real_sched_yield();
-	yields++;
-	if (yields > READ_ONCE(most))
-		WRITE_ONCE(most, yields);
+	WRITE_ONCE(yields, READ_ONCE(yields) + 1);
+	if (READ_ONCE(yields) > READ_ONCE(most))
+		WRITE_ONCE(most, READ_ONCE(yields));
 	return usleep(YIELD_US);
 }
 
@@ -38,8 +38,8 @@ ssize_t __wrap_read(int fd, void *buf, size_t n)
 
 	/* Of any descriptor. */
 	if (live && !(n % sizeof(struct uffd_msg)) &&
-	    gettid() == live->monitor_tid)
-		yields = 0;
+	    gettid() == READ_ONCE(live->monitor_tid))
+		WRITE_ONCE(yields, 0);
 	return __real_read(fd, buf, n);
 }
 
@@ -65,7 +65,8 @@ static unsigned int most_yields(unsigned int broken)
 	view_add(&view, p, 2 * THREADS * PAGE);
 	for (int i = 0; i < 2 * THREADS; i++)
 		pte_at(p + i * PAGE);
-	yields = most = 0;
+	WRITE_ONCE(yields, 0);
+	WRITE_ONCE(most, 0);
 	WRITE_ONCE(watched, live_of(mm));
 	for (int i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, drop_pages, p + 2 * i * PAGE);
