@@ -146,7 +146,7 @@ static void patch(void)
 
 static void refuse(const char *what, int error)
 {
-	/* What it inherited may say anything, "not implemented" too. */
+	/* What it inherited may say anything, ENOSYS too. */
 	bool filtered = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0;
 
 	snprintf(process->reason, sizeof(process->reason), "%s: %s%s", what,

@@ -584,7 +584,11 @@ static void monitor(void *arg)
 	for (i = 0; i < live->nshards; i++)
 		fds[i] = (struct pollfd){ live->shards[i].fd, POLLIN, 0 };
 	fds[i] = (struct pollfd){ live->monitor_wake, POLLIN, 0 };
-	while (!READ_ONCE(live->stop)) {
+	/*
+	 * Ordering: (MONITOR-STOPS) pairs with (MONITOR-STOP) in monitor_stop(): what
+	 * the handler read, which has ended, it read before this is closed.
+	 */
+	while (!smp_load_acquire(&live->stop)) {
 		second = live->out ? READ_ONCE(live->out->second) : -1;
 		if (second >= 0 && fds[0].fd >= 0)
 			fds[0].fd = second;
@@ -658,7 +662,11 @@ void monitor_stop(struct live *live)
 {
 	if (!READ_ONCE(live->nshards))
 		return;
-	WRITE_ONCE(live->stop, 1);
+	/*
+	 * Ordering: (MONITOR-STOP) pairs with (MONITOR-STOPS) in monitor(): who sees
+	 * it sees the handler at its end.
+	 */
+	smp_store_release(&live->stop, 1);
 	if (!poke(live->monitor_wake))
 		live_why(live, UHMM_LIVE_WHY_LOST);
 	sync_thread_join(&live->monitor);
