@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 #include "cases.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,4 +55,33 @@ bool thread_is_asleep(int tid)
 	fclose(file);
 	state = strrchr(text, ')');
 	return state && state[1] && state[2] == 'S';
+}
+
+unsigned long thread_sleeps(int tid)
+{
+	static const char name[] = "\nvoluntary_ctxt_switches:";
+	char path[64], text[4096];
+	const char *count;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = 0;
+	fclose(file);
+	count = strstr(text, name);
+	assert_non_null(count);
+	return strtoul(count + sizeof(name) - 1, NULL, 10);
+}
+
+int threads_of_this_process(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	int n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
 }

@@ -4,7 +4,6 @@
  * row by row as in docs/rcache.md, with a device that looks whether the memory is
  * still there as it is let go of.
  */
-#include <dirent.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -280,18 +279,6 @@ static void a_child_has_nothing_at_g0(void **state)
 static void nor_at_g1(void **state)
 {
 	fork_with(UHMM_G1);
-}
-
-static int threads_of_this_process(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void it_adds_no_thread(void **state)

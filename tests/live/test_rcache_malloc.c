@@ -13,15 +13,6 @@
 
 #include "live_util.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define THEIR_MALLOC 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-	__has_feature(memory_sanitizer)
-#define THEIR_MALLOC 1
-#endif
-#endif
-
 enum { PLACES = 20000, CALLS = 6000, FORKS = 100, WORKERS = 2 };
 
 static struct uhmm_rcache *cache;

@@ -4,7 +4,6 @@
  * hit writes nothing that is shared, and waits for nobody; a registration keeps
  * nobody up.
  */
-#include <dirent.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -272,18 +271,6 @@ static void who_collides_for_ever_is_told(void **state)
 	touch(PG(1), 1, RW);
 	assert_int_equal(uhmm_rcache_flush(cache, 0, 0), 0);
 	unmake();
-}
-
-static int threads_of_this_process(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static void nothing(void *unused)
