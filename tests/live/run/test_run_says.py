@@ -178,7 +178,8 @@ def test_pages_that_the_kernel_moves_are_counted():
 def test_make_run():
     """What it runs, as it is written there."""
     only_patched()
-    made = run(['make', '-n', f'BUILD={FOLDER.parents[2]}', 'run'], cwd=ROOT)
+    made = run(['make', '-n', '--no-print-directory',
+                f'BUILD={FOLDER.parents[2]}', 'run'], cwd=ROOT)
     command = made.stdout.replace('\\\n', ' ').splitlines()[-1]
     words = shlex.split(command)
     assert words[1] == 'run' and 'src/core/mmu_notifier.c' in words, made
