@@ -9,6 +9,15 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* ThreadSanitizer sees no assembler: gcc says so by a name, clang by a feature. */
+#if defined(__SANITIZE_THREAD__)
+#define ARCH_SEEN_BY_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ARCH_SEEN_BY_TSAN 1
+#endif
+#endif
+
 static inline void arch_cpu_relax(void)
 {
 #if defined(__x86_64__)
@@ -26,7 +35,7 @@ static inline void arch_cpu_relax(void)
  * compilers make of a fence, holds up what is read from there next. An exchange
  * acquires, too, which others do not: ThreadSanitizer is to look at what they do.
  */
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !defined(ARCH_SEEN_BY_TSAN)
 #define arch_store_before_mb(p, v) ((void)0)
 #define arch_mb_after_store(p, v) \
 	((void)__atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST))
@@ -41,7 +50,7 @@ static inline void arch_cpu_relax(void)
  * instruction of its own, and of two conditions in a row one, by more of them;
  * ThreadSanitizer is to see all reads and writes.
  */
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !defined(ARCH_SEEN_BY_TSAN)
 #define arch_word_is(p, v) \
 	({ \
 		__label__ not; \
