@@ -143,11 +143,11 @@ static bool all_valid(struct fabric_monitor *unused, const void *addr,
 
 static struct fabric_notify_ops *theirs;
 
-/* One thread changes memory. */
+/* Whose change it is calls it twice. */
 static void notify_before(struct fabric_monitor *fid, const void *addr,
 			  size_t length)
 {
-	static bool after;
+	static __thread bool after;
 
 	if (!after)
 		theirs->notify(fid, addr, length);
