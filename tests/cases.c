@@ -85,3 +85,12 @@ int threads_of_this_process(void)
 	closedir(dir);
 	return n;
 }
+
+void thread_wait_gone(int tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d", tid);
+	while (!access(path, F_OK))
+		usleep(1000);
+}

@@ -30,5 +30,7 @@ bool thread_is_asleep(int tid);
 /* How often it has gone to sleep so far. */
 unsigned long thread_sleeps(int tid);
 int threads_of_this_process(void);
+/* One that was joined is counted for a moment yet. */
+void thread_wait_gone(int tid);
 
 #endif

@@ -285,6 +285,7 @@ static void it_has_no_thread_of_its_own(void **state)
 	/* A sanitizer may start its own with the first. */
 	task_start(&task, nothing, NULL);
 	task_join(&task);
+	thread_wait_gone(task.tid);
 	before = threads_of_this_process();
 	make(UHMM_RCACHE_LAZY, 4, 0, 4);
 	for (int i = 0; i < 10; i++)
