@@ -19,7 +19,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"|^\s*#\s*include\s+<(uhmm/[^>]
                      re.M)
 
 PROBES = 'src/lib/probes_none.h'
-COMMON = ['-std=gnu11', '-g', '-D_GNU_SOURCE', '-Wno-unused-parameter',
+COMMON = ['-std=gnu11', '-g', '-D_GNU_SOURCE', '-D_FILE_OFFSET_BITS=64',
+          '-Wno-unused-parameter',
           f'-DUHMM_PROBES_H="{PROBES.removeprefix("src/")}"']
 # As in the project's meson.build: the search, for two kinds of vectors.
 VECTORS = [['-mavx512f', '-mavx512dq', '-mavx512vl', '-mbmi',
@@ -78,6 +79,11 @@ PROGRAMS['test_rcache_uring'] = (
     ['tests/unit/test_rcache_uring.c', 'src/rcache/uring*.c'] +
     PROGRAMS['test_rcache'][0][1:],
     ['-lcmocka', '-Wl,--wrap=sync_alloc_pages'])
+PROGRAMS['test_live_patch'] = (
+    ['tests/live/test_patch.c', 'tests/live/live_util.c', 'tests/cases.c',
+     'src/mm/live/[!p]*.c', 'src/mm/live/pa[!t]*.c', 'src/mm/live/patch.c',
+     'src/mm/live/patch_[!n]*.c'],
+    ['-lcmocka', '-Wl,--wrap=pwrite64'])
 MODEL = ['src/mm/model/*.c', 'src/drivers/*.c']
 PROGRAMS['fuzz_model'] = (
     ['tests/model/fuzz_' + name for name in ('model.c', 'kernel.c', 'world.c')] +
@@ -180,7 +186,8 @@ class Builder:
 
     def compile(self, tree, name, options):
         """The object of one file, made if it is not there."""
-        digest = hashlib.sha256(repr((self.compiler, options)).encode())
+        digest = hashlib.sha256(
+            repr((self.compiler, COMMON, options)).encode())
         parts = tree.closure(name)
         for part in parts:
             digest.update(part.encode() + b'\0' + tree.text(part).encode())
