@@ -40,7 +40,9 @@
 #include <uhmm/live.h>
 #include <uhmm/mmu_notifier.h>
 
+#include "clock.h"
 #include "events.h"
+#include "ladder.h"
 #include "present.h"
 #include "sample.h"
 #include "table.h"
@@ -57,8 +59,6 @@
 #define CALM_MOST 3	/* the rest is doubled so often where nothing is new */
 #define REST_LEAST_NS 200000
 #define REST_MOST_NS 50000000
-
-#define NSEC 1000000000ULL
 
 struct window {
 	struct mmu_interval_notifier sub;
@@ -86,14 +86,11 @@ static struct checker {
 	 */
 	pthread_mutex_t lock;
 	struct table table;
-	struct board_ladder ladder;	/* of the fault under way */
-	unsigned long ladder_start, ladder_end;
 	pthread_mutex_t look_lock;	/* one look at a time, and the sample */
 	struct leaf *sampled;		/* whose pages are held */
 	unsigned int nsampled;
 	uint16_t sample[SAMPLE_PAGES];
 	unsigned long looks;
-	unsigned int forks;
 	unsigned long areas;
 	unsigned int nwindows;
 	struct window windows[WINDOWS];
@@ -104,75 +101,10 @@ static struct checker {
 	.look_lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
-}
-
 /* Other processes may add to the same word, see board.h. */
 static void count(uint64_t *what, uint64_t n)
 {
 	__atomic_fetch_add(what, n, __ATOMIC_RELAXED);
-}
-
-/* ------------------------------------------------------------------- ladders */
-
-static void ladder_begin(unsigned long start, unsigned long end)
-{
-	checker.ladder.n = 0;
-	checker.ladder.lost = 0;
-	checker.ladder.retries = 0;
-	checker.ladder.began_ns = now_ns(CLOCK_MONOTONIC);
-	checker.ladder_start = start;
-	checker.ladder_end = end;
-}
-
-static uint32_t tid(void)
-{
-	static __thread uint32_t own __attribute__((tls_model("initial-exec")));
-	static __thread unsigned int forks
-		__attribute__((tls_model("initial-exec")));
-
-	if (!own || forks != checker.forks) {
-		own = (uint32_t)syscall(SYS_gettid);
-		forks = checker.forks;
-	}
-	return own;
-}
-
-static void ladder_add(enum board_step step, unsigned int event,
-		       unsigned long start, unsigned long end,
-		       unsigned long seq)
-{
-	struct board_ladder *ladder = &checker.ladder;
-	struct board_record *record;
-
-	if (ladder->n == BOARD_LADDER) {
-		ladder->lost++;
-		return;
-	}
-	record = &ladder->records[ladder->n++];
-	record->at_ns = now_ns(CLOCK_MONOTONIC) - checker.ladder.began_ns;
-	record->start = start;
-	record->end = end;
-	record->seq = seq;
-	record->tid = tid();
-	record->step = (uint16_t)step;
-	record->event = (uint16_t)event;
-}
-
-/* The fault is over: is it the most contended so far? */
-static void ladder_end(void)
-{
-	struct board_ladder *best = &checker.process->ladder;
-
-	checker.ladder_end = 0;
-	checker.ladder.ns = now_ns(CLOCK_MONOTONIC) - checker.ladder.began_ns;
-	if (checker.ladder.retries > best->retries || !best->n)
-		*best = checker.ladder;
 }
 
 /* -------------------------------------------------------------- invalidation */
@@ -191,9 +123,7 @@ static void kill_range(unsigned long start, unsigned long end,
 			count(&checker.counts->dropped, 1);
 	}
 	table_event(&checker.table, start, end, deaf);
-	if (start < checker.ladder_end && end > checker.ladder_start)
-		ladder_add(BOARD_INVALIDATE, range->event, range->start,
-			   range->end, seq);
+	ladder_invalidate(start, end, range, seq);
 }
 
 /*
@@ -206,7 +136,7 @@ static bool invalidate(struct mmu_interval_notifier *sub,
 {
 	struct window *window = (struct window *)sub;
 	unsigned long start = range->start, end = range->end;
-	uint64_t began = now_ns(CLOCK_MONOTONIC);
+	uint64_t began = clock_ns(CLOCK_MONOTONIC);
 	sigset_t all, old;
 
 	sigfillset(&all);
@@ -225,7 +155,7 @@ static bool invalidate(struct mmu_interval_notifier *sub,
 	kill_range(start, end, range, cur_seq);
 	pthread_mutex_unlock(&checker.lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	count(&checker.counts->own_ns, now_ns(CLOCK_MONOTONIC) - began);
+	count(&checker.counts->own_ns, clock_ns(CLOCK_MONOTONIC) - began);
 	return true;
 }
 
@@ -366,7 +296,7 @@ static bool try_leaf(struct window *window, struct leaf *leaf)
 					     &seq))
 		return false;
 	pthread_mutex_lock(&checker.lock);
-	ladder_add(BOARD_READ_BEGIN, 0, leaf->base, end, seq);
+	ladder_add(BOARD_READ_BEGIN, leaf->base, end, seq);
 	pthread_mutex_unlock(&checker.lock);
 	if (!read_tables(leaf->base))
 		return false;
@@ -375,12 +305,11 @@ static bool try_leaf(struct window *window, struct leaf *leaf)
 	again = mmu_interval_read_retry(&window->sub, seq) ||
 		mmu_interval_check_retry(&window->sub, seq);
 	if (again) {
-		checker.ladder.retries++;
 		count(&checker.counts->retries, 1);
-		ladder_add(BOARD_RETRY, 0, leaf->base, end, seq);
+		ladder_add(BOARD_RETRY, leaf->base, end, seq);
 	} else {
 		use_leaf(leaf);
-		ladder_add(BOARD_INSTALL, 0, leaf->base, end, seq);
+		ladder_add(BOARD_INSTALL, leaf->base, end, seq);
 	}
 	pthread_mutex_unlock(&checker.lock);
 	return !again;
@@ -403,7 +332,7 @@ static void look_at_leaf(unsigned long base)
 	for (int i = 0; i < TRIES && !try_leaf(window, leaf); i++)
 		;
 	pthread_mutex_lock(&checker.lock);
-	ladder_end();
+	ladder_end(&checker.process->ladder);
 	pthread_mutex_unlock(&checker.lock);
 }
 
@@ -565,7 +494,7 @@ static void report(void)
 		counts->waits = stats.waits;
 		counts->wait_longest_ns = stats.wait_longest_ns;
 	}
-	checker.process->last_ns = now_ns(CLOCK_MONOTONIC);
+	checker.process->last_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* The program has closed what was to tell of changes, and what is asked besides. */
@@ -618,9 +547,9 @@ static void *run(void *unused)
 	if (!checker.deaf)
 		setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
 	while (__atomic_load_n(&checker.mm, __ATOMIC_RELAXED)) {
-		began = now_ns(CLOCK_THREAD_CPUTIME_ID);
+		began = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 		checker_look(true);
-		ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
+		ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 		checker.counts->device_ns = ns;
 		/* Most of a program's processes wait for another one. */
 		calm = news() != before ? 0 : calm < CALM_MOST ? calm + 1 : calm;
@@ -694,7 +623,6 @@ void checker_forget(void)
 	checker.nsampled = 0;
 	checker.nwindows = 0;
 	checker.runs = false;
-	checker.ladder_end = 0;
-	checker.forks++;
+	ladder_forget();
 	memset(checker.windows, 0, sizeof(checker.windows));
 }

@@ -4,15 +4,6 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
-
-uint64_t stream_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 struct stream_record *stream_take(struct stream *stream, uint32_t process)
 {

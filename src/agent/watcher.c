@@ -22,6 +22,7 @@
 #include "../mm/live/calls.h"
 #include "../mm/live/maps.h"
 #include "../mm/live/patch.h"
+#include "clock.h"
 
 static struct stream *stream;
 static uint32_t process;
@@ -199,7 +200,7 @@ static bool failed(struct stream_record *r, long ret)
 static void put_event(enum stream_kind kind)
 {
 	struct stream_record r = { .kind = (uint16_t)kind,
-				   .at_ns = stream_now() };
+				   .at_ns = clock_ns(CLOCK_MONOTONIC) };
 	struct stream_record *place = stream_take(stream, process);
 
 	if (place)
@@ -233,9 +234,9 @@ static long watch_call(long nr, const unsigned long *args)
 	}
 	if (takes(&r))
 		place = stream_take(stream, process);
-	r.at_ns = stream_now();
+	r.at_ns = clock_ns(CLOCK_MONOTONIC);
 	ret = live_raw_syscall(nr, args);
-	r.took_ns = (uint32_t)(stream_now() - r.at_ns);
+	r.took_ns = (uint32_t)(clock_ns(CLOCK_MONOTONIC) - r.at_ns);
 	r.to = (uint64_t)ret;
 	if (failed(&r, ret))
 		r.kind = STREAM_NOTHING;
@@ -262,7 +263,8 @@ static const struct live_observer observer = {
 /* "start-end rwxp offset device inode", and the rest of the line. */
 static void put_area(const char *line)
 {
-	struct stream_record r = { .kind = STREAM_AREA, .at_ns = stream_now() };
+	struct stream_record r = { .kind = STREAM_AREA,
+				   .at_ns = clock_ns(CLOCK_MONOTONIC) };
 	struct stream_record *place;
 	char *at;
 

@@ -18,7 +18,6 @@ void watcher_end(void);
 /* stream.c. NULL: there is no room, and it is counted. */
 struct stream_record *stream_take(struct stream *stream, uint32_t process);
 void stream_put(struct stream_record *record);
-uint64_t stream_now(void);
 /* The number of an object, from 1 on; 0: there are too many. */
 unsigned int stream_object(struct stream *stream, const char *name);
 
