@@ -6,12 +6,14 @@
  */
 #include "starts.h"
 
+#include <alloca.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -34,6 +36,9 @@ EXPORT int execv(const char *path, char *const argv[]);
 EXPORT int execvp(const char *name, char *const argv[]);
 EXPORT int execve(const char *path, char *const argv[], char *const env[]);
 EXPORT int execvpe(const char *name, char *const argv[], char *const env[]);
+EXPORT int execl(const char *path, const char *arg, ...);
+EXPORT int execlp(const char *name, const char *arg, ...);
+EXPORT int execle(const char *path, const char *arg, ...);
 EXPORT int posix_spawn(pid_t *pid, const char *path,
 		       const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attr, char *const argv[],
@@ -129,6 +134,61 @@ int execvpe(const char *name, char *const argv[], char *const env[])
 {
 	look(name, env);
 	return next_execvpe ? next_execvpe(name, argv, env) : none();
+}
+
+/*
+ * By @exec, what is listed from @arg on, behind which there may be an environment.
+ * On the stack, as in libc: it may be a child that shares all memory.
+ */
+static int exec_list(exec_env_fn exec, const char *name, const char *arg,
+		     va_list list, bool with_env)
+{
+	size_t n = 1;
+	va_list again;
+	char **argv;
+
+	va_copy(again, list);
+	for (const char *next = arg; next; next = va_arg(again, const char *))
+		n++;
+	va_end(again);
+	argv = alloca(n * sizeof(*argv));
+	argv[0] = (char *)arg;
+	for (size_t i = 1; i < n; i++)
+		argv[i] = va_arg(list, char *);
+	return exec(name, argv, with_env ? va_arg(list, char **) : environ);
+}
+
+int execl(const char *path, const char *arg, ...)
+{
+	va_list list;
+	int ret;
+
+	va_start(list, arg);
+	ret = exec_list(execve, path, arg, list, false);
+	va_end(list);
+	return ret;
+}
+
+int execlp(const char *name, const char *arg, ...)
+{
+	va_list list;
+	int ret;
+
+	va_start(list, arg);
+	ret = exec_list(execvpe, name, arg, list, false);
+	va_end(list);
+	return ret;
+}
+
+int execle(const char *path, const char *arg, ...)
+{
+	va_list list;
+	int ret;
+
+	va_start(list, arg);
+	ret = exec_list(execve, path, arg, list, true);
+	va_end(list);
+	return ret;
 }
 
 int posix_spawn(pid_t *pid, const char *path,

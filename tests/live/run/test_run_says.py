@@ -6,6 +6,7 @@ The text that is read, line by line; what is in JSON, and that the manual pages
 have each of its words; what the kernel moves; and `make run`. FOLDER has programs.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -112,17 +113,63 @@ def test_a_program_that_ends_before_its_agent_begins():
     assert (summary['processes'], summary['with_agent']) == (2, 1), summary
 
 
+# By a list of arguments; what is started prints them, and HERE.
+LISTS = '''
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	char *const env[] = { "HERE=there", NULL };
+	setenv("HERE", "here", 1);
+	if (!strcmp(argv[1], "execl"))
+		execl(argv[2], "one", "two", "", "four", NULL);
+	if (!strcmp(argv[1], "execlp"))
+		execlp(argv[2], "one", NULL);
+	if (!strcmp(argv[1], "execle"))
+		execle(argv[2], "one", "two", NULL, env);
+	return 1;
+}
+'''
+LISTED = {'execl': 'one\ntwo\n\nfour\nhere\n', 'execlp': 'one\nhere\n',
+          'execle': 'one\ntwo\nthere\n'}
+STARTED = '''
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+	for (; *argv; argv++)
+		puts(*argv);
+	puts(getenv("HERE") ? getenv("HERE") : "");
+	return 0;
+}
+'''
 STRANGERS = {'./static': 'it is statically linked.*',
              'env -i /bin/echo': 'it was started without LD_PRELOAD'}
+
+
+def compiled(path, text, *options):
+    subprocess.run(['cc', *options, '-x', 'c', '-', '-o', path], check=True,
+                   input=text, text=True)
+    return path
+
+
+def test_also_if_its_arguments_are_a_list():
+    with tempfile.TemporaryDirectory() as folder:
+        static = compiled(f'{folder}/static', STARTED, '-static')
+        lists = compiled(f'{folder}/lists', LISTS)
+        for device, start in itertools.product(('checker', 'dmirror'), LISTED):
+            done, (*processes, _) = objects([lists, start, static],
+                                            '--device', device)
+            assert (done.returncode, done.stdout) == (0, LISTED[start]), done
+            assert [one['name'] for one in processes if one['reason']] == \
+                ['static'], (start, processes)
 
 
 def test_a_program_without_an_agent_is_told_of():
     """By each function of libc that starts one."""
     with tempfile.TemporaryDirectory() as folder:
-        static = f'{folder}/static'
-        subprocess.run(['cc', '-static', '-x', 'c', '-', '-o', static],
-                       check=True, input='int main(void) { return 0; }',
-                       text=True)
+        static = compiled(f'{folder}/static', STARTED, '-static')
         for program, why in STRANGERS.items():
             done = run([UHMM, 'run', '--', 'sh', '-c', f'{program}; exit 4'],
                        cwd=folder)
