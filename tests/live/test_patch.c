@@ -3,7 +3,7 @@
  * Patching libc: five bytes at each place and nothing else, or nothing at all and the
  * reason, where the code is not what is expected or must not be changed. G0 is left.
  *
- * Linked with pwrite(), of 64 bits, wrapped.
+ * Linked with dlopen(), live_patch_machine() and pwrite(), of 64 bits, wrapped.
  */
 #include "live_util.h"
 
@@ -233,6 +233,62 @@ ALONE(another_libc_is_refused)
 	}
 }
 
+/* ------------------------------------------------- another processor, another libc */
+
+static bool no_xsave;
+
+int __real_live_patch_machine(void);
+int __wrap_live_patch_machine(void);
+
+int __wrap_live_patch_machine(void)
+{
+	return no_xsave ? live_patch_refuse("the processor has no XSAVE") :
+			  __real_live_patch_machine();
+}
+
+ALONE(a_processor_without_xsave_is_refused)
+{
+	need_machine();
+	keep_texts();
+	no_xsave = true;
+	is_refused("the processor has no XSAVE");
+}
+
+/*
+ * Where it says that there is XSAVE, this may be asked for. A processor without is
+ * emulated, see meson.build.
+ */
+ALONE(who_has_none_is_found_out)
+{
+#ifdef __x86_64__
+	if (!live_patch_machine())
+		__asm__ volatile("xgetbv" : : "c"(0) : "eax", "edx");
+	else
+		OK(strstr(live_patch.reason, "the processor has no XSAVE"));
+	is_told_at_g0();
+#else
+	_exit(CANNOT);
+#endif
+}
+
+static bool no_libc;
+
+void *__real_dlopen(const char *name, int flags);
+void *__wrap_dlopen(const char *name, int flags);
+
+void *__wrap_dlopen(const char *name, int flags)
+{
+	return no_libc && flags & RTLD_NOLOAD ? NULL : __real_dlopen(name, flags);
+}
+
+ALONE(where_no_libc_has_that_name_it_is_refused)
+{
+	need_machine();
+	keep_texts();
+	no_libc = true;
+	is_refused("no libc.so.6 is loaded");
+}
+
 /* ------------------------------------------------------ code that must stay so */
 
 /* As services are kept from making code: what can be written is never executed. */
@@ -338,6 +394,9 @@ int main(int argc, char **argv)
 		CASE_BARE(five_bytes_and_nothing_else),
 		CASE_BARE(the_mark_of_an_entry_stays),
 		CASE_BARE(another_libc_is_refused),
+		CASE_BARE(a_processor_without_xsave_is_refused),
+		CASE_BARE(who_has_none_is_found_out),
+		CASE_BARE(where_no_libc_has_that_name_it_is_refused),
 		CASE_BARE(where_no_code_may_be_made_it_is_refused),
 		CASE_BARE(what_cannot_be_written_is_as_it_was),
 		CASE_BARE(half_way_it_is_taken_back),

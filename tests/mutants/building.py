@@ -83,7 +83,7 @@ PROGRAMS['test_live_patch'] = (
     ['tests/live/test_patch.c', 'tests/live/live_util.c', 'tests/cases.c',
      'src/mm/live/[!p]*.c', 'src/mm/live/pa[!t]*.c', 'src/mm/live/patch.c',
      'src/mm/live/patch_[!n]*.c'],
-    ['-lcmocka', '-Wl,--wrap=pwrite64'])
+    ['-lcmocka', '-Wl,--wrap=dlopen,--wrap=live_patch_machine,--wrap=pwrite64'])
 MODEL = ['src/mm/model/*.c', 'src/drivers/*.c']
 PROGRAMS['fuzz_model'] = (
     ['tests/model/fuzz_' + name for name in ('model.c', 'kernel.c', 'world.c')] +

@@ -10,8 +10,10 @@ import html.parser
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,11 @@ from protobuf import events
 from tap import Tap
 
 UHMM = os.path.abspath(sys.argv[1])
+LIVE = pathlib.Path(__file__).resolve().parents[1]
 CANNOT_TELL = 125
+NOBODY = 65534
+# Revision 2, permitted: bit 13.
+CAP_NET_RAW = struct.pack('<5I', 0x02000000, 1 << 13, 0, 0, 0)
 WAITS = 'trap "echo got; exit 3" {}; echo ready; while :; do sleep 0.05; done'
 
 
@@ -144,6 +150,41 @@ def check_setgid(folder):
     return refused(str(path), 'set-group-ID')
 
 
+def as_user(command):
+    """By one who has no privileges, in a folder that he may look into."""
+    return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60,
+                          capture_output=True, text=True, check=False,
+                          user=NOBODY, group=NOBODY, extra_groups=[])
+
+
+def check_capabilities(folder):
+    """
+    Root gains nothing by them, and has an agent; others do, and so have what they
+    start.
+    """
+    path = folder / 'capable'
+    shutil.copy('/bin/true', path)
+    os.setxattr(path, 'security.capability', CAP_NET_RAW)
+    folder.chmod(0o755)
+    done = subprocess.run([UHMM, 'run', '--', path], stdin=subprocess.DEVNULL,
+                          timeout=60, capture_output=True, text=True,
+                          check=False)
+    if done.returncode or '1 of 1 processes mirrored' not in done.stderr:
+        return f'{done}'
+    # Where the tool is he may not look.
+    tool = shutil.copy(UHMM, folder)
+    for library in pathlib.Path(UHMM).parent.glob('libuhmm*.so*'):
+        if library.is_file():
+            shutil.copy(library, folder)
+    done = as_user([tool, 'run', '--', path])
+    if done.returncode != CANNOT_TELL or 'file capabilities' not in done.stderr:
+        return f'{done}'
+    done = as_user([tool, 'run', '--', 'sh', '-c', f'{path}; exit 4'])
+    return None if done.returncode == 4 and re.search(
+        r'none instead of G1 in capable \(\d+\): it has file capabilities',
+        done.stderr) else f'{done}'
+
+
 def check_other(folder):
     """By its interpreter too; and what is no program for this machine at all."""
     path = folder / 'other'
@@ -229,6 +270,52 @@ def check_sanitizer(folder, option, more='', end=LEAK, reason=b''):
         else f'{done}'
 
 
+# With ld.so, but no libc.
+NO_LIBC = r'''
+#include "raw.h"
+#if defined(__x86_64__)
+__asm__(".globl _start\n_start:\tcall begin\n");
+#else
+__asm__(".globl _start\n_start:\tbl begin\n");
+#endif
+void begin(void)
+{
+	static const long ms[2] = { 0, 1000000 };
+	char *p;
+	for (int i = 0; i < 200; i++) {
+		p = (char *)raw_call(SYS_mmap, 0, 8192, 3, 0x22, -1, 0);
+		p[4096] = 1;
+		RAW2(SYS_nanosleep, ms, 0);
+		RAW2(SYS_munmap, p, 8192);
+	}
+	RAW3(SYS_write, 1, "there\n", 6);
+	RAW2(SYS_exit_group, 3, 0);
+}
+'''
+
+
+def check_no_libc(folder):
+    """Ours is there with the agent, and is patched; the program's calls are not in it."""
+    path = folder / 'without'
+    subprocess.run(['cc', '-x', 'c', '-', '-o', path, '-nostdlib', '-O1',
+                    '-fno-stack-protector', '-fPIE', '-pie', f'-I{LIVE}'],
+                   check=True, input=NO_LIBC, text=True)
+    for guarantee in 'G0', 'G1', 'G2':
+        out = folder / guarantee
+        done = subprocess.run([UHMM, 'run', '--json', '--output', out,
+                               '--guarantee', guarantee, '--', path],
+                              stdin=subprocess.DEVNULL, timeout=60,
+                              capture_output=True, check=False)
+        process, summary = map(json.loads, out.read_text().splitlines())
+        if (done.returncode, done.stdout, done.stderr) != (3, b'there\n', b''):
+            return f'{done}'
+        unmaps = summary['invalidations']['unmap']
+        if summary['stale'] or process['guarantee'] != guarantee or \
+                unmaps < {'G2': 200}.get(guarantee, 1):
+            return f'{process} {summary}'
+    return None
+
+
 RAW = r'''
 #include <stdio.h>
 #include <sys/mman.h>
@@ -259,7 +346,7 @@ def check_g2(folder):
     """What goes around libc is seen at G2; what it starts is not started."""
     path = folder / 'raw'
     subprocess.run(['cc', '-x', 'c', '-', '-o', path,
-                    f'-I{pathlib.Path(__file__).resolve().parents[1]}'],
+                    f'-I{LIVE}'],
                    check=True, input=RAW, text=True)
     seen = {}
     for guarantee, ended in (('G1', (0, b'started\n')),
@@ -337,9 +424,11 @@ CASES = {
     'a static program is refused': check_static,
     'a set-user-ID program is refused': check_setuid,
     'a set-group-ID program is refused': check_setgid,
+    'a program with capabilities is refused': check_capabilities,
     'what is no such program is refused': check_other,
     'a program that changes its user': check_user,
     'raw system calls at G2': check_g2,
+    'a program without a libc': check_no_libc,
     'a program under valgrind': check_valgrind,
     'a program with a sanitizer':
         lambda folder: check_sanitizer(folder, []),
@@ -362,12 +451,13 @@ def main():
     tap = Tap(len(CASES))
     for name, check in CASES.items():
         skip = None
-        if check is check_g2 and os.uname().machine != 'x86_64':
+        if check in (check_g2, check_no_libc) and os.uname().machine != 'x86_64':
             skip = 'nothing is trapped on this machine'
         if check is check_valgrind and not shutil.which('valgrind'):
             skip = 'there is no valgrind'
-        if check in (check_setuid, check_setgid, check_user) and os.geteuid():
-            skip = 'only root gives files away, or itself'
+        if check in (check_setuid, check_setgid, check_capabilities,
+                     check_user) and os.geteuid():
+            skip = 'only root gives files, privileges or itself away'
         with tempfile.TemporaryDirectory() as folder:
             try:
                 tap.say(name, None if skip else check(pathlib.Path(folder)),
