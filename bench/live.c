@@ -3,16 +3,13 @@
  * The live process: what a change costs who makes it, what a page costs that
  * goes to a device and comes home, what a read costs.
  *
- * What is compared takes turns, one operation each, so that who disturbs one
- * disturbs the other. All threads are on one core. What a hand-off from one to
- * another costs is printed beside: the kernel tells of changes and of touches
- * by waking one.
+ * What is compared takes turns of some operations each, so that who disturbs one
+ * disturbs the other. All threads are on one core, but where it says elsewhere. What
+ * a hand-off from one to another costs is printed beside: the kernel tells of changes
+ * and of touches by waking one.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -25,6 +22,7 @@
 #include "../tests/live/device.h"
 #include "bench.h"
 #include "live_bare.h"
+#include "live_turns.h"
 #include "mm/live/calls.h"
 #include "mm/live/live.h"
 #include "mm/live/out.h"
@@ -42,15 +40,6 @@
 #define EACH 100
 
 static struct mm_struct *mm;
-static double samples[5][SAMPLES];
-
-static void must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "bench: %s failed\n", what);
-	abort();
-}
 
 static void begin(unsigned int flags)
 {
@@ -64,9 +53,9 @@ static void end(void)
 	mmput(mm);
 }
 
-static char *map(unsigned long npages)
+static char *map_at(char *at, unsigned long npages)
 {
-	char *p = mmap(NULL, npages * PAGE, PROT_READ | PROT_WRITE,
+	char *p = mmap(at, npages * PAGE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	must(p != MAP_FAILED, "mmap");
@@ -76,83 +65,37 @@ static char *map(unsigned long npages)
 	return p;
 }
 
-static double show(struct bench *b, const char *section, const char *test,
-		   unsigned long n, const char *unit, double *values,
-		   unsigned int count)
+static char *map(unsigned long npages)
 {
-	struct figure figure = {
-		.section = section, .test = test, .who = "uhmm", .n = n,
-		.unit = unit, .value = bench_quartiles(values, count),
-	};
-
-	bench_figure(b, &figure);
-	return figure.value.count ? figure.value.median : -1;
+	return map_at(NULL, npages);
 }
 
-/* @limit: what the kernel alone takes; 0: unknown. */
-static void target_within(struct bench *b, const char *id, const char *what,
-			  double value, double wanted, const char *unit,
-			  double limit)
-{
-	struct target t = {
-		.id = id, .what = what, .value = value, .wanted = wanted,
-		.at_most = true, .unit = unit,
-	};
-
-	bench_target_within(b, &t, limit);
-}
-
-static void target(struct bench *b, const char *id, const char *what,
-		   double value, double wanted, const char *unit)
-{
-	target_within(b, id, what, value, wanted, unit, 0);
-}
-
-/* What is around it may be on its way. */
+/* What was there before is out of the way, or it would be taken for this. */
 static void watch_one(char *p)
 {
 	int ret;
 
+	while (uhmm_live_pending(mm, (unsigned long)p, PAGE))
+		sched_yield();
 	do
 		ret = uhmm_live_watch(mm, (unsigned long)p, PAGE);
 	while (ret == -EAGAIN);
 	must(!ret, "uhmm_live_watch");
 }
 
-/* --------------------------------------------------------------- hand-off */
-
-static unsigned int ball;
-
-static void *other_side(void *unused)
+static double hand_off_once(unsigned int unused)
 {
-	for (unsigned int n = 1; n < 2 * SAMPLES; n += 2) {
-		while (READ_ONCE(ball) != n)
-			wait_word(&ball, n - 1, -1);
-		WRITE_ONCE(ball, n + 1);
-		wake_word(&ball);
-	}
-	return NULL;
+	return hand_off();
 }
 
-/* From one thread to another that sleeps, in ns. */
-static double hand_off(struct bench *b)
+static void hand_offs(struct bench *b)
 {
-	pthread_t thread;
-	int64_t t;
+	unsigned int n;
 
-	ball = 0;
-	must(!pthread_create(&thread, NULL, other_side, NULL), "a thread");
-	for (unsigned int n = 0; n < SAMPLES; n++) {
-		t = bench_now();
-		WRITE_ONCE(ball, 2 * n + 1);
-		wake_word(&ball);
-		while (READ_ONCE(ball) != 2 * n + 2)
-			wait_word(&ball, 2 * n + 1, -1);
-		samples[0][n] = (double)(bench_now() - t) / 2;
-	}
-	pthread_join(thread, NULL);
-	return show(b, "The machine", "hand-off by a futex", 0, "ns",
-		    samples[0], SAMPLES);
+	hand_off_begin();
+	n = in_turns(b, 1, hand_off_once);
+	hand_off_end();
+	show(b, "The machine", hand_off_name, 0, "ns", samples[0], n);
 }
 
 /* What every question to the kernel costs, whatever it is. */
@@ -170,71 +113,147 @@ static void system_call(struct bench *b)
 	     SAMPLES / 10);
 }
 
-/* The monitor on the caller's core, and nobody to be interrupted on another. */
-static void stay_here(void)
-{
-	cpu_set_t set;
-	int cpu = sched_getcpu();
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu < 0 ? 0 : cpu, &set);
-	must(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
-}
-
 /* ----------------------------------------------------------------- munmap */
 
-enum { BARE, G1_NOTHING, G1_REGISTERED, UNWATCH, G0_REGISTERED, KINDS };
+/* The first ones are what makes a difference on another core. */
+enum { BARE, G0, HAND_OFF, TOLD, FAR_KINDS, TOLD_YIELDING = FAR_KINDS,
+       UNWATCHED, G1_NOTHING, G1, KINDS };
 
 static const char *const munmap_name[] = {
-	"bare", "G1, nothing registered", "G1, registered",
-	"no longer told of, bare", "G0, registered",
+	"bare", "G0, registered", hand_off_name, "told of to a thread, bare",
+	"told of to one that gives way, bare", "no longer told of, bare",
+	"G1, nothing registered", "G1, registered",
+};
+_Static_assert(KINDS <= KINDS_MAX, "each has its samples");
+
+static struct bare watches[] = {
+	{ .by = BARE_THREAD }, { .by = BARE_YIELDING }, { .by = BARE_NOBODY },
 };
 
-static double munmap_once(int kind)
+/*
+ * Where each page is that goes: between two that stay and are of another area. Else
+ * it would be up to chance whether the kernel frees its table of pages, too.
+ */
+static char *between;
+
+static void between_begin(void)
+{
+	char *p = map(3);
+
+	must(!mprotect(p, 3 * PAGE, PROT_READ), "mprotect");
+	between = p + PAGE;
+	munmap(between, PAGE);
+}
+
+static void between_end(void)
+{
+	munmap(between - PAGE, 3 * PAGE);
+}
+
+static double munmap_once(unsigned int kind)
 {
 	unsigned long args[6] = { 0, PAGE };
 	int64_t t;
 
-	args[0] = (unsigned long)map(1);
-	if (kind == UNWATCH)
-		return bare_unwatch((char *)args[0]);
-	if (kind >= G1_REGISTERED)
+	if (kind == HAND_OFF)
+		return hand_off();
+	args[0] = (unsigned long)map_at(between, 1);
+	if (kind >= TOLD && kind <= UNWATCHED)
+		return bare_munmap(&watches[kind - TOLD], (char *)args[0]);
+	if (kind == G0 || kind == G1)
 		watch_one((char *)args[0]);
 	t = bench_now();
 	/* The first is what libc does, the second what its patched code does. */
-	if (kind == BARE || kind == G0_REGISTERED)
+	if (kind == BARE || kind == G0)
 		live_raw_syscall(SYS_munmap, args);
 	else
 		live_patched_call(SYS_munmap, args);
 	return (double)(bench_now() - t);
 }
 
+/* Whom the kernel tells is on @cpu. @over: bare. */
+static void munmaps_on(struct bench *b, const char *section, int cpu,
+		       unsigned int kinds, double *median, double *over)
+{
+	unsigned int n;
+
+	between_begin();
+	stay_on(cpu);
+	begin(0);
+	hand_off_begin();
+	for (size_t i = 0; i < ARRAY_SIZE(watches); i++)
+		must(bare_watch_begin(&watches[i]), "userfaultfd");
+	stay_on(here);
+	n = in_turns(b, kinds, munmap_once);
+	for (size_t i = 0; i < ARRAY_SIZE(watches); i++)
+		bare_watch_end(&watches[i]);
+	hand_off_end();
+	end();
+	between_end();
+	for (unsigned int k = 0; k < kinds; k++)
+		over[k] = over_first(k, n);
+	for (unsigned int k = 0; k < kinds; k++)
+		median[k] = show(b, section, munmap_name[k], 0, "ns",
+				 samples[k], n);
+}
+
 static void munmaps(struct bench *b)
 {
-	double median[KINDS], limit;
-	unsigned int n = 0;
+	static const char section[] = "munmap() of 4 KiB";
+	double median[KINDS], over[KINDS];
 
-	begin(0);
-	must(bare_watch_begin(), "userfaultfd");
-	for (; n < SAMPLES && !bench_over(b); n++)
-		for (int k = BARE; k < KINDS; k++)
-			samples[k][n] = munmap_once(k);
-	bare_watch_end();
-	for (int k = BARE; k < KINDS; k++)
-		median[k] = show(b, "munmap() of 4 KiB", munmap_name[k], 0,
-				 "ns", samples[k], n);
-	end();
-	n = bare_unmaps(b, samples[0], SAMPLES);
-	limit = show(b, "munmap() of 4 KiB", "told of to a thread, bare", 0, "ns",
-		     samples[0], n);
+	munmaps_on(b, section, here, KINDS, median, over);
+	show_one(b, section, "to be told of, in hand-offs",
+		 (over[TOLD] - 1) / over[HAND_OFF], "x");
 	target(b, "V1", "munmap of 4 KiB at G1, nothing registered, over bare",
-	       median[G1_NOTHING] / median[BARE], 1.1, "x");
+	       over[G1_NOTHING], 1.1, "x");
 	target_within(b, "V2", "munmap of 4 KiB at G1, registered, over bare",
-		      median[G1_REGISTERED] / median[BARE], 1.7, "x",
-		      median[UNWATCH] / median[BARE]);
+		      over[G1], 1.7, "x", over[UNWATCHED]);
 	target_within(b, "V3", "munmap of 4 KiB at G0, registered, over bare",
-		      median[G0_REGISTERED] / median[BARE], 3, "x",
-		      limit > 0 ? limit / median[BARE] : 0);
+		      over[G0], 3, "x", lower(over[TOLD], over[TOLD_YIELDING]));
+}
+
+static double munmap_told(unsigned int unused)
+{
+	return bare_munmap(&watches[0], map_at(between, 1));
+}
+
+/* By who waits awake, and so has to be alone there. */
+static double told_awake(struct bench *b, const char *section)
+{
+	struct bare old = watches[0];
+	unsigned int n;
+
+	watches[0].by = BARE_SPINNING;
+	between_begin();
+	stay_on(elsewhere);
+	must(bare_watch_begin(&watches[0]), "userfaultfd");
+	stay_on(here);
+	n = in_turns(b, 1, munmap_told);
+	bare_watch_end(&watches[0]);
+	between_end();
+	watches[0] = old;
+	return show(b, section, "told of to one that spins, bare", 0, "ns",
+		    samples[0], n);
+}
+
+static void munmaps_elsewhere(struct bench *b)
+{
+	static const char section[] =
+		"munmap() of 4 KiB, whom the kernel tells is on another core";
+	static const char what[] = "the same, the monitor on another core";
+	double median[KINDS], over[KINDS], told, wanted;
+
+	if (elsewhere < 0) {
+		bench_missing(b, what, "there is only one");
+		target(b, "V3", what, -1, 0, "ns");
+		return;
+	}
+	munmaps_on(b, section, elsewhere, FAR_KINDS, median, over);
+	told = lower(median[TOLD], told_awake(b, section));
+	wanted = median[BARE] + 2 * median[HAND_OFF];
+	show_one(b, section, "bare and two hand-offs", wanted, "ns");
+	target_within(b, "V3", what, median[G0], wanted, "ns", told);
 }
 
 /* ------------------------------------------------------------------- reads */
@@ -293,7 +312,7 @@ static void retries(struct bench *b)
 	median[1] = show(b, "A read", "UFFDIO_COPY of nothing, bare", 0, "ns",
 			 samples[1], n);
 	target_within(b, "V4", "mmu_interval_read_retry() at G0", median[0],
-		      200, "ns", median[1] > 0 ? median[1] : 0);
+		      200, "ns", median[1]);
 	mmu_interval_notifier_remove(&sub);
 	munmap(p, PAGE);
 	end();
@@ -364,46 +383,113 @@ static void range_faults(struct bench *b)
 
 /* ------------------------------------------------------------------ a device */
 
+#define BARE_WAYS 3
+
 static const struct way_home {
 	const char *id;
 	const char *name;
-	const char *bare;
 	unsigned int flags;
 	double wanted;
+	struct {
+		const char *name;
+		struct bare bare;
+	} bare[BARE_WAYS];
 } ways_home[] = {
-	{ "V6", "a page brought home by a thread", "by a thread, bare", 0,
-	  7000 },
-	{ "V7", "a page brought home by SIGBUS", "by SIGBUS, bare",
-	  UHMM_LIVE_SIGBUS, 4000 },
+	{ "V6", "a page brought home by a thread", 0, 7000,
+	  { { "by a thread, bare", { .by = BARE_THREAD } },
+	    { "by one that gives way, bare", { .by = BARE_YIELDING } },
+	    { "by one that gives way, copied, bare",
+	      { .by = BARE_YIELDING, .copies = true } } } },
+	{ "V7", "a page brought home by SIGBUS", UHMM_LIVE_SIGBUS, 4000,
+	  { { "by SIGBUS, bare", { .by = BARE_SIGNAL } },
+	    { "by SIGBUS, copied, bare",
+	      { .by = BARE_SIGNAL, .copies = true } } } },
 };
+
+enum { HOME, HOME_HAND_OFF, HOME_BARE };
+
+static struct device device;
+static char *page;
+static struct bare bare_ways[BARE_WAYS];
+
+static double home_once(unsigned int kind)
+{
+	int64_t t;
+
+	if (kind == HOME_HAND_OFF)
+		return hand_off();
+	if (kind >= HOME_BARE)
+		return bare_home(&bare_ways[kind - HOME_BARE]);
+	must(device_take(&device, mm, page, 1) == 1, "a migration");
+	t = bench_now();
+	(void)*(volatile char *)page;
+	return (double)(bench_now() - t);
+}
+
+/* Returns how many can be had, the first ones. */
+static unsigned int bare_ways_begin(const struct way_home *way)
+{
+	unsigned int n = 0;
+
+	for (; n < BARE_WAYS && way->bare[n].name; n++) {
+		bare_ways[n] = way->bare[n].bare;
+		if (!bare_home_begin(&bare_ways[n]))
+			break;
+	}
+	return n;
+}
+
+static double spinning_once(unsigned int unused)
+{
+	return bare_home(&bare_ways[0]);
+}
+
+/* On another core, which it has for itself. */
+static double home_by_spinning(struct bench *b, bool copies)
+{
+	unsigned int n;
+
+	bare_ways[0] = (struct bare){ .by = BARE_SPINNING, .copies = copies };
+	stay_on(elsewhere);
+	must(bare_home_begin(&bare_ways[0]), "userfaultfd");
+	stay_on(here);
+	n = in_turns(b, 1, spinning_once);
+	bare_home_end(&bare_ways[0]);
+	return show(b, "A page of a device",
+		    copies ? "by one that spins elsewhere, copied, bare" :
+			     "by one that spins elsewhere, bare",
+		    0, "ns", samples[0], n);
+}
 
 static void page_home(struct bench *b, const struct way_home *way)
 {
-	struct device device;
-	double median, limit;
-	unsigned int n = 0;
-	char *p;
-	int64_t t;
+	static const char section[] = "A page of a device";
+	double median, limit = -1;
+	unsigned int n, kinds;
 
 	begin(UHMM_LIVE_DEVICE | way->flags);
 	must(!device_make(&device, 64, true), "a device");
-	p = map(1);
-	for (; n < SAMPLES && !bench_over(b); n++) {
-		must(device_take(&device, mm, p, 1) == 1, "a migration");
-		t = bench_now();
-		(void)*(volatile char *)p;
-		samples[0][n] = (double)(bench_now() - t);
-	}
-	median = show(b, "A page of a device", way->name, 0, "ns", samples[0],
-		      n);
-	munmap(p, PAGE);
+	page = map(1);
+	hand_off_begin();
+	kinds = HOME_BARE + bare_ways_begin(way);
+	n = in_turns(b, kinds, home_once);
+	for (unsigned int k = HOME_BARE; k < kinds; k++)
+		bare_home_end(&bare_ways[k - HOME_BARE]);
+	hand_off_end();
+	munmap(page, PAGE);
 	device_destroy(&device);
 	end();
-	n = bare_home(b, way->flags & UHMM_LIVE_SIGBUS, samples[1], SAMPLES);
-	limit = show(b, "A page of a device", way->bare, 0, "ns", samples[1],
-		     n);
-	target_within(b, way->id, way->name, median, way->wanted, "ns",
-		      limit > 0 ? limit : 0);
+	median = show(b, section, way->name, 0, "ns", samples[HOME], n);
+	show(b, section, hand_off_name, 0, "ns", samples[HOME_HAND_OFF], n);
+	for (unsigned int k = HOME_BARE; k < kinds; k++)
+		limit = lower(limit, show(b, section,
+					  way->bare[k - HOME_BARE].name, 0,
+					  "ns", samples[k], n));
+	if (limit > 0 && elsewhere >= 0 && !way->flags) {
+		limit = lower(limit, home_by_spinning(b, false));
+		limit = lower(limit, home_by_spinning(b, true));
+	}
+	target_within(b, way->id, way->name, median, way->wanted, "ns", limit);
 }
 
 /* GiB/s. */
@@ -427,7 +513,6 @@ static double bare_rate(struct bench *b, unsigned long most)
 /* All of an area, which is looked up once, as drivers do that move much. */
 static void to_device(struct bench *b, unsigned long most)
 {
-	struct device device;
 	double value, limit;
 	unsigned int n = 0;
 	char *p;
@@ -471,10 +556,11 @@ int main(int argc, char **argv)
 	begin(0);
 	must(!uhmm_live_get_info(mm, &info), "uhmm_live_get_info");
 	end();
-	hand_off(&b);
+	hand_offs(&b);
 	system_call(&b);
 	if (info.features & UHMM_LIVE_UFFD) {
 		munmaps(&b);
+		munmaps_elsewhere(&b);
 		retries(&b);
 		range_faults(&b);
 		for (size_t i = 0; i < ARRAY_SIZE(ways_home); i++)

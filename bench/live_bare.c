@@ -6,10 +6,13 @@
  * of any more: that ends first. No table, no lock, no device. Who waits does that in
  * read() itself, which costs less than to poll() before it, and reads for nobody else.
  * What is built on userfaultfd cannot be faster.
+ *
+ * A thread that has the least priority saves its way back into read(): whom it wakes
+ * runs before it. No library can do that to its users, as on a busy core it is late.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,10 +32,8 @@
 
 #define PAGE UHMM_PAGE_SIZE
 
-static int fd;
-static char *home, *away;
-
-static int move(char *to, char *from, unsigned long length, unsigned long mode)
+static int move(int fd, char *to, char *from, unsigned long length,
+		unsigned long mode)
 {
 	struct uffdio_move arg = {
 		.dst = (unsigned long)to,
@@ -44,123 +45,181 @@ static int move(char *to, char *from, unsigned long length, unsigned long mode)
 	return ioctl(fd, UFFDIO_MOVE, &arg);
 }
 
-static void on_signal(int sig)
+static int copy(int fd, char *to, char *from, unsigned long mode)
 {
-	move(home, away, PAGE, UFFDIO_MOVE_MODE_DONTWAKE);
+	struct uffdio_copy arg = {
+		.dst = (unsigned long)to,
+		.src = (unsigned long)from,
+		.len = PAGE,
+		.mode = mode,
+	};
+
+	return ioctl(fd, UFFDIO_COPY, &arg);
 }
 
-static void *reader(void *unused)
+static int come_home(struct bare *bare)
 {
-	struct uffd_msg message;
+	const bool wake = bare->by != BARE_SIGNAL;
 
-	while (read(fd, &message, sizeof(message)) == sizeof(message))
-		move(home, away, PAGE, 0);
-	return NULL;
+	if (bare->copies)
+		return copy(bare->fd, bare->home, bare->away,
+			    wake ? 0 : UFFDIO_COPY_MODE_DONTWAKE);
+	return move(bare->fd, bare->home, bare->away, PAGE,
+		    wake ? 0 : UFFDIO_MOVE_MODE_DONTWAKE);
 }
 
-static int open_fd(uint64_t features)
+static int go_away(struct bare *bare)
+{
+	if (bare->copies)
+		return madvise(bare->home, PAGE, MADV_DONTNEED);
+	return move(bare->fd, bare->away, bare->home, PAGE,
+		    UFFDIO_MOVE_MODE_DONTWAKE);
+}
+
+/* ------------------------------------------------------------ who is told */
+
+static int open_fd(uint64_t features, int flags)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	int fd = (int)syscall(SYS_userfaultfd,
+			      O_CLOEXEC | UFFD_USER_MODE_ONLY | flags);
 
-	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
-	return fd < 0 ? -1 : ioctl(fd, UFFDIO_API, &api);
-}
-
-static int begin(bool by_signal, unsigned long length)
-{
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	if (open_fd(by_signal ? UFFD_FEATURE_SIGBUS : 0))
+	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api)) {
+		close(fd);
 		return -1;
-	home = mmap(NULL, 2 * length, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (home == MAP_FAILED)
-		return -1;
-	madvise(home, 2 * length, MADV_NOHUGEPAGE);
-	away = home + length;
-	for (unsigned long i = 0; i < length; i += PAGE)
-		home[i] = 1;
-	reg.range.start = (unsigned long)home;
-	reg.range.len = 2 * length;
-	return ioctl(fd, UFFDIO_REGISTER, &reg);
-}
-
-static unsigned int touches(struct bench *b, double *values, unsigned int most)
-{
-	unsigned int n;
-	int64_t t;
-
-	for (n = 0; n < most && !bench_over(b); n++) {
-		if (move(away, home, PAGE, UFFDIO_MOVE_MODE_DONTWAKE))
-			break;
-		t = bench_now();
-		(void)*(volatile char *)home;
-		values[n] = (double)(bench_now() - t);
 	}
-	return n;
+	return fd;
 }
 
-unsigned int bare_home(struct bench *b, bool by_signal, double *values,
-		       unsigned int most)
+static void *reader(void *arg)
 {
-	struct sigaction action = { .sa_handler = on_signal }, old;
-	pthread_t thread;
-	unsigned int n;
-
-	if (begin(by_signal, PAGE))
-		return 0;
-	if (by_signal)
-		sigaction(SIGBUS, &action, &old);
-	else if (pthread_create(&thread, NULL, reader, NULL))
-		return 0;
-	n = touches(b, values, most);
-	if (by_signal) {
-		sigaction(SIGBUS, &old, NULL);
-	} else {
-		pthread_cancel(thread);
-		pthread_join(thread, NULL);
-	}
-	munmap(home, 2 * PAGE);
-	close(fd);
-	return n;
-}
-
-static void *event_reader(void *unused)
-{
+	const struct sched_param none = { 0 };
+	struct bare *bare = arg;
 	struct uffd_msg message;
 
-	while (read(fd, &message, sizeof(message)) == sizeof(message))
-		;
+	if (bare->by == BARE_YIELDING)
+		sched_setscheduler(0, SCHED_IDLE, &none);
+	for (;;)
+		if (read(bare->fd, &message, sizeof(message)) ==
+			    sizeof(message) &&
+		    bare->home)
+			come_home(bare);
 	return NULL;
 }
 
-/* A page that is registered as the library does it; NULL: it cannot be. */
-static char *watched_page(void)
+static bool has_thread(const struct bare *bare)
 {
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
-	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+	return bare->by >= BARE_THREAD && bare->by <= BARE_SPINNING;
+}
+
+static bool begin(struct bare *bare, uint64_t features)
+{
+	bare->fd = open_fd(features,
+			   bare->by == BARE_SPINNING ? O_NONBLOCK : 0);
+	if (bare->fd < 0)
+		return false;
+	if (!has_thread(bare) ||
+	    !pthread_create(&bare->thread, NULL, reader, bare))
+		return true;
+	close(bare->fd);
+	return false;
+}
+
+static void end(struct bare *bare)
+{
+	if (has_thread(bare)) {
+		pthread_cancel(bare->thread);
+		pthread_join(bare->thread, NULL);
+	}
+	close(bare->fd);
+}
+
+/* ------------------------------------------------------------ a page home */
+
+static struct bare *in_handler;
+
+static void on_signal(int sig)
+{
+	come_home(in_handler);
+}
+
+/* Twice as much, the first half of which is there; NULL: it cannot be. */
+static char *two_halves(unsigned long length)
+{
+	char *p = mmap(NULL, 2 * length, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	p[0] = 1;
-	reg.range.start = (unsigned long)p;
-	reg.range.len = PAGE;
-	return ioctl(fd, UFFDIO_REGISTER, &reg) ? NULL : p;
+	madvise(p, 2 * length, MADV_NOHUGEPAGE);
+	for (unsigned long i = 0; i < length; i += PAGE)
+		p[i] = 1;
+	return p;
 }
 
-static int watch_begin(void)
+static int tell_missing(int fd, char *p, unsigned long length)
 {
-	return open_fd(UFFD_FEATURE_EVENT_UNMAP |
-		       UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	struct uffdio_register reg = {
+		.range = { (unsigned long)p, length },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	return ioctl(fd, UFFDIO_REGISTER, &reg);
 }
 
-bool bare_watch_begin(void)
+bool bare_home_begin(struct bare *bare)
 {
-	return !watch_begin();
+	bare->home = two_halves(PAGE);
+	if (!bare->home)
+		return false;
+	bare->away = bare->home + PAGE;
+	if (bare->copies)
+		bare->away[0] = 1;
+	if (begin(bare, bare->by == BARE_SIGNAL ? UFFD_FEATURE_SIGBUS : 0)) {
+		if (!tell_missing(bare->fd, bare->home, 2 * PAGE) &&
+		    bare_home(bare) > 0)
+			return true;
+		end(bare);
+	}
+	munmap(bare->home, 2 * PAGE);
+	return false;
 }
 
-double bare_unwatch(char *p)
+double bare_home(struct bare *bare)
+{
+	struct sigaction action = { .sa_handler = on_signal }, old;
+	int64_t t;
+
+	if (go_away(bare))
+		return -1;
+	if (bare->by == BARE_SIGNAL) {
+		in_handler = bare;
+		sigaction(SIGBUS, &action, &old);
+	}
+	t = bench_now();
+	(void)*(volatile char *)bare->home;
+	t = bench_now() - t;
+	if (bare->by == BARE_SIGNAL)
+		sigaction(SIGBUS, &old, NULL);
+	return (double)t;
+}
+
+void bare_home_end(struct bare *bare)
+{
+	end(bare);
+	munmap(bare->home, 2 * PAGE);
+}
+
+/* ---------------------------------------------------------------- munmap() */
+
+bool bare_watch_begin(struct bare *bare)
+{
+	return begin(bare, UFFD_FEATURE_EVENT_UNMAP |
+				   UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+}
+
+/* It is registered as the library does it. */
+double bare_munmap(struct bare *bare, char *p)
 {
 	struct uffdio_register reg = {
 		.range = { (unsigned long)p, PAGE },
@@ -168,47 +227,29 @@ double bare_unwatch(char *p)
 	};
 	int64_t t;
 
-	if (ioctl(fd, UFFDIO_REGISTER, &reg))
+	if (ioctl(bare->fd, UFFDIO_REGISTER, &reg))
 		return -1;
 	t = bench_now();
-	arch_syscall3(SYS_ioctl, fd, UFFDIO_UNREGISTER, (long)&reg.range);
+	if (bare->by == BARE_NOBODY)
+		arch_syscall3(SYS_ioctl, bare->fd, UFFDIO_UNREGISTER,
+			      (long)&reg.range);
 	arch_syscall3(SYS_munmap, (long)p, PAGE, 0);
 	return (double)(bench_now() - t);
 }
 
-void bare_watch_end(void)
+void bare_watch_end(struct bare *bare)
 {
-	close(fd);
+	end(bare);
 }
 
-unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most)
-{
-	pthread_t thread;
-	unsigned int n;
-	char *p;
-	int64_t t;
+/* ----------------------------------------------------------------- a range */
 
-	if (watch_begin() || pthread_create(&thread, NULL, event_reader, NULL))
-		return 0;
-	for (n = 0; n < most && !bench_over(b); n++) {
-		p = watched_page();
-		if (!p)
-			break;
-		t = bench_now();
-		munmap(p, PAGE);
-		values[n] = (double)(bench_now() - t);
-	}
-	pthread_cancel(thread);
-	pthread_join(thread, NULL);
-	close(fd);
-	return n;
-}
-
-static bool move_all(char *to, char *from, unsigned long length,
+static bool move_all(int fd, char *to, char *from, unsigned long length,
 		     unsigned long most)
 {
 	for (unsigned long at = 0; at < length; at += most)
-		if (move(to + at, from + at, most, UFFDIO_MOVE_MODE_DONTWAKE))
+		if (move(fd, to + at, from + at, most,
+			 UFFDIO_MOVE_MODE_DONTWAKE))
 			return false;
 	return true;
 }
@@ -217,20 +258,22 @@ unsigned int bare_moves(struct bench *b, unsigned long npages,
 			unsigned long most, double *values, unsigned int count)
 {
 	const unsigned long length = npages * PAGE;
-	unsigned int n;
+	int fd = open_fd(0, 0);
+	char *here = two_halves(length), *there = here + length;
+	unsigned int n = 0;
 	int64_t t;
 
-	if (begin(false, length))
+	if (fd < 0 || !here || tell_missing(fd, here, 2 * length))
 		return 0;
-	for (n = 0; n < count && !bench_over(b); n++) {
+	for (; n < count && !bench_over(b); n++) {
 		t = bench_now();
-		if (!move_all(away, home, length, most * PAGE))
+		if (!move_all(fd, there, here, length, most * PAGE))
 			break;
 		values[n] = (double)(bench_now() - t);
-		if (!move_all(home, away, length, most * PAGE))
+		if (!move_all(fd, here, there, length, most * PAGE))
 			break;
 	}
-	munmap(home, 2 * length);
+	munmap(here, 2 * length);
 	close(fd);
 	return n;
 }

@@ -1,21 +1,50 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
-/* What the kernel alone costs, in nanoseconds; 0 values: it cannot be had. */
+/* What the kernel alone costs, in nanoseconds; < 0, or 0 values: it cannot be had. */
 #ifndef BENCH_LIVE_BARE_H
 #define BENCH_LIVE_BARE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 struct bench;
 
-/* A page that comes home when it is touched. */
-unsigned int bare_home(struct bench *b, bool by_signal, double *values,
-		       unsigned int most);
-/* As many munmap()s of a page, each told of to a thread that reads it. */
-unsigned int bare_unmaps(struct bench *b, double *values, unsigned int most);
-/* A munmap() of the page @p, of which the kernel is to tell no more before. */
-bool bare_watch_begin(void);
-double bare_unwatch(char *p);
-void bare_watch_end(void);
+/* Who does what the kernel tells of. */
+enum bare_by {
+	BARE_NOBODY,	/* it is told not to tell any more before */
+	BARE_THREAD,	/* it blocks in read() */
+	BARE_YIELDING,	/* so, too; whom it wakes runs at once */
+	BARE_SPINNING,	/* it never sleeps, and needs a core of its own */
+	BARE_SIGNAL,	/* who touches a page, in a handler of SIGBUS */
+};
+
+/**
+ * struct bare - a userfaultfd, and at most one who reads it
+ * @fd: the descriptor
+ * @by: who
+ * @copies: a page that comes home is copied, not moved
+ * @home: a page that comes home when it is touched; NULL: only changes are told of
+ * @away: where it comes from
+ * @thread: that reads
+ */
+struct bare {
+	int fd;
+	enum bare_by by;
+	bool copies;
+	char *home, *away;
+	pthread_t thread;
+};
+
+/* @by and @copies are set. A thread that is made runs where the caller may now. */
+bool bare_home_begin(struct bare *bare);
+/* The page goes, and comes home when it is touched. */
+double bare_home(struct bare *bare);
+void bare_home_end(struct bare *bare);
+
+bool bare_watch_begin(struct bare *bare);
+/* Of the page @p. */
+double bare_munmap(struct bare *bare, char *p);
+void bare_watch_end(struct bare *bare);
+
 /* @npages that move elsewhere, @most of them in one call. */
 unsigned int bare_moves(struct bench *b, unsigned long npages,
 			unsigned long most, double *values, unsigned int count);
