@@ -166,34 +166,54 @@ static double collateral_worst = -1;
 struct holder {
 	const struct arena *arena;
 	int64_t hold_ns;
+	bool holds;
 };
 
 static void hold(struct beside *beside)
 {
-	const struct holder *h = beside->arg;
+	struct holder *h = beside->arg;
 	struct device *d = h->arena->device[1];
 	int64_t until;
 
 	while (!READ_ONCE(beside->stop)) {
 		h->arena->ops->device_open(d, 0);
+		WRITE_ONCE(h->holds, true);
 		until = bench_now() + h->hold_ns;
 		while (bench_now() < until && !READ_ONCE(beside->stop))
 			cpu_relax();
+		WRITE_ONCE(h->holds, false);
 		h->arena->ops->device_close(d, 0);
 	}
 }
 
-/* Own range invalidated, and faulted again, while the other one is held. */
+/* False: not within the time. */
+static bool await_hold(const struct holder *holder, int64_t until)
+{
+	while (!READ_ONCE(holder->holds)) {
+		if (bench_now() >= until)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+/*
+ * Own range invalidated, and faulted again, while the other one is held: who holds
+ * it may be without a CPU in between, and those that meet nobody would outnumber
+ * the others.
+ */
 static struct quartiles collateral_of(struct bench *b, const struct arena *a,
 				      int64_t hold_ns, int64_t length)
 {
-	struct holder holder = { a, hold_ns };
+	struct holder holder = { .arena = a, .hold_ns = hold_ns };
 	struct beside beside = { .fn = hold, .arg = &holder };
 	int64_t begun, until = bench_now() + length;
 	unsigned int n = 0;
 
 	beside_begin(&beside);
 	while (n < SAMPLES && bench_now() < until && !bench_over(b)) {
+		if (!await_hold(&holder, until))
+			break;
 		a->ops->device_slice[DEVICE_HIT1](a->device[0], 1);
 		begun = bench_now();
 		a->ops->device_fault(a->device[0], 0, INT64_MAX);

@@ -104,7 +104,7 @@ ROWS = (
      one('end after so many inserts', 65536, 'max')),
     ('two threads on disjoint ranges, each against alone', 'concurrency',
      of_alone),
-    ('fault beside an invalidation of 1 ms elsewhere, p99', 'concurrency',
+    ('fault begun in an invalidation of 1 ms elsewhere, p99', 'concurrency',
      one('fault, held for 1000 us', 4096, 'p99')),
     ('retries of a fault while a thread invalidates its page', 'concurrency',
      retries),
