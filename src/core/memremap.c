@@ -537,14 +537,18 @@ void uhmm_device_page_split(unsigned long pfn, unsigned long refs)
 
 /* ------------------------------------------------------------- a CPU's touch */
 
-/* 0: locked and referenced; 1: it is not what it was; -EAGAIN: it would wait. */
-static int lock_touched(unsigned long pfn, bool may_wait)
+/*
+ * 0: locked and referenced, of *@ret_map; 1: it is not what it was; -EAGAIN: it would
+ * wait.
+ */
+static int lock_touched(unsigned long pfn, bool may_wait,
+			struct dev_pagemap **ret_map)
 {
 	struct uhmm_device_frame *frame;
 	int ret;
 
 	spin_lock(&device_lock);
-	frame = head_of(&pfn, NULL);
+	frame = head_of(&pfn, ret_map);
 	if (!frame || !frame->count) {
 		ret = 1;
 	} else if (!frame->locked) {
@@ -574,12 +578,9 @@ int uhmm_migrate_to_ram(const struct uhmm_vma *vma, unsigned long addr,
 	vm_fault_t fault;
 	int ret;
 
-	ret = lock_touched(pfn, !(flags & UHMM_FAULT_NOWAIT));
+	ret = lock_touched(pfn, !(flags & UHMM_FAULT_NOWAIT), &map);
 	if (ret)
 		return ret < 0 ? ret : 0;
-	spin_lock(&device_lock);
-	head_of(&pfn, &map);
-	spin_unlock(&device_lock);
 	fault = map->ops->migrate_to_ram ? map->ops->migrate_to_ram(&vmf) :
 					   VM_FAULT_SIGBUS;
 	device_page_unlock_put(vmf.page);

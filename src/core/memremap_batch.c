@@ -11,6 +11,11 @@ static unsigned long some_of(unsigned long n, unsigned long i)
 	return n - i < AT_ONCE ? n : i + AT_ONCE;
 }
 
+static bool is_device(unsigned long mpfn)
+{
+	return uhmm_is_device_pfn(uhmm_migrate_pfn_of(mpfn));
+}
+
 /* One, which may have been elsewhere. */
 static void page_went(unsigned long pfn, struct mm_struct *mm)
 {
@@ -131,6 +136,10 @@ void device_pages_went(struct mm_struct *mm, const struct migrate_vma *args)
 	unsigned long i = 0, end;
 
 	while (i < args->npages) {
+		if (!is_device(args->dst[i])) {
+			i++;
+			continue;
+		}
 		end = some_of(args->npages, i);
 		i = pages_went(mm, args, i, end);
 		if (i < end)
@@ -164,18 +173,13 @@ static unsigned long unlock_put_some(const unsigned long *mpfns,
 unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 				      unsigned long n)
 {
-	unsigned long i = 0, end, pfn;
+	unsigned long i = 0, end;
 
-	while (i < n) {
+	while (i < n && is_device(mpfns[i])) {
 		end = some_of(n, i);
 		i = unlock_put_some(mpfns, i, end);
-		if (i == end)
-			continue;
-		pfn = uhmm_migrate_pfn_of(mpfns[i]);
-		if (!uhmm_is_device_pfn(pfn))
-			break;
-		device_page_unlock_put(pfn);
-		i++;
+		if (i < end && is_device(mpfns[i]))
+			device_page_unlock_put(uhmm_migrate_pfn_of(mpfns[i++]));
 	}
 	return i;
 }

@@ -119,15 +119,13 @@ int live_page_alloc(struct mm_struct *mm, unsigned int order,
 int live_page_stand_in(struct mm_struct *mm, unsigned long device_pfn,
 		       unsigned long *ret_pfn)
 {
-	unsigned long addr = (unsigned long)device_page_ptr(device_pfn);
-	unsigned long start, end;
+	unsigned long start, end, addr;
 	struct live *live = live_of(mm);
 	int ret = -EOPNOTSUPP;
 
+	addr = (unsigned long)device_page_memory(device_pfn, &start, &end);
 	if (!addr || addr % LIVE_PAGE || !live_has(live, UHMM_LIVE_MOVE))
 		return live_page_alloc(mm, 0, ret_pfn);
-	if (!device_page_memory(device_pfn, &start, &end))
-		return ret;
 	mutex_lock(&live->out->lock);
 	if (out_prepare(live->out, addr, addr + LIVE_PAGE)) {
 		out_set(live->out, addr, out_entry(OUT_HOLDS, 0, 0));

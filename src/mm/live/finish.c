@@ -52,11 +52,12 @@ static void finish_source(struct live *live, unsigned long src,
 			out_set(live->out, entry, 0);
 		return;
 	}
-	moved |= !device_page_where(pfn);
-	if (pfn != fault_page)
-		uhmm_device_page_unlock(pfn);
+	moved = moved || !device_page_where(pfn);
 	mutex_unlock(&live->out->lock);
-	uhmm_device_page_put(pfn);
+	if (pfn == fault_page)
+		uhmm_device_page_put(pfn);
+	else
+		device_page_unlock_put(pfn);
 	if (moved)
 		uhmm_device_page_put(pfn);
 	mutex_lock(&live->out->lock);
@@ -96,7 +97,7 @@ static unsigned long run_home(struct live *live, const struct migrate_vma *args,
 	unsigned long to = uhmm_migrate_pfn_of(args->dst[i]), n, addr;
 
 	*ret_addr = 0;
-	if (!to || uhmm_is_device_pfn(to))
+	if (!to || uhmm_is_device_pfn(to) || args->npages - i < 2)
 		return 0;
 	for (n = 0; i + n < args->npages; n++) {
 		if (!migrate_goes(args->src[i + n]) ||

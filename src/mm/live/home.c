@@ -124,7 +124,7 @@ int home_touch(struct live *live, unsigned long addr, unsigned int how)
 	bool came = false;
 	int ret;
 
-	for (;;) {
+	do {
 		mutex_lock(&out->lock);
 		entry = out_get(out, addr);
 		seen = READ_ONCE(out->changes);
@@ -160,7 +160,8 @@ int home_touch(struct live *live, unsigned long addr, unsigned int how)
 			move_settle(live);
 			break;
 		}
-	}
+	} while (!came || out_get(out, addr));
+	return 0;
 }
 
 /* The driver has lost it: who touches it is to get a SIGBUS. */
