@@ -46,10 +46,26 @@ static bool deregister(struct uhmm_rcache *c, struct region *r)
 
 /* -------------------------------------------------------------- invalidation */
 
-/* Each cache has ops of its own, so that they lead to it. */
+/* Which cache the calling thread's last invalidation met. */
+static __thread struct uhmm_rcache *met_last
+	__attribute__((tls_model("initial-exec")));
+
+/*
+ * Each cache has ops of its own, so that they lead to it. Most often it is the one
+ * that was met last: a processor that goes on with that one is at its hints before
+ * the index has led to @sub. So the compiler is not to know that they are equal.
+ */
 static struct uhmm_rcache *cache_of(const struct mmu_interval_notifier *sub)
 {
-	return container_of(sub->ops, struct uhmm_rcache, sub_ops);
+	struct uhmm_rcache *c = container_of(sub->ops, struct uhmm_rcache,
+					     sub_ops);
+	uintptr_t differs = (uintptr_t)c ^ (uintptr_t)met_last;
+
+	forget_value(differs);
+	if (likely(!differs))
+		return met_last;
+	met_last = c;
+	return c;
 }
 
 /*
@@ -116,7 +132,7 @@ static bool invalidate_batch(struct mmu_interval_notifier *const *subs,
 			mmu_interval_set_seq(subs[i], cur_seq);
 		return true;
 	}
-	/* It ends with its region, and is missed together with that. */
+	/* It ends with its region, and is missed. */
 	__builtin_prefetch(hint_line(c, range->start), 1);
 	if (eager && !mmu_notifier_range_blockable(range))
 		return false;
