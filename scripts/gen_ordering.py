@@ -34,6 +34,7 @@ KINDS = (
     ('smp_mb_others', 'membarrier'),
     ('smp_mb', 'full fence'),
     ('smp_mb_after_store', 'full fence'),
+    ('smp_mb__after_atomic', 'full fence'),
     ('smp_store_before_mb', 'release store'),
     ('smp_rmb', 'acquire fence'),
     ('smp_wmb', 'release fence'),

@@ -35,7 +35,8 @@ RULES = {
              r'src/agent/(board|loadable|stream)\.h$'], 'all'),
     'examples': ([r'include/'], 'all'),
     # Their table of operations is what all schemes have in common.
-    'scenarios': ([r'include/', r'src/designs/design\.h$'], 'all'),
+    'scenarios': ([r'include/', r'src/designs/design\.h$',
+                   r'src/mm/live/(bracket|out)\.h$'], 'all'),
     'tests': ([r''], 'all'),
     'bench': ([r''], 'all'),
 }

@@ -45,6 +45,13 @@ static inline void arch_cpu_relax(void)
 #define arch_mb_after_store(p, v) __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #endif
 
+/* See smp_mb__after_atomic(). */
+#if defined(__x86_64__)
+#define arch_mb_after_atomic() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define arch_mb_after_atomic() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
+
 /*
  * See word_is() and count_one(). Of an atomic read or write compilers make an
  * instruction of its own, and of two conditions in a row one, by more of them;

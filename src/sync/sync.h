@@ -67,7 +67,11 @@
 #define smp_wmb() __atomic_thread_fence(__ATOMIC_RELEASE)
 #define barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
-/* Read-modify-writes, all of them full barriers for their own word's users. */
+/*
+ * Read-modify-writes, all of them full barriers for their own word's users. For others'
+ * smp_mb__after_atomic() behind one makes it a full fence, which some machines have in
+ * it already.
+ */
 #define xchg(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 #define try_cmpxchg(p, pold, new) \
 	__atomic_compare_exchange_n((p), (pold), (new), false, \
@@ -116,6 +120,7 @@ static inline void spin_lock_init(spinlock_t *lock)
 #define SYNC_SPINS 1
 #define smp_store_before_mb(p, v) smp_store_release(p, v)
 #define smp_mb_after_store(p, v) smp_mb()
+#define smp_mb__after_atomic() smp_mb()
 #define word_is(p, v) (READ_ONCE(*(p)) == (v))
 #define count_one(p) WRITE_ONCE(*(p), READ_ONCE(*(p)) + 1)
 /* What is done each so many times is done often there. */
@@ -147,6 +152,7 @@ static inline void spin_unlock_wake(spinlock_t *lock)
 #else
 #define smp_store_before_mb(p, v) arch_store_before_mb(p, v)
 #define smp_mb_after_store(p, v) arch_mb_after_store(p, v)
+#define smp_mb__after_atomic() arch_mb_after_atomic()
 #define word_is(p, v) arch_word_is(p, v)
 #define count_one(p) arch_count_one(p)
 #define SYNC_SPINS 100

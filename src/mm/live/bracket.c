@@ -30,12 +30,13 @@ static unsigned int *bracket_enter(struct live **ret_live)
 	if (!READ_ONCE(here))
 		return NULL;
 	inside = &lines[sync_thread_number() % LINES].inside;
+	fetch_add(inside, 1);
 	/*
 	 * Ordering: (BRACKET-ENTER) pairs with (BRACKET-GONE) in
-	 * brackets_close(): fetch_add() is a full barrier: we see that the
-	 * address space has gone, or are seen inside.
+	 * brackets_close(): we see that the address space has gone, or are seen
+	 * inside.
 	 */
-	fetch_add(inside, 1);
+	smp_mb__after_atomic();
 	*ret_live = READ_ONCE(here);
 	/* Not a child's, of which nobody has told us. */
 	if (*ret_live && !live_ended(*ret_live))
@@ -123,6 +124,10 @@ void live_bracket_end(struct live_bracket *b)
 	    !BROKEN(live_broken, BROKEN_TOLD))
 		monitor_passed_on(live_of(b->range.mm), PASS_ON_NS);
 	mmu_notifier_invalidate_range_end(&b->range);
+	/*
+	 * Ordering: (BRACKET-LEAVE) pairs with (BRACKET-LEFT) in
+	 * brackets_close(): what we have done there is done before it goes.
+	 */
 	fetch_sub(b->inside, 1);
 	errno = saved;
 }
@@ -155,10 +160,15 @@ void brackets_open(struct live *live)
 void brackets_close(void)
 {
 	(void)xchg(&here, NULL);
+	/*
+	 * Ordering: (BRACKET-GONE) pairs with (BRACKET-ENTER) in bracket_enter():
+	 * whoever is not seen inside sees that it has gone.
+	 */
+	smp_mb__after_atomic();
 	for (unsigned int i = 0; i < LINES; i++)
 		/*
-		 * Ordering: (BRACKET-GONE) pairs with (BRACKET-ENTER) in
-		 * bracket_enter(): whoever is not seen sees that it has gone.
+		 * Ordering: (BRACKET-LEFT) pairs with (BRACKET-LEAVE) in
+		 * live_bracket_end(): see there.
 		 */
 		while (smp_load_acquire(&lines[i].inside))
 			sync_yield();
