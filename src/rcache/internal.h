@@ -138,7 +138,7 @@ struct hint {
 	unsigned long life;
 	unsigned long start;
 	unsigned int pages;
-	unsigned short used;
+	unsigned char used;
 	unsigned short strays;
 	uint64_t key;
 };
@@ -342,11 +342,9 @@ static __always_inline struct hint *hint_near(struct hints *hints,
 					      unsigned long page)
 {
 	struct hint *h = hint_in(hints, hint_at(hints, page));
-	uintptr_t other = (uintptr_t)h ^ sizeof(*h);
-	bool first = READ_ONCE(h->start) == page;
+	struct hint *other = (struct hint *)((uintptr_t)h ^ sizeof(*h));
 
-	return __builtin_expect_with_probability(first, 1, 0.5) ?
-		       h : (struct hint *)other;
+	return word_choose(&h->start, page, h, other);
 }
 
 /* Where a hint for @addr most likely is. */

@@ -106,7 +106,7 @@ hold_hint(struct uhmm_rcache *c, struct hint *h, unsigned long first,
 	if (unlikely(!word_is(&h->life, life)))
 		goto not;
 	hold_end(hold, life);
-	if (unlikely(!READ_ONCE(h->used)))
+	if (unlikely(!word_is(&h->used, 1)))
 		WRITE_ONCE(h->used, 1);
 	/* What is kept in registers longer than it must be has others saved. */
 	forget_value(life);

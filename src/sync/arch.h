@@ -53,7 +53,7 @@ static inline void arch_cpu_relax(void)
 #endif
 
 /*
- * See word_is() and count_one(). Of an atomic read or write compilers make an
+ * See word_is(), word_choose() and count_one(). Of an atomic read or write compilers make an
  * instruction of its own, and of two conditions in a row one, by more of them;
  * ThreadSanitizer is to see all reads and writes.
  */
@@ -63,16 +63,34 @@ static inline void arch_cpu_relax(void)
 		__label__ not; \
 		_Bool is = 1; \
 \
-		__asm__ goto("cmpq %1, %0\n\tjne %l[not]" \
-			     : \
-			     : "m"(*(p)), "re"(v) \
-			     : "cc" \
-			     : not); \
+		if (sizeof(*(p)) == 1) \
+			__asm__ goto("cmpb %b1, %0\n\tjne %l[not]" \
+				     : \
+				     : "m"(*(p)), "qi"(v) \
+				     : "cc" \
+				     : not); \
+		else \
+			__asm__ goto("cmpq %1, %0\n\tjne %l[not]" \
+				     : \
+				     : "m"(*(p)), "re"(v) \
+				     : "cc" \
+				     : not); \
 		if (0) \
 not: \
 			is = 0; \
 		is; \
 	})
+
+static inline __attribute__((always_inline)) void *
+arch_word_choose(const unsigned long *p, unsigned long v, void *same,
+		 void *other)
+{
+	__asm__("cmpq %2, %1\n\tcmovne %3, %0"
+		: "+r"(same)
+		: "m"(*p), "re"(v), "r"(other)
+		: "cc");
+	return same;
+}
 
 static inline __attribute__((always_inline)) void arch_count_one(unsigned long *p)
 {
@@ -80,6 +98,9 @@ static inline __attribute__((always_inline)) void arch_count_one(unsigned long *
 }
 #else
 #define arch_word_is(p, v) (__atomic_load_n((p), __ATOMIC_RELAXED) == (v))
+#define arch_word_choose(p, v, same, other) \
+	(__builtin_expect_with_probability(arch_word_is(p, v), 1, 0.5) ? \
+		 (void *)(same) : (void *)(other))
 #define arch_count_one(p) \
 	__atomic_store_n((p), __atomic_load_n((p), __ATOMIC_RELAXED) + 1, \
 			 __ATOMIC_RELAXED)

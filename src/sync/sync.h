@@ -55,7 +55,8 @@
  * read-modify-writes followed by acquire loads may still miss each other.
  * smp_store_before_mb(), and directly behind it smp_mb_after_store() of the same,
  * are a release store and a full fence: one instruction where a machine has it. So are
- * word_is(), a READ_ONCE() that is compared, and count_one(), one more in a word that
+ * word_is(), a READ_ONCE() that is compared, of a byte, too; word_choose(), one of two
+ * pointers by that, without a branch; and count_one(), one more in a word that
  * nobody else writes.
  */
 #define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
@@ -122,6 +123,7 @@ static inline void spin_lock_init(spinlock_t *lock)
 #define smp_mb_after_store(p, v) smp_mb()
 #define smp_mb__after_atomic() smp_mb()
 #define word_is(p, v) (READ_ONCE(*(p)) == (v))
+#define word_choose(p, v, same, other) (word_is(p, v) ? (same) : (other))
 #define count_one(p) WRITE_ONCE(*(p), READ_ONCE(*(p)) + 1)
 /* What is done each so many times is done often there. */
 #define SYNC_SIZE(native, explored) (explored)
@@ -154,6 +156,7 @@ static inline void spin_unlock_wake(spinlock_t *lock)
 #define smp_mb_after_store(p, v) arch_mb_after_store(p, v)
 #define smp_mb__after_atomic() arch_mb_after_atomic()
 #define word_is(p, v) arch_word_is(p, v)
+#define word_choose(p, v, same, other) arch_word_choose(p, v, same, other)
 #define count_one(p) arch_count_one(p)
 #define SYNC_SPINS 100
 #define SYNC_SIZE(native, explored) (native)

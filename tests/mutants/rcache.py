@@ -70,7 +70,7 @@ RCACHES = Group('The registration cache', '', [
            [(REAP, 'if (!r->life || second_chance(r))', 'if (!r->life)')],
            [unit('rcache', 'what_is_used_gets_a_second_chance')]),
     Mutant('used', 'each hit says that its entry is used',
-           [(RCACHE, 'if (unlikely(!READ_ONCE(h->used)))', 'if (1)')],
+           [(RCACHE, 'if (unlikely(!word_is(&h->used, 1)))', 'if (1)')],
            [unit('rcache_threads', 'a_hit_writes_nothing_that_is_shared')]),
     Mutant('lock of a hit', 'a hit takes the lock of the cache',
            [(RCACHE, '\tif (likely(find_live(cache, cache->plain,',
