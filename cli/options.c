@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -54,6 +55,11 @@ int parse_options(const struct command *cmd, int argc, char **argv,
 		if (c == '?')
 			return usage_error(cmd->name, "unknown option '%s'",
 					   argv[optind - 1]);
+		/* Rather forgotten than meant; a file may be ./-name. */
+		if (optarg && (!strcmp(optarg, "-") || !strncmp(optarg, "--", 2)))
+			return usage_error(cmd->name,
+					   "option '%s' needs a value, not '%s'",
+					   option_name(options, c), optarg);
 		if (!take(c, arg))
 			return usage_error(cmd->name,
 					   "option '%s' does not take '%s'",

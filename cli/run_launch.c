@@ -6,12 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <uhmm/live.h>
 
 #include "cli.h"
 #include "run.h"
@@ -124,6 +128,46 @@ start(const struct run_options *options, const struct run_board *board,
 	_exit(127);
 }
 
+/* Who is refused may try again for ever, so it is said before the end. */
+static bool say_refused(const struct board *board)
+{
+	uint64_t refused = 0;
+
+	for (unsigned int i = 0; i < report_places(board); i++)
+		refused += __atomic_load_n(
+			&board->processes[i].counts.exec_refused,
+			__ATOMIC_RELAXED);
+	if (refused)
+		fprintf(stderr, "uhmm run: at G2 the program cannot start another "
+			"one (EPERM); it could at --guarantee G1\n");
+	return refused;
+}
+
+static void look_up(int sig)
+{
+}
+
+/* The status of @pid, once it has ended; @looks: whether it may be refused. */
+static int wait_for(pid_t pid, const struct board *board, bool looks)
+{
+	const struct sigaction alarm = { .sa_handler = look_up };
+	const struct itimerval second = { { 1, 0 }, { 1, 0 } }, none = { 0 };
+	struct sigaction old;
+	int status = 0;
+
+	sigaction(SIGALRM, &alarm, &old);
+	if (looks)
+		setitimer(ITIMER_REAL, &second, NULL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		if (looks && say_refused(board)) {
+			looks = false;
+			setitimer(ITIMER_REAL, &none, NULL);
+		}
+	setitimer(ITIMER_REAL, &none, NULL);
+	sigaction(SIGALRM, &old, NULL);
+	return status;
+}
+
 int launch(const struct run_options *options, const struct run_board *board,
 	   struct run_result *ret_result)
 {
@@ -147,9 +191,9 @@ int launch(const struct run_options *options, const struct run_board *board,
 	else if (read(pipe_fds[0], &error, sizeof(error)) < 0)
 		error = 0;
 	close(pipe_fds[0]);
-	while (pid > 0 && waitpid(pid, &ret_result->status, 0) < 0 &&
-	       errno == EINTR)
-		;
+	if (pid > 0)
+		ret_result->status = wait_for(pid, board->board,
+					       options->guarantee == UHMM_G2);
 	program_pid = 0;
 	restore_signals(old);
 	ret_result->wall_ns = now_ns() - began;

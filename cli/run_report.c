@@ -282,6 +282,9 @@ static void print_checker(FILE *out, const struct board *board,
 	if (sum->dropped)
 		fprintf(out, "deaf           %" PRIu64
 			" invalidations dropped on purpose\n", sum->dropped);
+	else if (board->deaf)
+		fprintf(out, "deaf           to nothing: no page that was mirrored went, so\n"
+			"               stale 0 says nothing here\n");
 	fprintf(out, "overhead       %.1f %% of %.0f ms: set-up, callbacks and last looks in the\n"
 		"               program's threads, by the clock; device %.0f ms beside it\n",
 		percent(sum->own_ns, result->wall_ns),

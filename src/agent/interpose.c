@@ -122,6 +122,7 @@ int ioctl(int fd, unsigned long request, ...)
 {
 	va_list args;
 	void *arg;
+	int ret;
 
 	va_start(args, request);
 	arg = va_arg(args, void *);
@@ -129,9 +130,12 @@ int ioctl(int fd, unsigned long request, ...)
 	/* Of any other the library itself makes many, with locks held. */
 	if ((request >> 8 & 0xff) == 'H' && dmirror_is_file(fd))
 		return dmirror_ioctl(fd, request, arg);
-	if (!next_ioctl)
-		return (int)syscall(SYS_ioctl, fd, request, arg);
-	return next_ioctl(fd, request, arg);
+	ret = next_ioctl ? next_ioctl(fd, request, arg) :
+			   (int)syscall(SYS_ioctl, fd, request, arg);
+	/* What lies behind the device has none; Linux's knows no other. */
+	if (ret < 0 && errno == ENOTTY && dmirror_is_file(fd))
+		errno = EINVAL;
+	return ret;
 }
 
 static void *map(void *addr, size_t length, int prot, int flags, int fd,

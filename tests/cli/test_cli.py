@@ -108,6 +108,9 @@ def test_what_run_and_watch_do_not_take_is_named():
         refuses('which program?', command)
         refuses('which program?', command, '--json', '--')
         refuses("option '--output' needs a value", command, '--output')
+        for value in '--', '-', '--json':
+            refuses(f"option 'html' needs a value, not '{value}'", command,
+                    '--html', value, 'echo')
         refuses("unknown option '--frobnicate'", command, '--frobnicate')
     refuses('a program or --pid, not both', 'watch', '--pid', '1', 'echo')
     refuses('--pid has no --html', 'watch', '--pid', '1', '--html', 'x')

@@ -128,6 +128,8 @@ static void arguments(int fd)
 	say("no pages", command(fd, READ, p, p, 0) == EINVAL);
 	say("not a page", command(fd, READ, p + 8, p, 1) == EINVAL);
 	say("no such command", command(fd, 77, p, p, 1) == EINVAL);
+	say("no command of its own", ioctl(fd, TIOCGWINSZ, p) &&
+				     errno == EINVAL);
 	say("no argument", ioctl(fd, REQUEST(READ), NULL) && errno == EFAULT);
 	p[0] = 4;
 	say("nowhere to put it", command(fd, READ, p, (void *)8, 1) == EFAULT);

@@ -13,6 +13,7 @@ import pathlib
 import platform
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,25 @@ def test_less_than_was_asked_for():
 def test_a_deaf_device():
     done = run([UHMM, 'run', '--device', 'checker,deaf', '--', KINDS, 'replaces'])
     says(done.stderr, r'deaf +[1-9]\d* invalidations dropped on purpose')
+
+
+def test_a_deaf_device_that_had_nothing_to_miss():
+    done = run([UHMM, 'run', '--device', 'checker,deaf', '--', 'true'])
+    says(done.stderr, 'deaf +to nothing: .*', ' +stale 0 says nothing here')
+    done = run([UHMM, 'run', '--', 'true'])
+    assert 'deaf' not in done.stderr, done.stderr
+
+
+def test_who_is_refused_is_told_while_he_tries():
+    """Before the program ends, which it may never do."""
+    if not shutil.which('perl'):
+        skip('no perl')
+    with tempfile.NamedTemporaryFile() as out:
+        done = run([UHMM, 'run', '--guarantee', 'G2', '--output', out.name, '--',
+                    'perl', '-e', 'system("/bin/true"); sleep 3;'
+                    'print STDERR "end\\n"'])
+    says(done.stderr, 'uhmm run: at G2 the program cannot start another one .*',
+         'end')
 
 
 def test_a_program_that_ends_before_its_agent_begins():
