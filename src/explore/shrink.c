@@ -21,6 +21,7 @@ static struct {
 	unsigned int threads;		/* that made steps */
 	unsigned int preemptions, nsteps;
 	enum explore_engine engine;
+	unsigned int bound;
 	struct trace_step steps[MAX_STEPS];
 } bad;
 
@@ -58,6 +59,7 @@ void bad_keep(void)
 	bad.threads = threads;
 	bad.preemptions = n;
 	bad.engine = x.engine;
+	bad.bound = x.bound;
 	bad.nsteps = steps_get(bad.steps);
 }
 
@@ -103,10 +105,30 @@ static int with_fewer_threads(void)
 	return ret;
 }
 
+/*
+ * As it was found first. What was learnt of memory since has changed its steps, see
+ * run_anew(), so there may be more executions before it.
+ */
+static int find_again(enum explore_engine engine, unsigned int bound)
+{
+	struct explore_phase phase = { 0 };
+	int ret;
+
+	x.engine = engine;
+	x.bound = bound;
+	ret = search(&phase, (struct budget){ 4 * x.report->executions, 0 }, true);
+	if (!ret && !bad.found)
+		ret = explore_fail(-EINVAL, "a bad execution was not found again "
+				   "when more was known of the memory it uses");
+	return ret;
+}
+
 /* What it finds is not counted. */
 static int shrink(void)
 {
 	struct explore_report *report = x.report, aside = *report;
+	enum explore_engine engine = bad.engine;
+	unsigned int bound = bad.bound;
 	uint64_t steps_left = fewer_preemptions;
 	int ret;
 
@@ -115,6 +137,8 @@ static int shrink(void)
 	if (!ret)
 		ret = look_again(bad.found ? bad.threads : ~0U, &steps_left,
 				 false);
+	if (!ret && !bad.found)
+		ret = find_again(engine, bound);
 	x.report = report;
 	return ret;
 }

@@ -456,6 +456,19 @@ static void the_simplest_is_shown(void **state)
 	explore_report_free(&report);
 }
 
+/* What is learnt while a simpler one is looked for changes the steps of the first. */
+static void the_first_is_found_again(void **state)
+{
+	const struct explore_options options = { .engine = EXPLORE_RANDOM };
+	struct explore_report report = explore("learnt_late", options);
+
+	assert_true(report.violations > 0);
+	assert_non_null(report.trace);
+	assert_int_equal(report.trace->defect, UHMM_DEFECT_ASSERTION);
+	assert_true(report.trace->preemptions > 3);
+	explore_report_free(&report);
+}
+
 /* ------------------------------------------------------------------- splitting */
 
 /* In the order that it is in, without help of an execution with another one. */
@@ -612,6 +625,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(replay_is_the_same),
 		cmocka_unit_test(all_is_under_control),
 		cmocka_unit_test(the_simplest_is_shown),
+		cmocka_unit_test(the_first_is_found_again),
 		cmocka_unit_test(parts_add_up),
 	};
 	char error[300];

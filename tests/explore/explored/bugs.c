@@ -402,6 +402,47 @@ static void *wrong_order(void *arg)
 }
 BUG(unknown_order, wrong_order, sets, "unsupported");
 
+/*
+ * Bad takes five preemptions. That a thread yields, which it does only where another
+ * has not begun for long, is seldom known when that is found, but when it is simplified.
+ */
+static atomic_int came_last, swaps;
+static void comes_three_times(int me)
+{
+	for (int i = 0; i < 3; i++)
+		if (atomic_exchange(&came_last, me) == 3 - me)
+			atomic_fetch_add(&swaps, 1);
+}
+static void *begins(void *arg)
+{
+	atomic_store(&flag, 1);
+	comes_three_times(1);
+	return NULL;
+}
+static void *yields_alone(void *arg)
+{
+	int begun = 0;
+
+	comes_three_times(2);
+	for (int i = 0; i < 20; i++)
+		begun |= atomic_load(&flag);
+	if (!begun)
+		sched_yield();
+	return NULL;
+}
+static void run_learnt_late(void)
+{
+	void *(*const all[])(void *) = { begins, yields_alone, locked };
+	pthread_t t[3];
+
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, all[i], NULL);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	assert(swaps < 5);
+}
+UHMM_SCENARIO(learnt_late, .run = run_learnt_late, .bad = "assertion");
+
 /* Some threads in a crowd. */
 static void *looks_twice(void *arg)
 {
