@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 #include "bench.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -57,6 +58,15 @@ double bench_clock_cost(void)
 bool bench_over(const struct bench *b)
 {
 	return interrupted || bench_now() >= b->deadline;
+}
+
+void must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "bench: %s failed%s%s\n", what, errno ? ": " : "",
+		errno ? strerror(errno) : "");
+	abort();
 }
 
 /* ------------------------------------------------------------------ numbers */

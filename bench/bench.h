@@ -91,6 +91,8 @@ int bench_finish(struct bench *b);
 /* Ctrl-C, or no time left. */
 bool bench_over(const struct bench *b);
 int64_t bench_now(void);
+/* Or @what failed, and nothing measured would be true. */
+void must(bool ok, const char *what);
 /* What a clock read before and after adds to what is measured, in ns. */
 double bench_clock_cost(void);
 /* Involuntary context switches of this thread so far. */

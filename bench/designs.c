@@ -5,7 +5,6 @@
  * kernel's scheme without the table see notifier.c.
  */
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,14 +43,6 @@ static unsigned long draw(struct field *f)
 {
 	f->rng = f->rng * 6364136223846793005UL + 1442695040888963407UL;
 	return (f->rng >> 32) * f->n >> 32;
-}
-
-static void must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "bench: %s failed\n", what);
-	abort();
 }
 
 static void field_add(struct field *f, unsigned long i, unsigned long start)

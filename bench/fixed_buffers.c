@@ -8,7 +8,6 @@
  * that takes 50 us and more for a block what is saved, some us, is not seen: what
  * is seen is that io_uring has several under way.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <stdio.h>
@@ -39,14 +38,6 @@ static struct uhmm_registration reg[DEPTH];
 static char *memory;
 static int file;
 static unsigned long rng = 1;
-
-static void must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "bench: %s failed: %s\n", what, strerror(errno));
-	abort();
-}
 
 static off_t random_offset(void)
 {

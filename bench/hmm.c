@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -45,12 +44,6 @@ struct area {
 };
 
 static char bytes[2][HUGE_PAGES * UHMM_PAGE_SIZE];
-
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
 
 /* ---------------------------------------------------------------- the range */
 
@@ -88,22 +81,22 @@ static void area_init(struct area *r, unsigned long npages, bool huge)
 
 	memset(r, 0, sizeof(*r));
 	pthread_mutex_init(&r->lock, NULL);
-	must(!uhmm_mm_create_model(&how, NULL, &r->mm));
+	must(!uhmm_mm_create_model(&how, NULL, &r->mm), "the model");
 	r->npages = npages;
 	area_call(r, CALL_PAGES);
 	r->start = 1UL << 40;
 	must(uhmm_model_mmap(r->mm, r->start, PAGES(npages),
 			     PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0, 0) > 0);
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0, 0) > 0, "the model");
 	must(!mmu_interval_notifier_insert(&r->sub, r->mm, r->start,
-					   PAGES(npages), &ops));
+					   PAGES(npages), &ops), "the model");
 }
 
 /* Pages come whole and have no bytes yet: a million of them are few. */
 static void area_populate(struct area *r)
 {
 	must(!uhmm_model_madvise(r->mm, r->start, PAGES(r->npages),
-				 MADV_POPULATE_WRITE));
+				 MADV_POPULATE_WRITE), "the model");
 }
 
 static void area_end(struct area *r)
@@ -142,9 +135,9 @@ static void fault_call(struct area *r, unsigned long addr)
 		ret = hmm_range_fault(&range);
 		mmap_read_unlock(r->mm);
 	} while (ret == -EBUSY);
-	must(!ret);
+	must(!ret, "a read");
 	pthread_mutex_lock(&r->lock);
-	must(!mmu_interval_read_retry(&r->sub, range.notifier_seq));
+	must(!mmu_interval_read_retry(&r->sub, range.notifier_seq), "a read");
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -161,7 +154,7 @@ static void walk_call(struct area *r, unsigned long addr)
 	mmap_read_lock(r->mm);
 	for (unsigned long i = 0; i < r->call; i += npages) {
 		npages = r->call - i < HUGE_PAGES ? r->call - i : HUGE_PAGES;
-		must(!uhmm_mm_walk(r->mm, addr + PAGES(i), &npages, r->ptes));
+		must(!uhmm_mm_walk(r->mm, addr + PAGES(i), &npages, r->ptes), "the model");
 	}
 	mmap_read_unlock(r->mm);
 }
@@ -295,14 +288,14 @@ static void sample(struct bench *b, const char *section, const char *test,
 
 static void drop(struct area *r, unsigned long addr)
 {
-	must(!uhmm_model_madvise(r->mm, addr, PAGES(r->call), MADV_DONTNEED));
+	must(!uhmm_model_madvise(r->mm, addr, PAGES(r->call), MADV_DONTNEED), "the model");
 }
 
 static void cpu_writes(struct area *r, unsigned long addr)
 {
 	for (unsigned long i = 0; i < r->call; i++)
 		must(!uhmm_model_write(r->mm, addr + PAGES(i), &i, sizeof(i),
-				       NULL));
+				       NULL), "the model");
 }
 
 /* So that no memory is touched for the first time when it is timed. */
@@ -326,7 +319,7 @@ static void command(struct area *r, unsigned long addr, unsigned long request)
 	struct hmm_dmirror_cmd cmd = {
 		.addr = addr, .npages = r->call, .ptr = (uintptr_t)bytes[0] };
 
-	must(!uhmm_dmirror_ioctl(mirror, request, &cmd));
+	must(!uhmm_dmirror_ioctl(mirror, request, &cmd), "a driver");
 }
 
 static void to_device(struct area *r, unsigned long addr)
@@ -357,8 +350,8 @@ static void migrate(struct bench *b, struct area *r, bool huge)
 	struct uhmm_dmirror_device *device;
 
 	area_call(r, huge ? HUGE_PAGES : CALL_PAGES);
-	must(!uhmm_dmirror_create(&how, &device));
-	must(!uhmm_dmirror_open(device, r->mm, &mirror));
+	must(!uhmm_dmirror_create(&how, &device), "a driver");
+	must(!uhmm_dmirror_open(device, r->mm, &mirror), "a driver");
 	sample(b, section, "to it, and read there", r, there_and_back,
 	       to_device);
 	sample(b, section, "home", r, to_device, to_system);
@@ -376,17 +369,17 @@ static void forget(struct area *r, unsigned long addr)
 
 static void save(struct area *r, unsigned long addr)
 {
-	must(!uhmm_model_save(r->mm, &r->saved));
+	must(!uhmm_model_save(r->mm, &r->saved), "the model");
 }
 
 static void restore(struct area *r, unsigned long addr)
 {
-	must(!uhmm_model_restore(r->mm, r->saved));
+	must(!uhmm_model_restore(r->mm, r->saved), "the model");
 }
 
 static void change(struct area *r, unsigned long addr)
 {
-	must(!uhmm_model_write(r->mm, addr, &addr, sizeof(addr), NULL));
+	must(!uhmm_model_write(r->mm, addr, &addr, sizeof(addr), NULL), "the model");
 }
 
 static void states(struct bench *b, struct area *r)

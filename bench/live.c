@@ -93,7 +93,7 @@ static void hand_offs(struct bench *b)
 	unsigned int n;
 
 	hand_off_begin();
-	n = in_turns(b, 1, hand_off_once);
+	n = in_turns(b, 1, SLICES, hand_off_once);
 	hand_off_end();
 	show(b, "The machine", hand_off_name, 0, "ns", samples[0], n);
 }
@@ -184,7 +184,7 @@ static void munmaps_on(struct bench *b, const char *section, int cpu,
 	for (size_t i = 0; i < ARRAY_SIZE(watches); i++)
 		must(bare_watch_begin(&watches[i]), "userfaultfd");
 	stay_on(here);
-	n = in_turns(b, kinds, munmap_once);
+	n = in_turns(b, kinds, SLICES, munmap_once);
 	for (size_t i = 0; i < ARRAY_SIZE(watches); i++)
 		bare_watch_end(&watches[i]);
 	hand_off_end();
@@ -229,7 +229,7 @@ static double told_awake(struct bench *b, const char *section)
 	stay_on(elsewhere);
 	must(bare_watch_begin(&watches[0]), "userfaultfd");
 	stay_on(here);
-	n = in_turns(b, 1, munmap_told);
+	n = in_turns(b, 1, SLICES, munmap_told);
 	bare_watch_end(&watches[0]);
 	between_end();
 	watches[0] = old;
@@ -453,7 +453,7 @@ static double home_by_spinning(struct bench *b, bool copies)
 	stay_on(elsewhere);
 	must(bare_home_begin(&bare_ways[0]), "userfaultfd");
 	stay_on(here);
-	n = in_turns(b, 1, spinning_once);
+	n = in_turns(b, 1, SLICES, spinning_once);
 	bare_home_end(&bare_ways[0]);
 	return show(b, "A page of a device",
 		    copies ? "by one that spins elsewhere, copied, bare" :
@@ -472,7 +472,7 @@ static void page_home(struct bench *b, const struct way_home *way)
 	page = map(1);
 	hand_off_begin();
 	kinds = HOME_BARE + bare_ways_begin(way);
-	n = in_turns(b, kinds, home_once);
+	n = in_turns(b, kinds, SLICES, home_once);
 	for (unsigned int k = HOME_BARE; k < kinds; k++)
 		bare_home_end(&bare_ways[k - HOME_BARE]);
 	hand_off_end();
@@ -500,44 +500,52 @@ static void to_rates(double *ns, unsigned int n)
 }
 
 /* So many pages in one call, of the kernel alone. */
-static double bare_rate(struct bench *b, unsigned long most)
-{
-	unsigned int n = bare_moves(b, AREA_PAGES, most, samples[1],
-				    SAMPLES / 10);
+static struct bare moves;
+static char *area;
+static unsigned long at_once;
 
-	to_rates(samples[1], n);
-	return show(b, "To a device", "UFFDIO_MOVE alone", most, "GiB/s",
-		    samples[1], n);
+static double to_device_once(unsigned int kind)
+{
+	int64_t t = bench_now();
+
+	if (kind)
+		return bare_moves(&moves, AREA_PAGES, at_once);
+	must(device_take_by(&device, mm, area, AREA_PAGES, at_once) ==
+	     (long)AREA_PAGES, "a migration");
+	t = bench_now() - t;
+	must(device_return(&device, mm, area, AREA_PAGES) ==
+	     (long)AREA_PAGES, "a migration home");
+	return (double)t;
 }
 
 /* All of an area, which is looked up once, as drivers do that move much. */
 static void to_device(struct bench *b, unsigned long most)
 {
-	double value, limit;
-	unsigned int n = 0;
-	char *p;
-	int64_t t;
+	double value, limit = -1;
+	unsigned int n;
+	bool bare;
 
 	begin(UHMM_LIVE_DEVICE);
 	must(!device_make(&device, AREA_PAGES, true), "a device");
-	p = map(AREA_PAGES);
-	for (; n < SAMPLES && !bench_over(b); n++) {
-		t = bench_now();
-		must(device_take_by(&device, mm, p, AREA_PAGES, most) ==
-		     (long)AREA_PAGES, "a migration");
-		samples[0][n] = (double)(bench_now() - t);
-		must(device_return(&device, mm, p, AREA_PAGES) ==
-		     (long)AREA_PAGES, "a migration home");
-	}
+	area = map(AREA_PAGES);
+	at_once = most;
+	bare = bare_moves_begin(&moves, AREA_PAGES) &&
+	       bare_moves(&moves, AREA_PAGES, most) >= 0;
+	n = in_turns(b, bare ? 2 : 1, SAMPLES / SLICE, to_device_once);
+	bare_moves_end(&moves, AREA_PAGES);
+	munmap(area, AREA_PAGES * PAGE);
+	device_destroy(&device);
+	end();
 	to_rates(samples[0], n);
 	value = show(b, "To a device", "migrate_vma", most, "GiB/s",
 		     samples[0], n);
-	munmap(p, AREA_PAGES * PAGE);
-	device_destroy(&device);
-	end();
-	limit = bare_rate(b, most);
-	if (limit <= 0)
+	if (bare) {
+		to_rates(samples[1], n);
+		limit = show(b, "To a device", "UFFDIO_MOVE alone", most, "GiB/s",
+			     samples[1], n);
+	} else {
 		bench_missing(b, "UFFDIO_MOVE", "the kernel has none (6.8)");
+	}
 	if (most != BATCH_PAGES)
 		return;
 	bench_target_within(b, &(struct target){

@@ -254,26 +254,34 @@ static bool move_all(int fd, char *to, char *from, unsigned long length,
 	return true;
 }
 
-unsigned int bare_moves(struct bench *b, unsigned long npages,
-			unsigned long most, double *values, unsigned int count)
+bool bare_moves_begin(struct bare *bare, unsigned long npages)
 {
 	const unsigned long length = npages * PAGE;
-	int fd = open_fd(0, 0);
-	char *here = two_halves(length), *there = here + length;
-	unsigned int n = 0;
-	int64_t t;
 
-	if (fd < 0 || !here || tell_missing(fd, here, 2 * length))
-		return 0;
-	for (; n < count && !bench_over(b); n++) {
-		t = bench_now();
-		if (!move_all(fd, there, here, length, most * PAGE))
-			break;
-		values[n] = (double)(bench_now() - t);
-		if (!move_all(fd, here, there, length, most * PAGE))
-			break;
-	}
-	munmap(here, 2 * length);
-	close(fd);
-	return n;
+	bare->fd = open_fd(0, 0);
+	bare->home = two_halves(length);
+	bare->away = bare->home + length;
+	return bare->fd >= 0 && bare->home &&
+	       !tell_missing(bare->fd, bare->home, 2 * length);
+}
+
+double bare_moves(struct bare *bare, unsigned long npages, unsigned long most)
+{
+	const unsigned long length = npages * PAGE;
+	int64_t t = bench_now();
+
+	if (!move_all(bare->fd, bare->away, bare->home, length, most * PAGE))
+		return -1;
+	t = bench_now() - t;
+	if (!move_all(bare->fd, bare->home, bare->away, length, most * PAGE))
+		return -1;
+	return (double)t;
+}
+
+void bare_moves_end(struct bare *bare, unsigned long npages)
+{
+	if (bare->home)
+		munmap(bare->home, 2 * npages * PAGE);
+	if (bare->fd >= 0)
+		close(bare->fd);
 }

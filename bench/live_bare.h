@@ -6,8 +6,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-struct bench;
-
 /* Who does what the kernel tells of. */
 enum bare_by {
 	BARE_NOBODY,	/* it is told not to tell any more before */
@@ -45,8 +43,9 @@ bool bare_watch_begin(struct bare *bare);
 double bare_munmap(struct bare *bare, char *p);
 void bare_watch_end(struct bare *bare);
 
-/* @npages that move elsewhere, @most of them in one call. */
-unsigned int bare_moves(struct bench *b, unsigned long npages,
-			unsigned long most, double *values, unsigned int count);
+/* @npages that move elsewhere, @most of them in one call, and back; the way there. */
+bool bare_moves_begin(struct bare *bare, unsigned long npages);
+double bare_moves(struct bare *bare, unsigned long npages, unsigned long most);
+void bare_moves_end(struct bare *bare, unsigned long npages);
 
 #endif

@@ -4,8 +4,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -17,14 +15,6 @@
 #define PAUSE_NS 100000
 
 double samples[KINDS_MAX][SLICE * SLICES];
-
-void must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "bench: %s failed\n", what);
-	abort();
-}
 
 /* ------------------------------------------------------------------- cores */
 
@@ -54,12 +44,12 @@ void stay_here(void)
 
 /* ------------------------------------------------------------------- turns */
 
-unsigned int in_turns(struct bench *b, unsigned int kinds,
+unsigned int in_turns(struct bench *b, unsigned int kinds, unsigned int slices,
 		      double (*once)(unsigned int kind))
 {
 	unsigned int n = 0;
 
-	for (; n < SLICE * SLICES && !bench_over(b); n += SLICE)
+	for (; n < SLICE * slices && !bench_over(b); n += SLICE)
 		for (unsigned int k = 0; k < kinds; k++) {
 			for (unsigned int i = 0; i < SLICE; i++)
 				samples[k][n + i] = once(k);

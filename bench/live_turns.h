@@ -11,13 +11,11 @@
 struct bench;
 
 #define SLICE 100U		/* operations: then it is another's turn */
-#define SLICES 200U
+#define SLICES 100U
 #define KINDS_MAX 8
 
 /* In ns, or what it is made into before it is shown. */
 extern double samples[KINDS_MAX][SLICE * SLICES];
-
-void must(bool ok, const char *what);
 
 /* The core of the caller, and another one, or -1. */
 extern int here, elsewhere;
@@ -25,8 +23,11 @@ void stay_here(void);
 /* And whom it makes from now on. */
 void stay_on(int cpu);
 
-/* Each kind of operation has all that it needs in the caches. Returns how many. */
-unsigned int in_turns(struct bench *b, unsigned int kinds,
+/*
+ * Each kind of operation has all that it needs in the caches. @slices: of each, SLICES
+ * at most. Returns how many operations.
+ */
+unsigned int in_turns(struct bench *b, unsigned int kinds, unsigned int slices,
 		      double (*once)(unsigned int kind));
 
 /* Of neighbouring slices, before they are shown; -1 of none. */

@@ -73,14 +73,6 @@ struct field {
 	unsigned long *order;
 };
 
-static void must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "bench: %s failed\n", what);
-	abort();
-}
-
 static inline unsigned long draw(unsigned long *rng, unsigned long n)
 {
 	*rng = *rng * 6364136223846793005UL + 1442695040888963407UL;
@@ -496,8 +488,7 @@ static void measure_live(struct bench *b, struct mm_struct *mm, unsigned int s)
 	bool brackets = uhmm_live_guarantee(mm) >= UHMM_G1;
 	const char *section = brackets ? "Live address space, G1, lazy cache" :
 					 "Live address space, G0, lazy cache";
-	struct quartiles q[ROWS];
-	struct quartiles bare;
+	struct quartiles q[ROWS], bare;
 	struct field f;
 	void *memory;
 
