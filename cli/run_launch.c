@@ -153,18 +153,19 @@ static int wait_for(pid_t pid, const struct board *board, bool looks)
 	const struct sigaction alarm = { .sa_handler = look_up };
 	const struct itimerval second = { { 1, 0 }, { 1, 0 } }, none = { 0 };
 	struct sigaction old;
+	bool said = false;
 	int status = 0;
 
-	sigaction(SIGALRM, &alarm, &old);
-	if (looks)
+	if (looks) {
+		sigaction(SIGALRM, &alarm, &old);
 		setitimer(ITIMER_REAL, &second, NULL);
+	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		if (looks && say_refused(board)) {
-			looks = false;
-			setitimer(ITIMER_REAL, &none, NULL);
-		}
-	setitimer(ITIMER_REAL, &none, NULL);
-	sigaction(SIGALRM, &old, NULL);
+		said = said || !looks || say_refused(board);
+	if (looks) {
+		setitimer(ITIMER_REAL, &none, NULL);
+		sigaction(SIGALRM, &old, NULL);
+	}
 	return status;
 }
 

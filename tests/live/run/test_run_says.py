@@ -113,6 +113,7 @@ def test_a_deaf_device_that_had_nothing_to_miss():
 
 def test_who_is_refused_is_told_while_he_tries():
     """Before the program ends, which it may never do."""
+    only_patched()
     if not shutil.which('perl'):
         skip('no perl')
     with tempfile.NamedTemporaryFile() as out:
