@@ -11,31 +11,13 @@
 
 #define NOW 0
 
-static void *look_up_once(void *unused)
+static void *fault_once(void *unused)
 {
 	unsigned long seq;
-	unsigned int page;
-	bool gone;
 
 	uhmm_thread_name("device");
-	if (uhmm_interval_read_begin_timeout(&sub, NOW, &seq))
-		return NULL;
-	page = linux_register();
-	gone = linux_is_gone(page);
-	pthread_mutex_lock(&driver_lock);
-	if (!mmu_interval_read_retry(&sub, seq)) {
-		if (gone)
-			uhmm_defect(UHMM_DEFECT_STALE, "page %u was gone", page);
-		keep(page, seq);
-	}
-	pthread_mutex_unlock(&driver_lock);
-	return NULL;
-}
-
-static void *unmap(void *unused)
-{
-	uhmm_thread_name("unmap");
-	linux_remap(2);
+	if (!uhmm_interval_read_begin_timeout(&sub, NOW, &seq))
+		look_up(seq);
 	return NULL;
 }
 
@@ -43,7 +25,7 @@ static void told(void)
 {
 	begin_live(0);
 	linux_register();
-	TOGETHER(look_up_once, unmap);
+	TOGETHER(fault_once, unmap_unannounced);
 	use_kept(true);
 	end_live();
 }

@@ -11,34 +11,11 @@
  */
 #include "linux.h"
 
-static void *look_up(void *unused)
+static void *fault(void *unused)
 {
-	unsigned long seq;
-	unsigned int page;
-	bool gone;
-
 	uhmm_thread_name("device");
-	for (;;) {
-		seq = mmu_interval_read_begin(&sub);
-		page = linux_register();
-		gone = linux_is_gone(page);
-		pthread_mutex_lock(&driver_lock);
-		if (!mmu_interval_read_retry(&sub, seq))
-			break;
-		pthread_mutex_unlock(&driver_lock);
-	}
-	if (gone)
-		uhmm_defect(UHMM_DEFECT_STALE, "page %u was gone", page);
-	keep(page, seq);
-	pthread_mutex_unlock(&driver_lock);
-	return NULL;
-}
-
-/* By a system call of the program's own. */
-static void *unmap(void *unused)
-{
-	uhmm_thread_name("unmap");
-	linux_remap(2);
+	while (!look_up(mmu_interval_read_begin(&sub)))
+		;
 	return NULL;
 }
 
@@ -54,7 +31,7 @@ static void *handler(void *unused)
 	static void NAME(void) \
 	{ \
 		begin_live(BROKEN); \
-		TOGETHER(look_up, unmap, ##__VA_ARGS__); \
+		TOGETHER(fault, unmap_unannounced, ##__VA_ARGS__); \
 		use_kept(true); \
 		end_live(); \
 	}

@@ -65,11 +65,35 @@ static inline void begin_live(unsigned int broken)
 		uhmm_defect(UHMM_DEFECT_UNSUPPORTED, "no monitor");
 }
 
+/* By a system call of the program's own. */
+static inline void *unmap_unannounced(void *unused)
+{
+	uhmm_thread_name("unmap");
+	linux_remap(2);
+	return NULL;
+}
+
 /* With driver_lock. */
 static inline void keep(unsigned int page, unsigned long seq)
 {
 	spte = page;
 	spte_seq = seq;
+}
+
+/* After read_begin: is what is found there now kept? */
+static inline bool look_up(unsigned long seq)
+{
+	unsigned int page = linux_register();
+	bool gone = linux_is_gone(page), kept;
+
+	pthread_mutex_lock(&driver_lock);
+	kept = !mmu_interval_read_retry(&sub, seq);
+	if (kept && gone)
+		uhmm_defect(UHMM_DEFECT_STALE, "page %u was gone", page);
+	if (kept)
+		keep(page, seq);
+	pthread_mutex_unlock(&driver_lock);
+	return kept;
 }
 
 /* Whom no change is announced to asks before that. */
