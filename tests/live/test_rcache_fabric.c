@@ -8,6 +8,8 @@
  * GUARANTEE: 1; 0: that is lost as soon as the monitor is there, and libfabric keeps
  * nothing then. Each of the two programs runs so long.
  */
+#include <unistd.h>
+
 #include <uhmm/rcache_fabric.h>
 
 #include "fabric_cache.h"
@@ -141,25 +143,33 @@ static bool all_valid(struct fabric_monitor *unused, const void *addr,
 	return true;
 }
 
+static void tell_nothing(struct fabric_monitor *unused, const void *addr,
+			 size_t length)
+{
+}
+
 static struct fabric_notify_ops *theirs;
 
-/* Whose change it is calls it twice. */
-static void notify_before(struct fabric_monitor *fid, const void *addr,
-			  size_t length)
+/* Who has told may be preempted before he changes it, and the others run. */
+static int tell_before(struct mmu_notifier *unused,
+		       const struct mmu_notifier_range *range)
 {
-	static __thread bool after;
-
-	if (!after)
-		theirs->notify(fid, addr, length);
-	after = !after;
+	theirs->notify((struct fabric_monitor *)monitor, (void *)range->start,
+		       range->end - range->start);
+	usleep(50);
+	return 0;
 }
 
 /* Told before each change, and of no more, as hooks do it. */
 static void without_the_check_it_does(void **state)
 {
+	static const struct mmu_notifier_ops before = {
+		.invalidate_range_start = tell_before,
+	};
+	static struct fabric_notify_ops nothing;
 	static struct fabric_monitor_ops unchecked;
-	static struct fabric_notify_ops once;
 	struct fabric_monitor *fid = (struct fabric_monitor *)monitor;
+	struct mmu_notifier list = { .ops = &before };
 	struct fabric_monitor_ops *ours;
 
 	need_all();
@@ -168,11 +178,13 @@ static void without_the_check_it_does(void **state)
 	unchecked = *ours;
 	unchecked.subscribe = keep_all;
 	unchecked.valid = all_valid;
-	once = *theirs;
-	once.notify = notify_before;
+	nothing = *theirs;
+	nothing.notify = tell_nothing;
 	fid->ops = &unchecked;
-	fid->notify_ops = &once;
+	fid->notify_ops = &nothing;
+	assert_int_equal(mmu_notifier_register(&list, mm), 0);
 	assert_true(run(true, true).lost > 0);
+	mmu_notifier_unregister(&list, mm);
 	fid->ops = ours;
 	fid->notify_ops = theirs;
 }
