@@ -267,7 +267,7 @@ void sync_thread_renumber(void)
 			(unsigned long)syscall(SYS_gettid);
 }
 
-unsigned long sync_thread_number(void)
+__hot unsigned long sync_thread_number(void)
 {
 	if (unlikely(!thread_number))
 		sync_thread_renumber();
@@ -329,13 +329,14 @@ extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer,
 extern void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer,
 				 int execute) __attribute__((weak));
 
-void sync_frame_begin(struct sync_frame *frame, void (*fn)(void *arg), void *arg)
+__hot void sync_frame_begin(struct sync_frame *frame, void (*fn)(void *arg),
+			    void *arg)
 {
 	if (_pthread_cleanup_push)
 		_pthread_cleanup_push(&frame->buffer, fn, arg);
 }
 
-void sync_frame_end(struct sync_frame *frame)
+__hot void sync_frame_end(struct sync_frame *frame)
 {
 	if (_pthread_cleanup_push)
 		_pthread_cleanup_pop(&frame->buffer, 0);

@@ -39,6 +39,11 @@
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+/*
+ * In pages of code that lie together: who has just had the kernel change its memory
+ * may find the TLB empty, and waits for a page of what runs then after the other.
+ */
+#define __hot __attribute__((hot))
 #define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

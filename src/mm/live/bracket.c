@@ -23,7 +23,7 @@ static struct line {
 static struct live *here;
 static unsigned int forks;
 
-static unsigned int *bracket_enter(struct live **ret_live)
+static __hot unsigned int *bracket_enter(struct live **ret_live)
 {
 	unsigned int *inside;
 
@@ -55,9 +55,9 @@ static bool is_told_of(struct live *live, enum mmu_notifier_event event,
 	       out_needs_events(live, start, end);
 }
 
-int live_bracket_open(struct live_bracket *b, unsigned long addr,
-		      unsigned long length, enum mmu_notifier_event event,
-		      unsigned int flags)
+__hot int live_bracket_open(struct live_bracket *b, unsigned long addr,
+			    unsigned long length, enum mmu_notifier_event event,
+			    unsigned int flags)
 {
 	unsigned long start = addr & ~(LIVE_PAGE - 1), end;
 	int ret, saved = errno;
@@ -113,7 +113,7 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 	return ret;
 }
 
-void live_bracket_end(struct live_bracket *b)
+__hot void live_bracket_end(struct live_bracket *b)
 {
 	int saved = errno;
 

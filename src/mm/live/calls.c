@@ -74,7 +74,7 @@ static void at_mmap(struct live_call *call, const unsigned long *args)
 		cover(call, args[0], args[1], MMU_NOTIFY_UNMAP);
 }
 
-static void at_munmap(struct live_call *call, const unsigned long *args)
+static __hot void at_munmap(struct live_call *call, const unsigned long *args)
 {
 	cover(call, args[0], args[1], MMU_NOTIFY_UNMAP);
 }
@@ -224,8 +224,8 @@ static const struct {
 
 /* -------------------------------------------------------------------- around */
 
-static void call_open(struct live_call *call, long nr,
-		      const unsigned long *args)
+static __hot void call_open(struct live_call *call, long nr,
+			    const unsigned long *args)
 {
 	int saved = errno;
 	size_t i = 0;
@@ -273,8 +273,8 @@ static void look_again(struct live_call *call, long nr,
 	errno = saved;
 }
 
-void live_call_after(struct live_call *call, long nr,
-		     const unsigned long *args, long ret)
+__hot void live_call_after(struct live_call *call, long nr,
+			   const unsigned long *args, long ret)
 {
 	if (nr == SYS_brk)
 		WRITE_ONCE(brk_now, (unsigned long)ret);
@@ -300,7 +300,7 @@ static bool restricts(long nr, const unsigned long *args)
 		(args[0] == SECCOMP_SET_MODE_FILTER && args[2]));
 }
 
-bool live_is_restricted(long nr, const unsigned long *args)
+__hot bool live_is_restricted(long nr, const unsigned long *args)
 {
 	int saved = errno;
 
@@ -321,8 +321,8 @@ static void is_left(void *arg)
 		live_bracket_end(&call->brackets[--call->n]);
 }
 
-static long call_inside(struct live_call *call, long nr,
-			const unsigned long *args)
+static __hot long call_inside(struct live_call *call, long nr,
+			      const unsigned long *args)
 {
 	struct sync_frame frame;
 	long ret;
@@ -336,7 +336,7 @@ static long call_inside(struct live_call *call, long nr,
 	return ret;
 }
 
-long live_patched_call(long nr, const unsigned long *args)
+__hot long live_patched_call(long nr, const unsigned long *args)
 {
 	struct live_call call;
 	int tries = 0;

@@ -160,7 +160,7 @@ static bool all_watched(struct live *live, unsigned long start,
 	return true;
 }
 
-bool watch_clear(struct live *live, unsigned long start, unsigned long end)
+__hot bool watch_clear(struct live *live, unsigned long start, unsigned long end)
 {
 	unsigned long mask, *word;
 	bool any = false;
@@ -380,7 +380,7 @@ void watch_end_all(struct live *live)
 		watch_end(live, area.vma.start, area.vma.end);
 }
 
-int watch_only(struct live *live, unsigned long start, unsigned long end)
+__hot int watch_only(struct live *live, unsigned long start, unsigned long end)
 {
 	unsigned int owners = READ_ONCE(live->nshards) == 1 ?
 				      1 : watch_owners(live, start, end - 1);
