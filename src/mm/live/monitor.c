@@ -136,6 +136,11 @@ static bool range_pending(struct live *live, unsigned long start,
 void monitor_sleep(struct live *live, unsigned int generation)
 {
 	fetch_add(&live->sleepers, 1);
+	/*
+	 * Ordering: (MONITOR-SLEEP) pairs with (MONITOR-WAKE) in shard_idle(): we
+	 * see the generation raised, or are seen.
+	 */
+	smp_mb__after_atomic();
 	wait_word(&live->generation, generation, WAIT_NS);
 	fetch_sub(&live->sleepers, 1);
 }
@@ -383,6 +388,11 @@ static void shard_idle(struct live *live, struct shard *shard)
 	 */
 	smp_store_release(&shard->busy, 0);
 	fetch_add(&live->generation, 1);
+	/*
+	 * Ordering: (MONITOR-WAKE) pairs with (MONITOR-SLEEP) in monitor_sleep():
+	 * whoever is not seen sees it raised.
+	 */
+	smp_mb__after_atomic();
 	if (READ_ONCE(live->sleepers))
 		wake_word(&live->generation);
 }

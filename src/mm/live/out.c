@@ -321,14 +321,24 @@ void out_set_missing(struct out *out, unsigned long start, unsigned long end,
 void out_changed(struct out *out)
 {
 	fetch_add(&out->changes, 1);
+	/*
+	 * Ordering: (OUT-WAKE) pairs with (OUT-SLEEP) in out_wait(): whoever is
+	 * not seen sees that something has changed.
+	 */
+	smp_mb__after_atomic();
 	if (READ_ONCE(out->sleepers))
 		wake_word(&out->changes);
 }
 
 void out_wait(struct out *out, unsigned int seen)
 {
-	/* With an end: who changes things may have looked before we count. */
 	fetch_add(&out->sleepers, 1);
+	/*
+	 * Ordering: (OUT-SLEEP) pairs with (OUT-WAKE) in out_changed(): we see
+	 * that something has changed, or are seen.
+	 */
+	smp_mb__after_atomic();
+	/* With an end, as all that waits here. */
 	wait_word(&out->changes, seen, INT64_C(1000000));
 	fetch_sub(&out->sleepers, 1);
 }
