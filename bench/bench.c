@@ -348,22 +348,41 @@ int64_t bench_share(struct bench *b, double weight)
 	return share > 0 ? share : 0;
 }
 
-/* How many operations take @us. */
-static unsigned long calibrate(const struct contender *c, unsigned int us)
+/* Of three times the least: one that was disturbed says nothing. */
+static int64_t time_of(const struct contender *c, unsigned long n)
 {
-	unsigned long n = 1;
-	int64_t begun, took;
+	int64_t least = INT64_MAX, begun, took;
 
-	for (;;) {
+	for (int i = 0; i < 3; i++) {
 		begun = bench_now();
 		c->slice(c->arg, n);
 		took = bench_now() - begun;
-		if (took >= us * 250 || n >= 1UL << 40)
-			break;
-		n *= 2;
+		if (took < least)
+			least = took;
 	}
-	n = (unsigned long)((double)n * us * 1000 / (double)(took ? took : 1));
+	return least;
+}
+
+static unsigned long scale(unsigned long n, double by)
+{
+	n = (unsigned long)((double)n * by);
 	return n ? n : 1;
+}
+
+/* How many operations take @us. */
+static unsigned long calibrate(const struct contender *c, unsigned int us)
+{
+	double ns = us * 1000.0;
+	unsigned long n = 1;
+	int64_t took;
+
+	while ((took = time_of(c, n)) < us * 250 && n < 1UL << 40)
+		n *= 2;
+	n = scale(n, ns / (double)(took ?: 1));
+	/* If the time was one in which all took long, or nothing was in the caches. */
+	while ((took = time_of(c, n)) < us * 500 && n < 1UL << 40)
+		n = scale(n, ns / (double)(took ?: 1)) + 1;
+	return n;
 }
 
 /* A slice's time per operation, < 0: it was disturbed. */
