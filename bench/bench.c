@@ -363,12 +363,6 @@ static int64_t time_of(const struct contender *c, unsigned long n)
 	return least;
 }
 
-static unsigned long scale(unsigned long n, double by)
-{
-	n = (unsigned long)((double)n * by);
-	return n ? n : 1;
-}
-
 /* How many operations take @us. */
 static unsigned long calibrate(const struct contender *c, unsigned int us)
 {
@@ -378,10 +372,10 @@ static unsigned long calibrate(const struct contender *c, unsigned int us)
 
 	while ((took = time_of(c, n)) < us * 250 && n < 1UL << 40)
 		n *= 2;
-	n = scale(n, ns / (double)(took ?: 1));
-	/* If the time was one in which all took long, or nothing was in the caches. */
-	while ((took = time_of(c, n)) < us * 500 && n < 1UL << 40)
-		n = scale(n, ns / (double)(took ?: 1)) + 1;
+	/* Again, if all took long then, or nothing was in the caches yet. */
+	do
+		n = (unsigned long)((double)n * ns / (double)(took ?: 1)) + 1;
+	while ((took = time_of(c, n)) < us * 500 && n < 1UL << 40);
 	return n;
 }
 

@@ -404,6 +404,7 @@ static void measure_rows(struct bench *b, const char *section, const char *who,
 	put_figure(b, section, row_new, who, f->n,
 		   fill(f, f->peer ? get_peers : get_put), "ns");
 	hit_all(f);
+	/* What that has written is written back by and by. */
 	hits(f);
 	q[HIT] = hits(f);
 	q[HIT_TWO] = hits_beside(f, false);
