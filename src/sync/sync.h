@@ -41,7 +41,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 /*
  * In pages of code that lie together: who has just had the kernel change its memory
- * may find the TLB empty, and waits for a page of what runs then after the other.
+ * finds less of it in the TLB and the caches.
  */
 #define __hot __attribute__((hot))
 #define container_of(ptr, type, member) \

@@ -338,7 +338,7 @@ void out_wait(struct out *out, unsigned int seen)
 	 * that something has changed, or are seen.
 	 */
 	smp_mb__after_atomic();
-	/* With an end, as all that waits here. */
+	/* With an end: a wakeup makes it short, and is not what makes it right. */
 	wait_word(&out->changes, seen, INT64_C(1000000));
 	fetch_sub(&out->sleepers, 1);
 }
