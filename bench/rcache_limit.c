@@ -7,9 +7,10 @@
  *	hit		two calls: a load from a table, in the caller's memory what is
  *			returned, and two stores that begin and end the use
  *	event, none	a store that others see before it goes on, as an insert
- *			must not be missed; a line of the index, which says that
- *			nothing is there
- *	event, one	the same, and then the entry's own line, which it ends
+ *			must not be missed; a bit for each place where an entry may
+ *			be, which says that none is there
+ *	event, one	such a store; a line of the index; and then the entry's own
+ *			line, which it ends
  *	miss		a line of the index and one of what hits look at, both
  *			written, the next one not before all have seen them
  *
@@ -34,6 +35,8 @@
 /* In an index: a range, as short as can be, and where the entry is. */
 #define INDEX_LINE 4UL
 #define INDEX_BYTES(n) ((n) / INDEX_LINE * CACHE_LINE)
+/* Places of a page, and three times as many as there are entries. */
+#define PLACES_BYTES(n) ((n) / 2 + CACHE_LINE)
 #define ENTRY_BYTES(n) ((n) * CACHE_LINE)
 
 struct line {
@@ -46,7 +49,7 @@ struct table {
 };
 
 struct tables {
-	struct table hash, index, entries;
+	struct table hash, index, places, entries;
 	unsigned long rng;
 	unsigned long hold;
 	unsigned long announced __cacheline_aligned;
@@ -115,20 +118,25 @@ static unsigned long one_hit(struct tables *t)
 	return found.key;
 }
 
-/* Announced first; the number of the line. */
-static unsigned long one_event_none(struct tables *t)
+/* Announced first; what is in a line of @of. */
+static inline unsigned long one_event(struct tables *t, const struct table *of)
 {
-	const struct line *line = any_line(t, &t->index);
+	const struct line *line = any_line(t, of);
 
 	WRITE_ONCE(t->announced, 1);
 	smp_mb();
 	return READ_ONCE(line->word);
 }
 
+static unsigned long one_event_none(struct tables *t)
+{
+	return one_event(t, &t->places);
+}
+
 /* Where the entry is nobody knows before the index has said so. */
 static unsigned long one_event_one(struct tables *t)
 {
-	unsigned long k = draw(t, INDEX_LINE), at = one_event_none(t);
+	unsigned long k = draw(t, INDEX_LINE), at = one_event(t, &t->index);
 
 	WRITE_ONCE(t->entries.line[at * INDEX_LINE + k].word, 0);
 	return at;
@@ -167,6 +175,7 @@ void rcache_limits(unsigned long n, struct rcache_limits *ret)
 	struct tables t = {
 		.hash = table_make(HASH_BYTES(n)),
 		.index = table_make(INDEX_BYTES(n)),
+		.places = table_make(PLACES_BYTES(n)),
 		.entries = table_make(ENTRY_BYTES(n)),
 		.rng = 7,
 	};
@@ -179,5 +188,6 @@ void rcache_limits(unsigned long n, struct rcache_limits *ret)
 	ret->miss = repeated(&t, one_miss);
 	free(t.hash.line);
 	free(t.index.line);
+	free(t.places.line);
 	free(t.entries.line);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 #include "find.h"
 
+#include "../lib/index_filter.h"
 #include "internal.h"
 
 /* Those with @ops of @found, in place; they cannot go meanwhile. */
@@ -24,18 +25,21 @@ unsigned int interval_find(struct mm_struct *mm,
 			   struct mmu_interval_notifier **out)
 {
 	struct uhmm_interval_node *found[INDEX_BATCH];
-	const struct index_search *search = mm->index.search;
-	bool begun = walk->start || walk->order;
+	struct interval_index *ix = &mm->index;
 	struct thread_block *block;
 	unsigned long id;
 	struct slot *slot;
-	unsigned int n;
+	unsigned int n = 0;
 
 	slot = slot_get(mm, true, &block, &id);
 	slot_announce_walk(mm, slot, block, id, start, last);
-	n = begun ? search->resume(&mm->index, start, last, walk, found) :
-		    search->first(&mm->index, &block->finger, start, last, walk,
-				  found);
+	if (walk->start || walk->order)
+		n = ix->search->resume(ix, start, last, walk, found);
+	else if (index_filtered(ix) && index_nothing(ix, start, last))
+		walk->done = true;
+	else
+		n = ix->search->first(ix, &block->finger, start, last, walk,
+				      found);
 	n = with_ops(found, n, ops, out);
 	slot_end(slot, id);
 	return n;

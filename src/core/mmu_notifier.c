@@ -63,6 +63,7 @@
 #include <errno.h>
 
 #include "check.h"
+#include "../lib/index_filter.h"
 #include "reserve.h"
 #include UHMM_PROBES_H
 
@@ -440,6 +441,8 @@ look(struct mmu_notifier_range *range, struct thread_block *block, bool leads,
 	n = index_find(&range->mm->index, &block->finger, leads, range->start,
 		       range->end - 1, &found.walk, found.hits);
 	if (likely(!n && found.walk.done && !READ_ONCE(range->mm->flags))) {
+		if (!leads)
+			filter_next(&range->mm->index, &block->finger);
 		slot_leave_index(range->slot, range->id | SLOT_CALLED);
 		return 0;
 	}
@@ -484,6 +487,21 @@ look_nowhere(struct mmu_notifier_range *range, struct thread_block *block,
 	return start_found(range, block, from, &found, 0);
 }
 
+/* Most likely there is nothing, and who searches would wait for memory. */
+static __attribute__((noinline)) int
+look_filtered(struct mmu_notifier_range *range, struct thread_block *block,
+	      const void *from)
+{
+	struct mm_struct *mm = range->mm;
+
+	if (!index_nothing(&mm->index, range->start, range->end - 1))
+		return look_first(range, block, from);
+	if (unlikely(READ_ONCE(mm->flags)))
+		return look_nowhere(range, block, from);
+	slot_leave_index(range->slot, range->id + SLOT_CALLED);
+	return 0;
+}
+
 /*
  * What most starts do, nobody being there: without a call, so that nothing has
  * to be saved. What the end reads is written before the fence, which waits for
@@ -502,7 +520,9 @@ start_at(struct mmu_notifier_range *range, struct slot *slot,
 	slot_announce(mm, slot, id, start, last, 0);
 	UHMM_PROBE4(start, range, range->id, range->event, blockable);
 	if (!finger_leads(&mm->index, &block->finger, start, last))
-		return look_first(range, block, from);
+		return unlikely(filter_first(&mm->index, &block->finger)) ?
+			       look_filtered(range, block, from) :
+			       look_first(range, block, from);
 	if (!finger_nothing(&block->finger))
 		return look_again(range, block, from);
 	if (unlikely(READ_ONCE(mm->flags)))

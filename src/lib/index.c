@@ -228,7 +228,7 @@ path_find(struct interval_index *ix, unsigned long start, unsigned long order)
 {
 	if (!path_leads(&ix->path, (struct key){ start, order })) {
 		ix->search->descend(ix->root, start, order, &ix->path);
-		recent_forget(&ix->path.recent);
+		recent_forget(ix);
 	}
 	return path_holds(&ix->path, start);
 }
@@ -479,7 +479,7 @@ static void grow(struct interval_index *ix, struct index_path *p,
 		index_retire(ix, &p->step[d].node->node);
 }
 
-/* @x into a leaf that has no room for it, if there is memory for that. */
+/* @x into a leaf that has no room for it, if there is memory for that. As insert(). */
 static __attribute__((noinline)) int insert_anew(struct interval_index *ix,
 						 struct index_path *p,
 						 struct uhmm_interval_node *x)
@@ -488,6 +488,8 @@ static __attribute__((noinline)) int insert_anew(struct interval_index *ix,
 	struct index_node *leaf = p->leaf;
 	struct halves halves;
 
+	if (unlikely(ix->count >= ix->filter_at))
+		return -EAGAIN;
 	if (!index_room(ix))
 		return -ENOMEM;
 	renew_leaf(ix, p, x, &halves);
@@ -499,7 +501,7 @@ static __attribute__((noinline)) int insert_anew(struct interval_index *ix,
 	return 0;
 }
 
-/* -ENOMEM; with @alone -EEXIST: something may overlap. */
+/* -ENOMEM; -EAGAIN: a filter is due; with @alone -EEXIST: something may overlap. */
 static inline __attribute__((always_inline)) int
 insert(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
 	__must_hold(&ix->lock)
@@ -511,7 +513,7 @@ insert(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
 	path_find(ix, x->start, x->order);
 	if (alone && !ix->search->alone(p, x->start, x->last))
 		return -EEXIST;
-	recent_forget(&p->recent);
+	recent_forget(ix);
 	raise_bounds(ix, p, x->last);
 	leaf = p->leaf;
 	if (unlikely(perm_count(leaf->perm) == INDEX_FANOUT ||
@@ -524,6 +526,22 @@ insert(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
 	return 0;
 }
 
+/* Counted first: the line of the filter is waited for beside the nodes. */
+static inline __attribute__((always_inline)) int
+insert_counted(struct interval_index *ix, struct uhmm_interval_node *x, bool alone)
+	__must_hold(&ix->lock)
+{
+	int err;
+
+	if (alone && index_filtered(ix))
+		alone = !index_nothing(ix, x->start, x->last);
+	index_came(ix, x);
+	err = insert(ix, x, alone);
+	if (unlikely(err))
+		index_went(ix, x);
+	return err;
+}
+
 /* In any case. */
 static inline __attribute__((always_inline)) int
 insert_any(struct interval_index *ix, struct uhmm_interval_node *x,
@@ -532,13 +550,15 @@ insert_any(struct interval_index *ix, struct uhmm_interval_node *x,
 	int err;
 
 	x->order = order;
-	while (unlikely(err = insert(ix, x, alone))) {
-		if (err != -ENOMEM || index_add_chunk(ix, index_short_of(ix)))
+	while (unlikely(err = insert_counted(ix, x, alone))) {
+		if (err == -EAGAIN)
+			index_filter_grow(ix);
+		else if (err != -ENOMEM ||
+			 index_add_chunk(ix, index_short_of(ix)))
 			return err;
 		/* The lock was dropped. */
 		x->order = ix->next_order++ * ORDER_STEP;
 	}
-	ix->count++;
 	return 0;
 }
 
@@ -571,8 +591,9 @@ static inline bool insert_here(struct interval_index *ix,
 		p->pos = leaf_pos(ix, leaf, x->start, recent.lo);
 	recent.tag = leaf_add(leaf, perm, x, ix->next_order++ * ORDER_STEP,
 			     recent.lo, recent.hi, false, p->pos) | RECENT_THERE;
+	recent_forget(ix);
 	p->recent = recent;
-	ix->count++;
+	index_came(ix, x);
 	return true;
 }
 
@@ -649,9 +670,9 @@ void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
 		path_find(ix, x->start, node_order(x));
 	perm = p->leaf->perm;
 	p->pos = perm_position(perm, slot);
-	recent_forget(&p->recent);
+	recent_forget(ix);
 	leaf_drop(p->leaf, perm, p->pos, slot);
-	ix->count--;
+	index_went(ix, x);
 	if (unlikely(perm_count(perm) == 1 || p->bound->hi == x->last))
 		remove_above(ix, perm_count(perm));
 }

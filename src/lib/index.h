@@ -21,6 +21,9 @@
  * So a search misses only what was inserted, and finds beyond what is there
  * only what was removed, while it ran; its caller decides that with a fence.
  *
+ * Of very many intervals a filter (index_filter.h) says of most places that nothing
+ * is there, before any node is looked at.
+ *
  * The shape is chosen for memory: 14 keys are one line, their bounds another,
  * compared all at once, and their pointers two; all four are fetched at once. To
  * fit, keys and bounds are scaled (index_scale.h), which makes a search look
@@ -121,7 +124,7 @@ struct index_walk {
 
 /**
  * struct index_finger - where this thread's last search ended
- * @version: of the index then; 0: nowhere
+ * @version: of the index then; 0: nowhere; FINGER_NOTHING: nor was anything found
  * @start: only @leaf holds anything of [@start, @start + @room]
  * @room: see @start
  * @leaf: that leaf; NULL: none does
@@ -136,7 +139,10 @@ struct index_finger {
 	unsigned long tag;
 };
 
+#define FINGER_NOTHING ~0UL
+
 struct interval_index;
+struct index_filter;
 struct index_path;
 
 /**
@@ -240,8 +246,11 @@ struct index_chunk {
  * @root: the top node
  * @version: grows when a bound rises and when a node is replaced
  * @search: how to search it
+ * @filter: what tells of most places that nothing is there; NULL: none, as intervals
+ *	are few
  * @lock: taken by writers; everything below belongs to its holder
  * @count: intervals
+ * @filter_at: with so many another @filter is made
  * @next_order: of the next insert
  * @path: where the last writer went
  * @leaves: memory for leaves
@@ -261,8 +270,10 @@ struct interval_index {
 	struct index_node *root;
 	unsigned long version;
 	const struct index_search *search;
+	struct index_filter *filter;
 	spinlock_t lock __cacheline_aligned;
 	unsigned long count __guarded_by(&lock);
+	unsigned long filter_at __guarded_by(&lock);
 	unsigned long next_order __guarded_by(&lock);
 	struct index_path path __guarded_by(&lock);
 	struct index_pool leaves __guarded_by(&lock);

@@ -5,6 +5,7 @@
  * pages of its own, so that an insert may come from inside of malloc().
  */
 #include "index_memory.h"
+#include "index_filter.h"
 #include "index_write.h"
 
 #include <errno.h>
@@ -204,7 +205,8 @@ int index_init(struct interval_index *ix,
 	if (!ix->search)
 		ix->search = &index_search_portable;
 	ix->version = 1;
-	recent_forget(&ix->path.recent);
+	ix->filter_at = FILTER_FROM;
+	recent_forget(ix);
 	ix->room = sync_alloc_pages(ROOM);
 	if (!ix->room)
 		return -ENOMEM;
@@ -218,6 +220,7 @@ int index_init(struct interval_index *ix,
 
 void index_destroy(struct interval_index *ix) __no_context_analysis
 {
+	index_filter_destroy(ix);
 	while (ix->chunks) {
 		struct index_chunk *next = ix->chunks->next;
 

@@ -9,7 +9,7 @@
 #ifndef LIB_INDEX_WRITE_H
 #define LIB_INDEX_WRITE_H
 
-#include "index.h"
+#include "index_filter.h"
 
 static inline void leaf_fill(struct index_node *leaf, unsigned int slot,
 			     struct uhmm_interval_node *x, unsigned long order,
@@ -68,9 +68,17 @@ static inline void leaf_drop(struct index_node *leaf, unsigned long perm,
 	smp_store_release(&leaf->perm, perm_remove(perm, pos, slot));
 }
 
-/* Nothing is known of it: nothing ends before it starts. */
-static inline void recent_forget(struct index_recent *recent)
+/*
+ * Nothing is known of it: nothing ends before it starts. As long as it comes and goes
+ * the filter has it.
+ */
+static inline void recent_forget(struct interval_index *ix) __must_hold(&ix->lock)
 {
+	struct index_recent *recent = &ix->path.recent;
+
+	if (unlikely(index_filtered(ix)) && recent->start <= recent->last &&
+	    !(recent->tag & RECENT_THERE))
+		filter_sub(ix->filter, recent->start, recent->last);
 	recent->start = ~0UL;
 	recent->last = 0;
 	recent->x = NULL;

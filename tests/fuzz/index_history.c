@@ -9,14 +9,22 @@
 #include <string.h>
 
 #define MAX_LIVE 8192
+/* So few have a filter here. */
+#define FILTERED 24
 
 long history_allocations_left = -1;
+void (*history_at_allocation)(void);
 
 void *__real_sync_alloc_pages(size_t size);
 void *__wrap_sync_alloc_pages(size_t size);
 
 void *__wrap_sync_alloc_pages(size_t size)
 {
+	void (*meanwhile)(void) = history_at_allocation;
+
+	history_at_allocation = NULL;
+	if (meanwhile)
+		meanwhile();
 	if (!history_allocations_left)
 		return NULL;
 	if (history_allocations_left > 0)
@@ -132,6 +140,7 @@ int history_begin(struct history *h, enum index_shape shape)
 	ret = index_init(&h->ix, oldest_reader, h);
 	if (ret)
 		return ret;
+	h->ix.filter_at = FILTERED;
 	h->room = MAX_LIVE;
 	h->sorted = calloc(h->room, sizeof(*h->sorted));
 	if (h->sorted)
@@ -300,6 +309,20 @@ static void compare(struct history *h, const char *how, unsigned long start,
 		      last, answers.n, n);
 }
 
+/* What the filter says is so. */
+static void ask_filter(struct history *h, unsigned long start, unsigned long last)
+{
+	if (!index_filtered(&h->ix))
+		return;
+	h->asked += !overlapped(h, start, last);
+	if (!index_nothing(&h->ix, start, last))
+		return;
+	h->told++;
+	if (overlapped(h, start, last))
+		wrong(h, "[%lx, %lx] is not empty, as the filter says", start,
+		      last);
+}
+
 void history_find(struct history *h, unsigned long start, unsigned long last)
 {
 	struct index_finger none;
@@ -308,6 +331,7 @@ void history_find(struct history *h, unsigned long start, unsigned long last)
 	unsigned int i;
 	bool leads;
 
+	ask_filter(h, start, last);
 	for (i = 0; i < h->n_searches; i++) {
 		answers.n = h->search[i]->first(&h->ix, &none, start, last,
 						&walk, answers.found);
@@ -480,9 +504,70 @@ static void check_node(struct history *h, const struct index_node *node,
 	c->max = max;
 }
 
+/* Take what [start, last] has been counted as out of @f, a copy. */
+static void uncount(struct history *h, struct index_filter *f,
+		    unsigned long start, unsigned long last)
+{
+	unsigned int level = filter_level(start, last);
+	unsigned long unit = start >> filter_shift(level);
+	struct filter_counter c;
+
+	if (!f->count[level]--)
+		wrong(h, "too few of level %u are counted", level);
+	for (; unit <= last >> filter_shift(level); unit++) {
+		c = filter_counter(f, level, unit);
+		if (!(*c.word >> c.shift & FILTER_TOP))
+			wrong(h, "unit %lx of level %u is not counted", unit,
+			      level);
+		else if ((*c.word >> c.shift & FILTER_TOP) != FILTER_TOP)
+			*c.word -= 1UL << c.shift;
+	}
+}
+
+/* Nothing is left in @f but counters that were at the top. */
+static void check_uncounted(struct history *h, const struct index_filter *f)
+{
+	const unsigned long *word = f->line[0];
+	const unsigned long *end = (const void *)((const char *)f + f->size);
+
+	for (unsigned int level = 0; level < FILTER_LEVELS; level++)
+		if (f->count[level])
+			wrong(h, "%lu too many of level %u are counted",
+			      f->count[level], level);
+	for (; word < end; word++)
+		for (unsigned int shift = 0; shift < 64; shift += 4)
+			if ((*word >> shift & FILTER_TOP) % FILTER_TOP)
+				wrong(h, "something is counted that is gone");
+}
+
+static void check_filter(struct history *h)
+{
+	const struct index_recent *recent = &h->ix.path.recent;
+	struct index_filter *f = h->ix.filter, *copy;
+
+	if (!f)
+		return;
+	for (unsigned int level = 0; level < FILTER_LEVELS; level++)
+		if (!f->count[level] != !(f->levels >> level & 1))
+			wrong(h, "of level %u are %lu", level, f->count[level]);
+	copy = aligned_alloc(CACHE_LINE, f->size);
+	if (!copy)
+		abort();
+	memcpy(copy, f, f->size);
+	for (size_t i = 0; i < h->n; i++)
+		uncount(h, copy, h->sorted[i]->node.start,
+			h->sorted[i]->node.last);
+	if (recent->start <= recent->last && !(recent->tag & RECENT_THERE))
+		uncount(h, copy, recent->start, recent->last);
+	check_uncounted(h, copy);
+	free(copy);
+}
+
 void history_check_tree(struct history *h)
 {
 	struct checked c = { 0 };
+
+	check_filter(h);
 
 	check_node(h, h->ix.root, node_level(h->ix.root), &c);
 	if (c.n != h->n || h->ix.count != h->n)

@@ -74,6 +74,8 @@ struct history {
 	enum index_shape shape;
 	bool refused;		/* an insert, for want of memory */
 	unsigned long recents;	/* inserts of what was inserted last */
+	unsigned long asked;	/* the filter, where nothing is */
+	unsigned long told;	/* and it says so */
 	char problem[200];	/* empty: none */
 };
 
@@ -100,6 +102,8 @@ void history_reader_end(struct history *h, unsigned int i);
 
 /* How many allocations succeed from now on; < 0: all. */
 extern long history_allocations_left;
+/* Called by the next one: what another thread does while the lock is dropped. */
+extern void (*history_at_allocation)(void);
 
 /* All of it, from bytes. NULL, or what is wrong; to be read before the next. */
 const char *history_run(const uint8_t *data, size_t size);

@@ -53,10 +53,13 @@ PROGRAMS = {
     'interleave': (['tests/mutants/interleave*.c'], []),
     'test_index': (['tests/unit/test_index.c', 'tests/fuzz/index_history.c'],
                    ['-Wl,--wrap=sync_alloc_pages', '-lcmocka']),
+    'test_index_filter': (['tests/unit/test_index_filter.c',
+                           'tests/fuzz/index_history.c'],
+                          ['-Wl,--wrap=sync_alloc_pages', '-lcmocka']),
 }
 
 UTIL = ['tests/cases.c', 'tests/unit/util.c']
-for name in ['async_remove', 'batch', 'fork', 'insert', 'invalidate', 'list',
+for name in ['async_remove', 'batch', 'filtered', 'fork', 'insert', 'invalidate', 'list',
              'list_get', 'memremap', 'mm', 'read', 'release', 'reserve',
              'reserve_progress', 'tagged', 'threads', 'timed', 'two_pass']:
     PROGRAMS['test_' + name] = ([f'tests/unit/test_{name}.c', *UTIL],

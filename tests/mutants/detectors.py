@@ -16,6 +16,8 @@ INDEX = 'src/lib/index.c'
 INDEX_H = 'src/lib/index.h'
 INDEX_WRITE = 'src/lib/index_write.h'
 INDEX_MEMORY = 'src/lib/index_memory.c'
+FILTER = 'src/lib/index_filter.c'
+FILTER_H = 'src/lib/index_filter.h'
 SEARCH = 'src/lib/index_search.c'
 PUBLIC = 'include/uhmm/mmu_notifier.h'
 

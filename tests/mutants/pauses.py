@@ -6,7 +6,7 @@ from detectors import INDEX_WRITE, NOTIFIER, READ, SEARCH, SLOT, SUB
 DECLARE = 'void pause_here(const char *point);\n'
 
 IN_SEARCH = '#include "index_match.h"\n'
-IN_INDEX = '#include "index.h"\n'
+IN_INDEX = '#include "index_filter.h"\n'
 IN_READ = '#include UHMM_PROBES_H\n'
 IN_SLOT = '#define CHUNK_BYTES SYNC_SIZE(16384UL, 4096UL)\n'
 IN_SUB = '#include "reserve.h"\n'

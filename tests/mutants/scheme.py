@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """The scheme and the index: what is done is wrong, or done too early."""
 
-from detectors import (INDEX, INDEX_H, INDEX_MEMORY, INDEX_WRITE, INTERNAL,
-                       LIST, NOTIFIER, READ, RESERVE, RESERVE_H, SEARCH, SLOT,
-                       SUB, Group, Mutant, interleave, litmus, unit)
+from detectors import (FILTER, FILTER_H, INDEX, INDEX_H, INDEX_MEMORY,
+                       INDEX_WRITE, INTERNAL, LIST, NOTIFIER, READ, RESERVE,
+                       RESERVE_H, SEARCH, SLOT, SUB, Group, Mutant, interleave,
+                       litmus, unit)
 from pauses import (AFTER_THE_LANES, BEFORE_A_LOOK, BEFORE_A_NODE,
                     BEFORE_THE_INTERVAL, BEFORE_THE_LANES, BEFORE_THE_VERDICT, IN_A_FILL,
                     IN_A_REMOVE, IN_AN_INSERT, IN_THE_CURSOR, REMOVED)
@@ -312,15 +313,15 @@ INDEXED = Group('The index', '', [
            [(INDEX, 'x->last > p->bound->hi', '0')], [unit('index')]),
     Mutant('recent elsewhere', 'what was inserted last is taken to be where the '
            'writer is now',
-           [(INDEX, '\t\trecent_forget(&ix->path.recent);\n', '')],
+           [(INDEX, '\t\trecent_forget(ix);\n', '')],
            [unit('index')]),
     Mutant('recent moved', 'what was inserted last is taken to be where the '
            'next one went',
-           [(INDEX, '\trecent_forget(&p->recent);\n\traise', '\traise')],
+           [(INDEX, '\trecent_forget(ix);\n\traise', '\traise')],
            [unit('index')]),
     Mutant('recent removed', 'what was inserted last is looked for after '
            'another has been removed',
-           [(INDEX, '\trecent_forget(&p->recent);\n\tleaf_drop',
+           [(INDEX, '\trecent_forget(ix);\n\tleaf_drop',
              '\tleaf_drop')], [unit('index')]),
     Mutant('recent still there', 'what is inserted twice goes before its equal',
            [(INDEX_WRITE, ' |\n\t\t      RECENT_THERE;', ';')], [unit('index')]),
@@ -332,6 +333,42 @@ INDEXED = Group('The index', '', [
            'space kept',
            [(INDEX_WRITE, 'if (unlikely(perm_count(perm) == 1))', 'if (0)')],
            [unit('mm', 'the_only_subscription_keeps_the_struct')]),
+])
+
+FILTERED = Group('The filter of the index', '', [
+    Mutant('filter of some', 'what goes where the path leads is not counted',
+           [(INDEX, '\tp->recent = recent;\n\tindex_came(ix, x);',
+             '\tp->recent = recent;\n\tix->count++;')],
+           [unit('index_filter')]),
+    Mutant('filter of the last', 'what was inserted last, and is gone, stays '
+           'counted', [(INDEX_WRITE, '\t\tfilter_sub(', '\t\t(void)(')],
+           [unit('index')]),
+    Mutant('filter at its top', 'a counter that was at its top is counted down',
+           [(FILTER, 'if ((*c.word >> c.shift & FILTER_TOP) != FILTER_TOP)',
+             'if (1)')], [unit('index_filter')]),
+    Mutant('filter of pages', 'units that are longer are not looked at',
+           [(FILTER_H, 'levels &= levels - 1)', 'levels = 0)')],
+           [unit('index_filter')]),
+    Mutant('filter of its first unit', 'of a range its first unit is looked at',
+           [(FILTER_H, 'unit <= end; unit++', 'unit <= end; unit = end + 1')],
+           [unit('index_filter')]),
+    Mutant('filter without bounds', 'a long range is looked at all the same, '
+           'as far as there are looks',
+           [(FILTER_H, 'if (end - unit >= left)\n\t\t\treturn false;',
+             'if (end - unit >= left)\n\t\t\tend = unit + left - 1;')],
+           [unit('index_filter')]),
+    Mutant('filter of the new', 'what was there before the filter is not in it',
+           [(FILTER, '\tadd_all(f, ix->root);\n', '')],
+           [unit('index_filter')]),
+    Mutant('filter that shrinks', 'a smaller one takes the place of a larger one',
+           [(FILTER, 'ix->filter->shift <= f->shift', '0')],
+           [unit('index_filter')]),
+    Mutant('filtered list', 'who hears of all does not hear of what hits nothing',
+           [(NOTIFIER, '\tif (unlikely(READ_ONCE(mm->flags)))\n\t\treturn '
+             'look_nowhere(range, block, from);\n\tslot_leave_index('
+             'range->slot, range->id + SLOT_CALLED);',
+             '\tslot_leave_index(range->slot, range->id + SLOT_CALLED);')],
+           [unit('filtered')]),
 ])
 
 OPTIONS = Group('Options', '', [

@@ -6,9 +6,9 @@ from model import EVENT_ROWS
 from orders import ORDERS
 from patch import PATCHES
 from rcache import RCACHES
-from scheme import INDEXED, LISTS, OPTIONS, RESERVED, SCHEME
+from scheme import FILTERED, INDEXED, LISTS, OPTIONS, RESERVED, SCHEME
 from waits import HOLDS, WAITS, WAKES
 
 GROUPS = [FENCES, ORDERS, WAITS, WAKES, HOLDS, SCHEME, RESERVED, LISTS, INDEXED,
-          OPTIONS, EVENT_ROWS, RCACHES, PATCHES]
+          FILTERED, OPTIONS, EVENT_ROWS, RCACHES, PATCHES]
 MUTANTS = [mutant for group in GROUPS for mutant in group.mutants]

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * Among so many subscriptions that invalidations ask the filter of the index first,
+ * once they have found nothing: all is as among few.
+ */
+#include "util.h"
+
+#include "core/internal.h"
+#include "lib/index_filter.h"
+
+#define MANY (FILTER_FROM + 64)
+
+static struct mirror many[MANY];
+
+/* Every second page. */
+static void fill(void)
+{
+	for (int i = 0; i < (int)MANY; i++) {
+		mirror_add(&many[i], i, PG(2 * i), PAGES(1));
+		many[i].quiet = true;
+	}
+	assert_true(index_filtered(&mm->index));
+	invalidate(PG(1), PG(2));
+	assert_true(block_recent.block->finger.version == FINGER_NOTHING);
+}
+
+static void drop(void)
+{
+	for (int i = 0; i < (int)MANY; i++)
+		mirror_drop(&many[i]);
+}
+
+static void invalidate_page(int page, int called)
+{
+	int before = many[page / 2].called;
+
+	invalidate(PG(page), PG(page + 1));
+	assert_int_equal(many[page / 2].called - before, called);
+}
+
+/* Whatever the one before has found, and nobody else is. */
+static void who_is_hit_is_called(void **state)
+{
+	fill();
+	for (int i = 0; i < (int)MANY; i += 97) {
+		invalidate_page(2 * i + 1, 0);
+		invalidate_page(2 * i, 1);
+		invalidate_page(2 * i, 1);
+		invalidate_page(2 * i + 1, 0);
+		invalidate_page(2 * i + 1, 0);
+		invalidate_page(2 * i, 1);
+	}
+	for (int i = 0; i < (int)MANY; i++)
+		assert_int_equal(many[i].called, i % 97 ? 0 : 3);
+	drop();
+}
+
+static void ranges_of_any_length_find_all(void **state)
+{
+	fill();
+	for (int n = 1; n < 60; n++) {
+		invalidate(PG(1), PG(2));
+		invalidate(PG(1), PG(1 + n));
+		for (int i = 0; i < 40; i++) {
+			assert_int_equal(many[i].called, i && 2 * i < 1 + n);
+			many[i].called = 0;
+		}
+	}
+	drop();
+}
+
+/* Nobody is hit, and who hears of all hears of it. */
+static void lists_hear_of_all(void **state)
+{
+	struct listener one;
+
+	fill();
+	listener_add(&one, 1);
+	for (int i = 0; i < 3; i++) {
+		invalidate(PG(1), PG(2));
+		assert_recorded("s1 e1");
+	}
+	listener_drop(&one);
+	drop();
+}
+
+/* One that comes while nothing was there waits all the same. */
+static void who_comes_meanwhile_waits(void **state)
+{
+	struct mmu_notifier_range range;
+	struct mirror one;
+
+	fill();
+	begin_range(&range, PG(1), PG(2));
+	mirror_add(&one, 1, PG(1), PAGES(1));
+	assert_true(mirror_held_up(&one));
+	end_range(&range);
+	assert_false(mirror_held_up(&one));
+	invalidate(PG(1), PG(2));
+	assert_recorded("i1");
+	mirror_drop(&one);
+	invalidate(PG(1), PG(2));
+	assert_recorded("");
+	drop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(who_is_hit_is_called),
+		CASE(ranges_of_any_length_find_all),
+		CASE(lists_hear_of_all),
+		CASE(who_comes_meanwhile_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
