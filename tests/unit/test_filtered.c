@@ -104,10 +104,62 @@ static void who_comes_meanwhile_waits(void **state)
 	drop();
 }
 
+/* So many that another filter takes the place of the first, and some are gone. */
+#define MORE (6 * MANY)
+
+static struct mmu_interval_notifier more[MORE];
+
+static bool just_note(struct mmu_interval_notifier *sub,
+		      const struct mmu_notifier_range *range,
+		      unsigned long cur_seq)
+{
+	mmu_interval_set_seq(sub, cur_seq);
+	return true;
+}
+
+static void come_and_go(void *arg)
+{
+	static const struct mmu_interval_notifier_ops ops = {
+		.invalidate = just_note,
+	};
+	int *done = arg;
+
+	for (size_t i = 0; i < MORE; i++) {
+		mmu_interval_notifier_insert(&more[i], mm, PG(2 * (MANY + i)),
+					     PAGES(1 + i % 20), &ops);
+		if (i % 3 == 2)
+			mmu_interval_notifier_remove(&more[i - 1]);
+	}
+	set(done, 1);
+}
+
+/* Each that was there all the time. */
+static void who_is_hit_is_called_meanwhile(void **state)
+{
+	struct index_filter *first;
+	struct task task;
+	int done = 0, i = 0;
+
+	fill();
+	first = mm->index.filter;
+	task_start(&task, come_and_go, &done);
+	do {
+		invalidate_page(2 * i + 1, 0);
+		invalidate_page(2 * i, 1);
+		i = (i + 97) % (int)MANY;
+	} while (!look(&done));
+	task_join(&task);
+	assert_ptr_not_equal(mm->index.filter, first);
+	for (size_t k = 0; k < MORE; k++)
+		mmu_interval_notifier_remove(&more[k]);
+	drop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(who_is_hit_is_called),
+		CASE(who_is_hit_is_called_meanwhile),
 		CASE(ranges_of_any_length_find_all),
 		CASE(lists_hear_of_all),
 		CASE(who_comes_meanwhile_waits),
