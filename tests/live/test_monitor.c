@@ -504,6 +504,64 @@ static void nothing_of_it_grows(void **state)
 	assert_int_equal(count_descriptors(), bare);
 }
 
+/* --------------------------------------------------------------------- awake */
+
+/* Each is told of before it is over; returns how often the monitor slept for that. */
+static unsigned long unmap_in_a_row(unsigned int n)
+{
+	int tid = live_of(mm)->monitor_tid;
+	unsigned long sleeps = thread_sleeps(tid);
+	char *p;
+
+	for (unsigned int i = 0; i < n; i++) {
+		p = some_pages(1);
+		pte_at(p);
+		munmap(p, PAGE);
+	}
+	return thread_sleeps(tid) - sleeps;
+}
+
+/* If it is not kept from it all the time. */
+static void it_is_awake_while_it_is_told_often(void **state)
+{
+	unsigned int tries = 0;
+
+	begin(0);
+	while (unmap_in_a_row(100) > 50)
+		assert_true(++tries < 100);
+	end();
+}
+
+static bool falls_asleep(int tid)
+{
+	unsigned int asleep = 0;
+
+	for (int i = 0; i < 200 && asleep < 20; i++) {
+		usleep(5000);
+		asleep = thread_is_asleep(tid) ? asleep + 1 : 0;
+	}
+	return asleep == 20;
+}
+
+static void it_sleeps_when_it_is_not(void **state)
+{
+	begin(0);
+	unmap_in_a_row(100);
+	assert_true(falls_asleep(live_of(mm)->monitor_tid));
+	end();
+}
+
+/* Known to be bad: it goes on waiting awake. */
+static void who_stays_awake_is_seen(void **state)
+{
+	begin(0);
+	live_broken = BROKEN_AWAKE;
+	unmap_in_a_row(100);
+	assert_false(falls_asleep(live_of(mm)->monitor_tid));
+	live_broken = 0;
+	end();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +574,9 @@ int main(int argc, char **argv)
 		CASE_BARE(who_does_not_ask_begins),
 		CASE_BARE(a_read_far_away_is_not_held_up),
 		CASE_BARE(nothing_of_it_grows),
+		CASE_BARE(it_is_awake_while_it_is_told_often),
+		CASE_BARE(it_sleeps_when_it_is_not),
+		CASE_BARE(who_stays_awake_is_seen),
 	};
 
 	cases_begin(argc, argv);

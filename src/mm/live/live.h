@@ -157,6 +157,7 @@ extern unsigned int live_broken;
 #define BROKEN_LEAVE (1U << 14)		/* the handler is left alone for good */
 #define BROKEN_YIELDS (1U << 15)	/* who does not answer is waited for */
 #define BROKEN_THERE (1U << 16)		/* nothing has to be copied, wherever it is */
+#define BROKEN_AWAKE (1U << 17)		/* the monitor waits awake, and goes on so */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
 

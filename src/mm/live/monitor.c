@@ -585,6 +585,7 @@ static void monitor(void *arg)
 	struct timespec ts = { .tv_sec = IDLE_S };
 	struct pollfd fds[MAX_SHARDS + 1];
 	struct live *live = arg;
+	struct pace pace = { 0 };
 	uint64_t pokes;
 	unsigned int i;
 	int n, second;
@@ -602,7 +603,7 @@ static void monitor(void *arg)
 		second = live->out ? READ_ONCE(live->out->second) : -1;
 		if (second >= 0 && fds[0].fd >= 0)
 			fds[0].fd = second;
-		n = ppoll(fds, live->nshards + 1, &ts, NULL);
+		n = monitor_wait(live, fds, live->nshards + 1, &ts, &pace);
 		/* Who was looked at with less patience is looked at again. */
 		if (n == 1 && fds[0].revents & POLLIN && ts.tv_sec && live->out)
 			home_leave(live, &fds[live->nshards]);

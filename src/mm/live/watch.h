@@ -8,6 +8,7 @@
 
 #include "live.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 /*
@@ -95,6 +96,21 @@ bool monitor_unread(struct live *live);
 /* &uhmm_mm_ops.pending */
 bool live_pending(struct mm_struct *mm, unsigned long start,
 		  unsigned long last, bool wait);
+
+/* monitor_wait.c */
+/**
+ * struct pace - how often the monitor is told
+ * @told: when it was, ktime_get_ns()
+ * @awake: and not long before that, too, so that it waits awake
+ */
+struct pace {
+	int64_t told;
+	bool awake;
+};
+
+/* As ppoll(). */
+int monitor_wait(struct live *live, struct pollfd *fds, nfds_t n,
+		 const struct timespec *patience, struct pace *pace);
 
 /* removal.c */
 #define MAX_VICTIMS 64
