@@ -13,7 +13,7 @@
 #define LEAF 14
 /* With the one HERE all leaves are full: of a filter, and of another in its place. */
 #define FULL (3 * LEAF - 1)
-#define FULL_AGAIN (4 * 3 * LEAF - 1)
+#define FULL_AGAIN (13 * LEAF - 1)
 #define ABOVE(n) (0x100000UL + (n) * PAGE)
 
 static struct mmu_interval_notifier full[FULL_AGAIN], more;
@@ -45,12 +45,20 @@ static void *unmap_last(void *unused)
 	return NULL;
 }
 
-/* There is one already. */
+/* There is one. */
 static void begin_filtered(void)
 {
 	begin_full(FULL);
 	makes_it(NULL);
 	mmu_interval_notifier_remove(&sub);
+}
+
+/* There will be one, of whoever comes first, and what else comes meanwhile. */
+static void begin_nearly(void)
+{
+	begin_full(FULL);
+	mmu_interval_notifier_remove(&sub);
+	insert_at(&full[FULL], BELOW / 2, PAGE);
 }
 
 static void *comes(void *unused)
@@ -64,9 +72,9 @@ static void *unmap_second(void *unused)
 	invalidate(BELOW, PAGE);
 	return unmap(NULL);
 }
-
 #define LOST "an invalidation is lost"
+#define READ "a freed page is read"
 ORDERED_RUN(filter, LOST, begin_full(FULL), makes_it, unmap_last);
 ORDERED_RUN(filter_again, LOST, begin_full(FULL_AGAIN), makes_it, unmap_last);
-ORDERED_RUN(filter_there, "a freed page is read", begin_filtered(), comes,
-	    unmap_second);
+ORDERED_RUN(filter_there, READ, begin_filtered(), comes, unmap_second);
+ORDERED_RUN(filter_meanwhile, READ, begin_nearly(), makes_it, comes, unmap_second);

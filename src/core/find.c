@@ -33,6 +33,7 @@ unsigned int interval_find(struct mm_struct *mm,
 
 	slot = slot_get(mm, true, &block, &id);
 	slot_announce_walk(mm, slot, block, id, start, last);
+	/* Who searches for it knows no better, so most likely there is nothing. */
 	if (walk->start || walk->order)
 		n = ix->search->resume(ix, start, last, walk, found);
 	else if (index_filtered(ix) && index_nothing(ix, start, last))

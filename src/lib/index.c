@@ -318,7 +318,8 @@ static struct index_node *leaf_of(struct interval_index *ix,
 
 /*
  * A leaf anew, with @x at @at: in @cut and before it the first half. Each is told
- * its slot, and is missed for that.
+ * its slot, and is missed for that. Of equals the order decides where the second half
+ * begins; else it is less than any.
  */
 static void renew_slots(struct interval_index *ix, const struct index_node *leaf,
 			struct uhmm_interval_node *x, unsigned int at,
@@ -339,7 +340,8 @@ static void renew_slots(struct interval_index *ix, const struct index_node *leaf
 	if (!h->b)
 		return;
 	h->key.start = all[cut]->start;
-	h->key.order = node_order(all[cut]);
+	h->key.order = all[cut - 1]->start < all[cut]->start ?
+			       0 : node_order(all[cut]);
 }
 
 /*
@@ -382,7 +384,7 @@ static void split_leaf(struct interval_index *ix, const struct index_node *leaf,
 		h->key.start = x->start;
 		h->key.order = node_order(x);
 	} else {
-		/* Of equals the order decides; else it is less than any. */
+		/* As in renew_slots(). */
 		h->key.start = slot_start(leaf, slot);
 		h->key.order = (cut - 1 == at ? lo :
 				leaf->lo[perm_slot(leaf->perm, na - 1)]) <
@@ -533,12 +535,14 @@ insert_counted(struct interval_index *ix, struct uhmm_interval_node *x, bool alo
 {
 	int err;
 
+	if (!filter_counts(ix))
+		return insert(ix, x, alone);
 	if (alone && index_filtered(ix))
 		alone = !index_nothing(ix, x->start, x->last);
-	index_came(ix, x);
+	filter_came(ix, x->start, x->last);
 	err = insert(ix, x, alone);
 	if (unlikely(err))
-		index_went(ix, x);
+		filter_went(ix, x->start, x->last);
 	return err;
 }
 
@@ -552,13 +556,14 @@ insert_any(struct interval_index *ix, struct uhmm_interval_node *x,
 	x->order = order;
 	while (unlikely(err = insert_counted(ix, x, alone))) {
 		if (err == -EAGAIN)
-			index_filter_grow(ix);
+			index_filter_renew(ix);
 		else if (err != -ENOMEM ||
 			 index_add_chunk(ix, index_short_of(ix)))
 			return err;
 		/* The lock was dropped. */
 		x->order = ix->next_order++ * ORDER_STEP;
 	}
+	ix->count++;
 	return 0;
 }
 
@@ -593,7 +598,9 @@ static inline bool insert_here(struct interval_index *ix,
 			     recent.lo, recent.hi, false, p->pos) | RECENT_THERE;
 	recent_forget(ix);
 	p->recent = recent;
-	index_came(ix, x);
+	if (filter_counts(ix))
+		filter_came(ix, x->start, x->last);
+	ix->count++;
 	return true;
 }
 
@@ -672,7 +679,9 @@ void index_remove(struct interval_index *ix, struct uhmm_interval_node *x)
 	p->pos = perm_position(perm, slot);
 	recent_forget(ix);
 	leaf_drop(p->leaf, perm, p->pos, slot);
-	index_went(ix, x);
+	if (filter_counts(ix))
+		filter_went(ix, x->start, x->last);
+	ix->count--;
 	if (unlikely(perm_count(perm) == 1 || p->bound->hi == x->last))
 		remove_above(ix, perm_count(perm));
 }

@@ -124,7 +124,8 @@ struct index_walk {
 
 /**
  * struct index_finger - where this thread's last search ended
- * @version: of the index then; 0: nowhere; FINGER_NOTHING: nor was anything found
+ * @version: of the index then; 0: nowhere; FINGER_NOTHING: nor was anything found, and
+ *	there is a filter
  * @start: only @leaf holds anything of [@start, @start + @room]
  * @room: see @start
  * @leaf: that leaf; NULL: none does
@@ -251,6 +252,8 @@ struct index_chunk {
  * @lock: taken by writers; everything below belongs to its holder
  * @count: intervals
  * @filter_at: with so many another @filter is made
+ * @filling: which is being filled; NULL: none is
+ * @filled: what begins before that is in @filling
  * @next_order: of the next insert
  * @path: where the last writer went
  * @leaves: memory for leaves
@@ -258,7 +261,7 @@ struct index_chunk {
  * @chunks: what both pools were cut from
  * @room: as well, at first
  * @room_taken: so much of it
- * @bytes: in @chunks and taken of @room
+ * @bytes: in @chunks, in filters, and taken of @room
  * @retired: replaced, since @waiting was taken
  * @nretired: how many @retired
  * @waiting: replaced before @waiting_version, until no search is that old
@@ -274,6 +277,8 @@ struct interval_index {
 	spinlock_t lock __cacheline_aligned;
 	unsigned long count __guarded_by(&lock);
 	unsigned long filter_at __guarded_by(&lock);
+	struct index_filter *filling __guarded_by(&lock);
+	unsigned long filled __guarded_by(&lock);
 	unsigned long next_order __guarded_by(&lock);
 	struct index_path path __guarded_by(&lock);
 	struct index_pool leaves __guarded_by(&lock);

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * The writing side of the filter. It is made when there are many intervals, and
- * anew when there are some times as many, of what is in the index then.
+ * anew when there are some times as many. That takes long, so it is done in pieces,
+ * in key order: others insert and remove meanwhile, and count what begins where the
+ * new one has been filled already.
  */
 #include "index_filter.h"
 
 #include "index_memory.h"
 #include "index_write.h"
 
-/* So many counters for each interval, as it is made. */
+/* So many counters for each interval, or half as many, as it is made. */
 #define FILTER_ROOM 32UL
 /* And so many times as many intervals until the next one is. */
 #define FILTER_GROWTH 4UL
+/* So many leaves, a microsecond or two, before others have the lock. */
+#define FILTER_PIECE 4
 
 static void change(struct index_filter *f, unsigned int level, unsigned long unit,
 		   bool more)
@@ -24,7 +28,7 @@ static void change(struct index_filter *f, unsigned int level, unsigned long uni
 		WRITE_ONCE(*c.word, more ? *c.word + one : *c.word - one);
 }
 
-void filter_add(struct index_filter *f, unsigned long start, unsigned long last)
+static void add(struct index_filter *f, unsigned long start, unsigned long last)
 {
 	unsigned int level = filter_level(start, last);
 	unsigned long unit = start >> filter_shift(level);
@@ -35,7 +39,7 @@ void filter_add(struct index_filter *f, unsigned long start, unsigned long last)
 		change(f, level, unit, true);
 }
 
-void filter_sub(struct index_filter *f, unsigned long start, unsigned long last)
+static void take(struct index_filter *f, unsigned long start, unsigned long last)
 {
 	unsigned int level = filter_level(start, last);
 	unsigned long unit = start >> filter_shift(level);
@@ -46,34 +50,70 @@ void filter_sub(struct index_filter *f, unsigned long start, unsigned long last)
 		WRITE_ONCE(f->levels, f->levels & ~(1UL << level));
 }
 
-static void add_leaf(struct index_filter *f, const struct index_node *leaf)
+/* Is what begins at @start in the one that is being filled? */
+static inline bool is_filled(const struct interval_index *ix, unsigned long start)
+	__must_hold(&ix->lock)
 {
-	const struct uhmm_interval_node *x;
-	unsigned int slot;
+	return ix->filling && start < ix->filled;
+}
 
-	for (unsigned int pos = 0; pos < perm_count(leaf->perm); pos++) {
+void filter_came(struct interval_index *ix, unsigned long start, unsigned long last)
+{
+	if (ix->filter)
+		add(ix->filter, start, last);
+	if (is_filled(ix, start))
+		add(ix->filling, start, last);
+}
+
+void filter_went(struct interval_index *ix, unsigned long start, unsigned long last)
+{
+	if (ix->filter)
+		take(ix->filter, start, last);
+	if (is_filled(ix, start))
+		take(ix->filling, start, last);
+}
+
+/* What begins before @from is counted already. */
+static void add_leaf(struct index_filter *f, const struct index_node *leaf,
+		     unsigned long from)
+{
+	unsigned int pos, slot, count = perm_count(leaf->perm);
+	const struct uhmm_interval_node *x;
+	unsigned long start, last;
+
+	for (pos = 0; pos < count; pos++) {
 		slot = perm_slot(leaf->perm, pos);
-		x = leaf->at[slot];
-		/* Intervals are missed; what tells where they are is not. */
-		if (leaf->tag & INDEX_ROUGH)
-			filter_add(f, x->start, x->last);
-		else
-			filter_add(f, scale_first(leaf->scale, leaf->lo[slot]),
-				   scale_last(leaf->scale, leaf->hi[slot]));
+		start = scale_first(leaf->scale, leaf->lo[slot]);
+		last = scale_last(leaf->scale, leaf->hi[slot]);
+		/* Intervals are in no cache; so they are looked at if they must. */
+		if (leaf->tag & INDEX_ROUGH) {
+			x = leaf->at[slot];
+			start = x->start;
+			last = x->last;
+		}
+		if (start >= from)
+			add(f, start, last);
 	}
 }
 
-static void add_all(struct index_filter *f, const struct index_node *node)
+/* The next leaves, to where a leaf and a start both begin. False: that was all. */
+static bool fill_some(struct interval_index *ix) __must_hold(&ix->lock)
 {
-	const struct index_inner *inner =
-		container_of(node, struct index_inner, node);
+	unsigned long start = ix->filled, order = 0;
+	struct index_path path;
 
-	if (!node_level(node)) {
-		add_leaf(f, node);
-		return;
+	/* It would be counted, and is in no leaf. */
+	recent_forget(ix);
+	for (int i = 0; i < FILTER_PIECE || order; i++) {
+		ix->search->descend(ix->root, start, order, &path);
+		add_leaf(ix->filling, path.leaf, ix->filled);
+		start = path.hi;
+		order = path.hi_order;
+		if (start == ~0UL && order == ~0UL)
+			return false;
 	}
-	for (unsigned int i = 0; i < inner->count; i++)
-		add_all(f, node->at[i]);
+	ix->filled = start;
+	return true;
 }
 
 /* With nothing in it; NULL: no memory. */
@@ -97,31 +137,43 @@ static struct index_filter *filter_make(unsigned long counters)
 	return f;
 }
 
-void index_filter_grow(struct interval_index *ix) __no_context_analysis
+/* It is filled; for how many there is room in it its size says. */
+static void publish(struct interval_index *ix) __must_hold(&ix->lock)
 {
-	unsigned long counters = ix->count * FILTER_ROOM;
-	struct index_filter *f;
+	struct index_filter *f = ix->filling;
 
-	ix->filter_at = ix->count * FILTER_GROWTH;
-	spin_unlock(&ix->lock);
-	f = filter_make(counters);
-	spin_lock(&ix->lock);
-	if (!f)
-		return;
-	/* Another thread may have made a larger one. */
-	if (ix->filter && ix->filter->shift <= f->shift) {
-		sync_free_pages(f, f->size);
-		return;
-	}
-	recent_forget(ix);
-	add_all(f, ix->root);
 	f->older = ix->filter;
 	ix->bytes += f->size;
+	ix->filling = NULL;
 	/*
 	 * Ordering: (IX-FILTER) pairs with (IX-FILTER-SEEN) in index_nothing(): all
 	 * that is there has been counted.
 	 */
 	smp_store_release(&ix->filter, f);
+}
+
+void index_filter_renew(struct interval_index *ix) __no_context_analysis
+{
+	unsigned long enough = (ix->count + 1) * FILTER_GROWTH;
+	unsigned long counters = ix->count * FILTER_ROOM;
+	struct index_filter *f;
+
+	/* Nobody else makes one. */
+	ix->filter_at = ~0UL;
+	spin_unlock(&ix->lock);
+	f = filter_make(counters);
+	spin_lock(&ix->lock);
+	ix->filling = f;
+	ix->filled = 0;
+	if (f) {
+		while (fill_some(ix)) {
+			spin_unlock(&ix->lock);
+			sync_yield();
+			spin_lock(&ix->lock);
+		}
+		publish(ix);
+	}
+	ix->filter_at = enough;
 }
 
 void index_filter_destroy(struct interval_index *ix) __no_context_analysis
@@ -132,5 +184,8 @@ void index_filter_destroy(struct interval_index *ix) __no_context_analysis
 		older = f->older;
 		sync_free_pages(f, f->size);
 	}
-	ix->filter = NULL;
+	/* In a child of whoever was filling it. */
+	if (ix->filling)
+		sync_free_pages(ix->filling, ix->filling->size);
+	ix->filter = ix->filling = NULL;
 }

@@ -2,14 +2,15 @@
 /*
  * Where is nothing at all? Of an index of very many intervals most searches find
  * nothing, and wait for two nodes to come from memory for that, one behind the other.
- * Who asks the filter first waits for one line at most.
+ * Who asks the filter first most often waits for one line, and for none before the next
+ * one's.
  *
  * It is a counting Bloom filter with one hash (Fan, Cao, Almeida, Broder, "Summary
  * cache", 1998): of each unit of addresses how many intervals are in it, in 4 bits,
  * where others may be counted too. So none means nothing; anything else says
- * nothing. What is counted to the top stays there. Units are pages, or for intervals
- * that are longer so large that these are in a few of them; neighbours are counted in
- * one line.
+ * nothing. What is counted to the top stays there, until a new filter is made. Units
+ * are pages, or for intervals that are longer so large that these are in a few of
+ * them; neighbours are counted in one line.
  *
  * Counted and read as the nodes are: under the index's lock, and without; behind a
  * fence who searches finds all counted that was inserted before (see index.h).
@@ -26,7 +27,7 @@
 #define FILTER_LOOKS 16UL	/* at so many counters is looked at most */
 
 /* So many intervals need one; fewer are in the processor's caches. */
-#define FILTER_FROM SYNC_SIZE(16384UL, 32UL)
+#define FILTER_FROM SYNC_SIZE(16384UL, 40UL)
 
 #define FILTER_TOP 15UL
 #define FILTER_LINE (CACHE_LINE / sizeof(unsigned long))
@@ -38,15 +39,16 @@ _Static_assert(1UL << FILTER_LINE_BITS == CACHE_LINE * 2, "4 bits of a line each
  * struct index_filter - how many intervals are where
  * @levels: a bit for each size of units that any interval has
  * @shift: of a hash, to the number of a line
- * @older: it has taken the place of that, which may be looked at still
+ * @older: it has taken the place of that, which may be looked at still; from here
+ *	on it is the writers', in other lines than what all read
  * @size: bytes
- * @count: the intervals of each level; the writers'
+ * @count: the intervals of each level
  * @line: of counters
  */
 struct index_filter {
 	unsigned long levels;
 	unsigned int shift;
-	struct index_filter *older;
+	struct index_filter *older __cacheline_aligned;
 	size_t size;
 	unsigned long count[FILTER_LEVELS];
 	unsigned long line[][FILTER_LINE] __cacheline_aligned;
@@ -129,15 +131,15 @@ static inline bool index_nothing(const struct interval_index *ix,
 				 unsigned long start, unsigned long last)
 {
 	/*
-	 * Ordering: (IX-FILTER-SEEN) pairs with (IX-FILTER) in index_filter_grow():
-	 * all that was there is counted.
+	 * Ordering: (IX-FILTER-SEEN) pairs with (IX-FILTER) in publish(): all that was
+	 * there is counted.
 	 */
 	return filter_tells_nothing(smp_load_acquire(&ix->filter), start, last);
 }
 
 /*
- * Who has hit something may well hit again, and has more to wait for if he asks the
- * filter first: so does only who found nothing the last time.
+ * Only who found nothing the last time asks the filter first: who has hit something may
+ * well hit again, and would have one more line to wait for.
  */
 static inline bool filter_first(const struct interval_index *ix,
 				const struct index_finger *finger)
@@ -153,30 +155,22 @@ static inline void filter_next(const struct interval_index *ix,
 		finger->version = FINGER_NOTHING;
 }
 
-/* index_filter.c; the lock held */
-void filter_add(struct index_filter *f, unsigned long start, unsigned long last);
-void filter_sub(struct index_filter *f, unsigned long start, unsigned long last);
-/* There are many. The lock is dropped and taken again; without memory it is as before. */
-void index_filter_grow(struct interval_index *ix) __must_hold(&ix->lock);
+/* index_filter.c; what is in [start, last] came, or went */
+void filter_came(struct interval_index *ix, unsigned long start, unsigned long last)
+	__must_hold(&ix->lock);
+void filter_went(struct interval_index *ix, unsigned long start, unsigned long last)
+	__must_hold(&ix->lock);
+/*
+ * There are many, or many more. The lock is dropped and taken again; without memory
+ * it is as before.
+ */
+void index_filter_renew(struct interval_index *ix) __must_hold(&ix->lock);
 void index_filter_destroy(struct interval_index *ix);
 
-/* @x is in the index; or not any more. */
-static inline void index_came(struct interval_index *ix,
-			      const struct uhmm_interval_node *x)
+static inline bool filter_counts(const struct interval_index *ix)
 	__must_hold(&ix->lock)
 {
-	ix->count++;
-	if (unlikely(index_filtered(ix)))
-		filter_add(ix->filter, x->start, x->last);
-}
-
-static inline void index_went(struct interval_index *ix,
-			      const struct uhmm_interval_node *x)
-	__must_hold(&ix->lock)
-{
-	ix->count--;
-	if (unlikely(index_filtered(ix)))
-		filter_sub(ix->filter, x->start, x->last);
+	return unlikely((uintptr_t)ix->filter | (uintptr_t)ix->filling);
 }
 
 #endif

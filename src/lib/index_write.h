@@ -76,9 +76,9 @@ static inline void recent_forget(struct interval_index *ix) __must_hold(&ix->loc
 {
 	struct index_recent *recent = &ix->path.recent;
 
-	if (unlikely(index_filtered(ix)) && recent->start <= recent->last &&
+	if (filter_counts(ix) && recent->start <= recent->last &&
 	    !(recent->tag & RECENT_THERE))
-		filter_sub(ix->filter, recent->start, recent->last);
+		filter_went(ix, recent->start, recent->last);
 	recent->start = ~0UL;
 	recent->last = 0;
 	recent->x = NULL;

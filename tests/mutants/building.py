@@ -55,7 +55,8 @@ PROGRAMS = {
                    ['-Wl,--wrap=sync_alloc_pages', '-lcmocka']),
     'test_index_filter': (['tests/unit/test_index_filter.c',
                            'tests/fuzz/index_history.c'],
-                          ['-Wl,--wrap=sync_alloc_pages', '-lcmocka']),
+                          ['-Wl,--wrap=sync_alloc_pages,--wrap=sync_yield',
+                           '-lcmocka']),
 }
 
 UTIL = ['tests/cases.c', 'tests/unit/util.c']

@@ -337,11 +337,11 @@ INDEXED = Group('The index', '', [
 
 FILTERED = Group('The filter of the index', '', [
     Mutant('filter of some', 'what goes where the path leads is not counted',
-           [(INDEX, '\tp->recent = recent;\n\tindex_came(ix, x);',
-             '\tp->recent = recent;\n\tix->count++;')],
+           [(INDEX, '\tp->recent = recent;\n\tif (filter_counts(ix))',
+             '\tp->recent = recent;\n\tif (0)')],
            [unit('index_filter')]),
     Mutant('filter of the last', 'what was inserted last, and is gone, stays '
-           'counted', [(INDEX_WRITE, '\t\tfilter_sub(', '\t\t(void)(')],
+           'counted', [(INDEX_WRITE, '\t\tfilter_went(ix, recent', '\t\t(void)(recent')],
            [unit('index')]),
     Mutant('filter at its top', 'a counter that was at its top is counted down',
            [(FILTER, 'if ((*c.word >> c.shift & FILTER_TOP) != FILTER_TOP)',
@@ -358,11 +358,20 @@ FILTERED = Group('The filter of the index', '', [
              'if (end - unit >= left)\n\t\t\tend = unit + left - 1;')],
            [unit('index_filter')]),
     Mutant('filter of the new', 'what was there before the filter is not in it',
-           [(FILTER, '\tadd_all(f, ix->root);\n', '')],
+           [(FILTER, '\t\tadd_leaf(ix->filling, path.leaf, ix->filled);\n', '')],
            [unit('index_filter')]),
-    Mutant('filter that shrinks', 'a smaller one takes the place of a larger one',
-           [(FILTER, 'ix->filter->shift <= f->shift', '0')],
+    Mutant('filter of what came meanwhile', 'what comes while a filter is filled '
+           'is not in it',
+           [(FILTER, 'return ix->filling && start < ix->filled', 'return 0')],
            [unit('index_filter')]),
+    Mutant('filter of all that came', 'and is in it twice where it is filled next',
+           [(FILTER, 'return ix->filling && start < ix->filled',
+             'return ix->filling != NULL')], [unit('index_filter')]),
+    Mutant('filter of what was last', 'what was inserted last, and is gone as the '
+           'filter is filled, is not forgotten',
+           [(FILTER, '\trecent_forget(ix);\n', '')], [unit('index_filter')]),
+    Mutant('filters at once', 'two are filled at once',
+           [(FILTER, '\tix->filter_at = ~0UL;\n', '')], [unit('index_filter')]),
     Mutant('filtered list', 'who hears of all does not hear of what hits nothing',
            [(NOTIFIER, '\tif (unlikely(READ_ONCE(mm->flags)))\n\t\treturn '
              'look_nowhere(range, block, from);\n\tslot_leave_index('

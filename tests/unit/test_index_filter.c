@@ -137,31 +137,68 @@ static void without_memory_there_is_none(void **state)
 	end();
 }
 
-static void add_more(void)
+/* What others do as the lock is dropped. */
+static void (*meanwhile)(void);
+static unsigned int drops;
+
+void __real_sync_yield(void);
+void __wrap_sync_yield(void);
+
+void __wrap_sync_yield(void)
 {
-	for (unsigned int i = 100; i < MANY; i++)
-		add(2 * i, 1);
+	drops++;
+	if (meanwhile)
+		meanwhile();
+	__real_sync_yield();
 }
 
-/* Who comes late with a smaller one keeps it to himself. */
-static void the_larger_one_stays(void **state)
+static unsigned long random_state;
+
+static unsigned int random_below(unsigned int n)
 {
-	begin();
-	/* Of nodes there are enough. */
-	history.ix.filter_at = ULONG_MAX;
-	add_more();
-	while (history.n)
-		history_remove(&history, 0);
-	history.ix.filter_at = 50;
-	history_at_allocation = add_more;
-	for (unsigned int i = 0; i < 100; i++)
-		add(2 * i, 1);
-	assert_null(history_at_allocation);
-	assert_int_equal(history.n, MANY);
-	assert_true(history.ix.filter->shift < 64 - 5);
-	for (unsigned int i = 0; i < MANY; i++)
-		assert_false(nothing(2 * i, 1));
-	end();
+	random_state = random_state * 6364136223846793005UL + 1442695040888963407UL;
+	return (unsigned int)(random_state >> 33) % n;
+}
+
+/* One that comes may go at once, and come again, as in a hot spot; or another goes. */
+static void come_and_go(void)
+{
+	unsigned long page = random_below(4 * MANY);
+
+	for (unsigned int i = random_below(6); i; i--) {
+		add(page, 1 + random_below(20));
+		if (random_below(3) && history.n > 1)
+			history_remove(&history, random_below((unsigned int)history.n));
+		if (random_below(2))
+			page = random_below(4 * MANY);
+	}
+	add(page, 1);
+	for (size_t i = 0; i < history.n; i++)
+		if (history.sorted[i]->node.start == page * PAGE &&
+		    history.sorted[i]->node.last == page * PAGE + PAGE - 1) {
+			history_remove(&history, i);
+			break;
+		}
+	if (random_below(2))
+		add(page, 1);
+}
+
+/* One after the other; whoever comes meanwhile makes none. */
+static void what_comes_and_goes_meanwhile_is_counted(void **state)
+{
+	for (unsigned int seed = 0; seed < 30; seed++) {
+		random_state = seed;
+		begin();
+		drops = 0;
+		for (unsigned int i = 0; i < MANY; i++) {
+			meanwhile = history_at_allocation = come_and_go;
+			add(random_below(4 * MANY), 1);
+		}
+		meanwhile = history_at_allocation = NULL;
+		assert_true(drops > 5);
+		assert_true(index_filtered(&history.ix));
+		end();
+	}
 }
 
 /* What is long is counted in long units, and told of as well. */
@@ -239,7 +276,7 @@ int main(void)
 		cmocka_unit_test(what_is_gone_is_not_counted),
 		cmocka_unit_test(it_grows),
 		cmocka_unit_test(without_memory_there_is_none),
-		cmocka_unit_test(the_larger_one_stays),
+		cmocka_unit_test(what_comes_and_goes_meanwhile_is_counted),
 		cmocka_unit_test(long_ones_are_told_of),
 		cmocka_unit_test(of_long_ranges_it_says_nothing),
 		cmocka_unit_test(all_addresses_are_covered),
