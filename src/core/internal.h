@@ -551,12 +551,13 @@ void device_pages_went(struct mm_struct *mm, const struct migrate_vma *args);
 unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 				      unsigned long n);
 /*
- * Of @n frames in a row those in private memory that are in use: a reference for the
- * entry, which is at @addr for the first, and a page further for each. How many, up to
- * any other.
+ * Of @n frames in a row those in private memory that are in use: the reference and the
+ * lock of the migration are given up, the one to the entry, which is at @addr for the
+ * first, and a page further for each. How many, up to any other; whose src says
+ * MIGRATE_PFN_SETTLED then.
  */
-unsigned long device_pages_enter(unsigned long pfn, unsigned long n,
-				 unsigned long addr);
+unsigned long device_pages_settle(unsigned long pfn, unsigned long n,
+				  unsigned long addr);
 /* Its bytes, and all of its device's, where there are any; NULL: there are none. */
 void *device_page_memory(unsigned long pfn, unsigned long *ret_start,
 			 unsigned long *ret_end);

@@ -35,16 +35,15 @@ static void page_went(unsigned long pfn, struct mm_struct *mm)
 }
 
 /*
- * Of the frame of @mpfn, at *@ret_frame, and those behind it: how many of @n there
- * can be. Of a larger page 1; of what is no device's 0.
+ * Of the frame of @pfn, at *@ret_frame, and those behind it: how many of @n there
+ * are, up to a larger page (is_same()). Of one 1; of what is no device's 0.
  */
-static unsigned long frames_from(struct near *near, unsigned long mpfn,
-				 unsigned long n,
-				 struct uhmm_device_frame **ret_frame)
+static unsigned long frames_at(struct near *near, unsigned long pfn, unsigned long n,
+			       struct uhmm_device_frame **ret_frame)
 	__must_hold(&device_lock)
 {
-	unsigned long pfn = uhmm_migrate_pfn_of(mpfn), left;
 	struct uhmm_device_frame *frame = head_near(near, &pfn);
+	unsigned long left;
 
 	*ret_frame = frame;
 	if (!frame)
@@ -53,13 +52,19 @@ static unsigned long frames_from(struct near *near, unsigned long mpfn,
 	return frame->order ? 1 : n < left ? n : left;
 }
 
-/* Is the @k-th entry that of the @k-th frame, as the first is of the first? */
-static inline bool in_row(const unsigned long *mpfns,
-			  const struct uhmm_device_frame *frames,
-			  unsigned long k)
+static inline bool is_same(const struct uhmm_device_frame *frames, unsigned long k)
 {
-	return mpfns[k] == mpfns[0] + (k << MIGRATE_PFN_SHIFT) &&
-	       frames[k].order == frames[0].order;
+	return frames[k].order == frames[0].order;
+}
+
+/* The same for @n entries, as far as they are in a row. */
+static unsigned long frames_of_run(struct near *near, const unsigned long *mpfns,
+				   unsigned long n,
+				   struct uhmm_device_frame **ret_frame)
+	__must_hold(&device_lock)
+{
+	return frames_at(near, uhmm_migrate_pfn_of(mpfns[0]),
+			 migrate_run(mpfns, n), ret_frame);
 }
 
 /* From the @i-th on; returns the first that is in use, or none, or @end. */
@@ -72,11 +77,10 @@ static unsigned long init_some(const unsigned long *mpfns, unsigned long i,
 
 	spin_lock(&device_lock);
 	for (; i < end; i += k) {
-		n = frames_from(&near, mpfns[i], end - i, &frames);
-		if (n && near.map->dying)
+		n = frames_of_run(&near, mpfns + i, end - i, &frames);
+		if (n && (near.map->dying || frames->order))
 			break;
-		for (k = 0; k < n && in_row(mpfns + i, frames, k) &&
-			    !frames[k].count && !frames[k].order; k++) {
+		for (k = 0; k < n && is_same(frames, k) && !frames[k].count; k++) {
 			frames[k].count = 1;
 			frames[k].locked = true;
 		}
@@ -112,8 +116,8 @@ static unsigned long pages_went(struct mm_struct *mm,
 
 	spin_lock(&device_lock);
 	for (; i < end; i += n ? k : 1) {
-		n = frames_from(&near, dst[i], end - i, &frames);
-		for (k = 0; k < n && in_row(dst + i, frames, k); k++) {
+		n = frames_of_run(&near, dst + i, end - i, &frames);
+		for (k = 0; k < n && is_same(frames, k); k++) {
 			if (!(src[i + k] & MIGRATE_PFN_MIGRATE) ||
 			    frames[k].mm == mm)
 				continue;
@@ -157,9 +161,9 @@ static unsigned long unlock_put_some(const unsigned long *mpfns,
 
 	spin_lock(&device_lock);
 	for (; i < end; i += k) {
-		n = frames_from(&near, mpfns[i], end - i, &frames);
-		for (k = 0; k < n && in_row(mpfns + i, frames, k) &&
-			    frames[k].count > 1; k++) {
+		n = frames_of_run(&near, mpfns + i, end - i, &frames);
+		for (k = 0; k < n && is_same(frames, k) && frames[k].count > 1;
+		     k++) {
 			frames[k].count--;
 			frames[k].locked = false;
 		}
@@ -184,22 +188,21 @@ unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 	return i;
 }
 
-unsigned long device_pages_enter(unsigned long pfn, unsigned long n,
-				 unsigned long addr)
+unsigned long device_pages_settle(unsigned long pfn, unsigned long n,
+				  unsigned long addr)
 {
 	struct uhmm_device_frame *frames;
 	struct near near = { 0 };
-	unsigned long k = 0;
+	unsigned long k;
 
 	spin_lock(&device_lock);
-	n = frames_from(&near, migrate_pfn(pfn), n, &frames);
+	n = frames_at(&near, pfn, n, &frames);
 	if (n && near.map->type != MEMORY_DEVICE_PRIVATE)
 		n = 0;
-	for (; k < n && frames[k].order == frames[0].order && frames[k].count;
-	     k++) {
-		frames[k].count++;
+	for (k = 0; k < n && is_same(frames, k) && frames[k].count; k++) {
 		frames[k].where = addr + (k << UHMM_PAGE_SHIFT);
+		frames[k].locked = false;
 	}
-	spin_unlock(&device_lock);
+	device_unlock_changed();
 	return k;
 }

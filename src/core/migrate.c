@@ -133,17 +133,44 @@ void migrate_vma_pages(struct migrate_vma *args)
 	device_pages_went(mm, args);
 }
 
-static void put_dst(struct mm_struct *mm, const struct migrate_vma *args)
+/* From the @i-th on: how many are settled, which is noted nowhere any more. */
+static unsigned long settled(const struct migrate_vma *args, unsigned long i)
+{
+	unsigned long first = i;
+
+	for (; i < args->npages && args->src[i] & MIGRATE_PFN_SETTLED; i++)
+		args->src[i] &= ~MIGRATE_PFN_SETTLED;
+	return i - first;
+}
+
+/* From the @i-th on: how many are not. */
+static unsigned long not_settled(const struct migrate_vma *args, unsigned long i)
+{
+	unsigned long first = i;
+
+	while (i < args->npages && !(args->src[i] & MIGRATE_PFN_SETTLED))
+		i++;
+	return i - first;
+}
+
+static void put_some(struct mm_struct *mm, const unsigned long *dst, unsigned long n)
 {
 	unsigned long i = 0, pfn;
 
-	while (i < args->npages) {
-		i += device_pages_unlock_put(args->dst + i, args->npages - i);
-		if (i == args->npages)
-			break;
-		pfn = uhmm_migrate_pfn_of(args->dst[i++]);
+	while ((i += device_pages_unlock_put(dst + i, n - i)) < n) {
+		pfn = uhmm_migrate_pfn_of(dst[i++]);
 		if (pfn)
 			uhmm_page_put(mm, pfn, 0);
+	}
+}
+
+static void put_dst(struct mm_struct *mm, const struct migrate_vma *args)
+{
+	unsigned long i, n;
+
+	for (i = settled(args, 0); i < args->npages; i += n + settled(args, i + n)) {
+		n = not_settled(args, i);
+		put_some(mm, args->dst + i, n);
 	}
 }
 

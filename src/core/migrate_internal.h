@@ -7,6 +7,9 @@
 
 #define MIGRATE_PFN_GOES (MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE)
 
+/* In src, of an address space: what is at dst is the entry's, and no migration's. */
+#define MIGRATE_PFN_SETTLED (1UL << 2)
+
 /* There is a page, and it goes. */
 static inline bool migrate_goes(unsigned long src)
 {

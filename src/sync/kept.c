@@ -22,6 +22,7 @@
 #define START_BITS (64 - COUNT_BITS)
 #define RANGES (PAGE / sizeof(unsigned long) - 2)
 #define CALLERS 64UL
+#define CALLER_RANGES 7U
 #define LOOK_BYTES (2UL << 20)	/* so far ahead at least */
 
 /* Of @ranges only the first @used were ever more than 0. */
@@ -31,10 +32,20 @@ struct block {
 	struct block *next;
 };
 
+/*
+ * Of a thread, @owner, which alone writes the ranges: before it takes the lock of who
+ * moves pages, which reads them under that, and after it has given it back.
+ */
+struct caller {
+	unsigned long owner;
+	unsigned long ranges[CALLER_RANGES];
+} __cacheline_aligned;
+
 static struct block first;
 /* How often one was added there. */
 static unsigned long changes = 1;
-static unsigned long callers[CALLERS];
+static struct caller callers[CALLERS];
+/* So many were ever used. */
 static unsigned long ncallers;
 
 static struct block *next_of(struct block *block)
@@ -65,32 +76,26 @@ static void use(unsigned long *ret_used, unsigned long n)
 		;
 }
 
-static bool replace_in(unsigned long *ranges, unsigned long n, unsigned long *used,
-		       unsigned long range, unsigned long by,
-		       unsigned long **ret_at)
+static bool replace_in(struct block *b, unsigned long range, unsigned long by)
 {
-	unsigned long old = range;
+	unsigned long i, old = range, n = range ? READ_ONCE(b->used) : RANGES;
 
-	for (unsigned long i = 0; i < n; i++) {
-		if (READ_ONCE(ranges[i]) != range)
+	for (i = 0; i < n; i++) {
+		if (READ_ONCE(b->ranges[i]) != range)
 			continue;
-		use(used, i + 1);
-		if (try_cmpxchg(&ranges[i], &old, by)) {
-			*ret_at = &ranges[i];
+		use(&b->used, i + 1);
+		if (try_cmpxchg(&b->ranges[i], &old, by))
 			return true;
-		}
 		old = range;
 	}
 	return false;
 }
 
+/* Equal ones are one another's. */
 static bool replace(unsigned long range, unsigned long by)
 {
-	unsigned long *at;
-
 	for (struct block *b = &first; b; b = next_of(b))
-		if (replace_in(b->ranges, range ? READ_ONCE(b->used) : RANGES,
-			       &b->used, range, by, &at))
+		if (replace_in(b, range, by))
 			return true;
 	return false;
 }
@@ -115,10 +120,8 @@ static bool more(void)
 	return true;
 }
 
-void sync_keep(const void *p, size_t size)
+static void keep(unsigned long range)
 {
-	unsigned long range = size ? range_of(p, size) : 0;
-
 	while (range && !replace(0, range) && more())
 		;
 	/*
@@ -128,12 +131,20 @@ void sync_keep(const void *p, size_t size)
 	fetch_add(&changes, 1);
 }
 
-void sync_unkeep(const void *p, size_t size)
+static void unkeep(unsigned long range)
 {
-	unsigned long range = size ? range_of(p, size) : 0;
-
 	if (range)
 		replace(range, 0);
+}
+
+void sync_keep(const void *p, size_t size)
+{
+	keep(size ? range_of(p, size) : 0);
+}
+
+void sync_unkeep(const void *p, size_t size)
+{
+	unkeep(size ? range_of(p, size) : 0);
 }
 
 /* The first of @ranges behind @start, and before @found, which it becomes. */
@@ -159,7 +170,7 @@ unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
 			     unsigned long end, unsigned long *ret_end)
 {
 	/*
-	 * Ordering: (KEPT-AS) pairs with (KEPT-CHANGED) in sync_keep(): what is
+	 * Ordering: (KEPT-AS) pairs with (KEPT-CHANGED) in keep(): what is
 	 * looked at behind it is at least as new.
 	 */
 	unsigned long as = smp_load_acquire(&changes), found;
@@ -174,7 +185,11 @@ unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
 		*clear = (struct sync_clear){ start, found, as };
 		end = found < end ? found : end;
 	}
-	return next_of_ranges(callers, READ_ONCE(ncallers), start, end, ret_end);
+	found = end;
+	for (unsigned long i = 0; i < READ_ONCE(ncallers); i++)
+		found = next_of_ranges(callers[i].ranges, CALLER_RANGES, start,
+				       found, ret_end);
+	return found;
 }
 
 /* ------------------------------------------------------- this thread, modules */
@@ -183,68 +198,96 @@ unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
 #define DEEP (64UL << 10)
 /* What is no further from another is told of with it. */
 #define NEAR (4 * PAGE)
-#define MOST 8U			/* that a caller needs at once */
+#define SELF 3U
 
-/* Where this thread's ranges were among those of callers: mostly they can be again. */
+/* This thread's place among the callers, and where its variables are. */
 static __thread struct {
-	unsigned long *at[MOST];
-	unsigned int next;
+	struct caller *caller;
+	unsigned long self[SELF];
 } mine __attribute__((tls_model("initial-exec")));
 
-/* Equal ones are one another's. False: there is no room, or it is not there. */
-static bool replace_callers(unsigned long range, unsigned long by)
-{
-	unsigned long n = range ? READ_ONCE(ncallers) : CALLERS, old = range, *at;
-
-	for (unsigned int i = 0; i < MOST; i++) {
-		at = mine.at[i];
-		if (at && READ_ONCE(*at) == range && try_cmpxchg(at, &old, by))
-			return true;
-		old = range;
-	}
-	if (!replace_in(callers, n, &ncallers, range, by, &at))
-		return false;
-	mine.at[mine.next++ % MOST] = at;
-	return true;
-}
-
-static void keep_range(const void *p, size_t size, bool keep)
-{
-	unsigned long range = size ? range_of(p, size) : 0;
-
-	if (!range)
-		return;
-	if (keep && !replace_callers(0, range))
-		sync_keep(p, size);
-	else if (!keep && !replace_callers(range, 0))
-		sync_unkeep(p, size);
-}
-
-void sync_keep_caller(const void *frame, bool keep)
+static void find_self(void)
 {
 	const uintptr_t at[] = { (uintptr_t)&mine, (uintptr_t)&errno };
 	uintptr_t start = (uintptr_t)pthread_self(), end = start + PAGE;
 
-	keep_range((const char *)frame - DEEP, 2 * DEEP, keep);
 	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+		mine.self[i] = 0;
 		if (at[i] + NEAR < start || at[i] > end + NEAR) {
-			keep_range((const void *)(at[i] - PAGE), 2 * PAGE, keep);
+			mine.self[i] = range_of((const void *)(at[i] - PAGE),
+						2 * PAGE);
 			continue;
 		}
 		start = at[i] - PAGE < start ? at[i] - PAGE : start;
 		end = at[i] + PAGE > end ? at[i] + PAGE : end;
 	}
-	keep_range((const void *)start, end - start, keep);
+	mine.self[SELF - 1] = range_of((const void *)start, end - start);
 }
 
-void sync_keep_of_caller(const void *frame, const void *p, size_t size,
-			 bool keep)
+/* One that nobody has, or whose owner is no more; NULL: there is none. */
+static __attribute__((noinline)) struct caller *caller_claim(void)
+{
+	unsigned long owner, me = sync_thread_number();
+
+	find_self();
+	for (unsigned long i = 0; i < CALLERS; i++) {
+		owner = READ_ONCE(callers[i].owner);
+		if (owner && sync_thread_alive(owner))
+			continue;
+		if (!try_cmpxchg(&callers[i].owner, &owner, me))
+			continue;
+		for (unsigned int k = 0; k < CALLER_RANGES; k++)
+			WRITE_ONCE(callers[i].ranges[k], 0);
+		use(&ncallers, i + 1);
+		return mine.caller = &callers[i];
+	}
+	return NULL;
+}
+
+/* In a child the number of a thread is another, and its place may be. */
+static struct caller *caller_mine(void)
+{
+	struct caller *c = mine.caller;
+
+	return likely(c && READ_ONCE(c->owner) == sync_thread_number()) ?
+		       c : caller_claim();
+}
+
+/* In its place, or wherever there is one. */
+static void keep_in(struct caller *c, unsigned long range, bool on)
+{
+	unsigned long from = on ? 0 : range, to = on ? range : 0;
+
+	if (!range)
+		return;
+	for (unsigned int i = 0; c && i < CALLER_RANGES; i++) {
+		if (READ_ONCE(c->ranges[i]) != from)
+			continue;
+		WRITE_ONCE(c->ranges[i], to);
+		return;
+	}
+	if (on)
+		keep(range);
+	else
+		unkeep(range);
+}
+
+void sync_keep_caller(const void *frame, bool on)
+{
+	struct caller *c = caller_mine();
+
+	keep_in(c, range_of((const char *)frame - DEEP, 2 * DEEP), on);
+	for (unsigned int i = 0; i < SELF; i++)
+		keep_in(c, mine.self[i], on);
+}
+
+void sync_keep_of_caller(const void *frame, const void *p, size_t size, bool on)
 {
 	uintptr_t at = (uintptr_t)p - ((uintptr_t)frame - DEEP);
 
 	/* Mostly it is on the stack. */
-	if (size > 2 * DEEP || at > 2 * DEEP - size)
-		keep_range(p, size, keep);
+	if (size && (size > 2 * DEEP || at > 2 * DEEP - size))
+		keep_in(caller_mine(), range_of(p, size), on);
 }
 
 static bool has(const struct dl_phdr_info *info, const void *p)

@@ -235,8 +235,7 @@ static void fill_one(struct device *device, struct batch *batch,
 	struct mm_struct *mm = batch->vma.mm;
 	unsigned long from = uhmm_migrate_pfn_of(batch->src[i]), to;
 
-	if (!(batch->src[i] & MIGRATE_PFN_MIGRATE) ||
-	    batch->src[i] & UHMM_MIGRATE_PFN_THERE)
+	if (!(batch->src[i] & MIGRATE_PFN_MIGRATE))
 		return;
 	to = uhmm_migrate_pfn_of(batch->dst[i]);
 	if (!to) {
@@ -267,7 +266,8 @@ static long take(struct device *device, struct batch *batch)
 	if (ret)
 		return ret;
 	for (i = 0; i < args->npages; i++)
-		fill_one(device, batch, i);
+		if (!(args->src[i] & UHMM_MIGRATE_PFN_THERE))
+			fill_one(device, batch, i);
 	if (device->between)
 		device->between(device);
 	migrate_vma_pages(args);

@@ -60,9 +60,10 @@ PROGRAMS = {
 }
 
 UTIL = ['tests/cases.c', 'tests/unit/util.c']
-for name in ['async_remove', 'batch', 'filtered', 'fork', 'insert', 'invalidate', 'list',
-             'list_get', 'memremap', 'mm', 'read', 'release', 'reserve',
-             'reserve_progress', 'tagged', 'threads', 'timed', 'two_pass']:
+for name in ['async_remove', 'batch', 'filtered', 'fork', 'insert',
+             'invalidate', 'kept', 'list', 'list_get', 'memremap', 'mm', 'read',
+             'release', 'reserve', 'reserve_progress', 'tagged', 'threads',
+             'timed', 'two_pass']:
     PROGRAMS['test_' + name] = ([f'tests/unit/test_{name}.c', *UTIL],
                                 ['-lcmocka'])
 for name in ['steps', 'steps_list', 'steps_end']:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 """Waits, wakes, and what is held meanwhile."""
 
-from detectors import (GET, INTERNAL, LIST, MM, NOTIFIER, READ, RESERVE, SLOT,
+from detectors import (GET, INTERNAL, KEPT, LIST, MM, NOTIFIER, READ, RESERVE, SLOT,
                        SUB, Group, Mutant, interleave, litmus, unit)
 from pauses import BEFORE_A_SLEEP, BEFORE_THE_INTERVAL
 
@@ -148,4 +148,17 @@ HOLDS = Group('Holding', 'An address space is used without being kept.', [
            [(MM, 'long count = READ_ONCE(mm->count);\n\n\twhile (count > 0)',
              'long count = READ_ONCE(mm->count);\n\n\twhile (1)')],
            [litmus('the end while somebody looks')]),
+])
+
+KEEPS = Group('Memory that is kept where it is', '', [
+    Mutant('kept by another', 'a thread takes the place of one that lives',
+           [(KEPT, 'if (owner && sync_thread_alive(owner))', 'if (0)')],
+           [unit('kept')]),
+    Mutant('kept in a child', 'a thread has the place that was its parent\'s, '
+           'as others may',
+           [(KEPT, 'c && READ_ONCE(c->owner) == sync_thread_number()', 'c')],
+           [unit('kept', 'a_child_keeps_what_it_needs')]),
+    Mutant('kept of the dead', 'what one has kept who is no more is kept on',
+           [(KEPT, '\t\t\tWRITE_ONCE(callers[i].ranges[k], 0);', '\t\t\t;')],
+           [unit('kept')]),
 ])

@@ -77,7 +77,7 @@ static void finish(struct live *live, struct migrate_vma *args,
 		mutex_lock(&live->out->lock);
 	}
 	if (moved && uhmm_is_device_pfn(to))
-		live_count(live, to_device);
+		live_count_held(live, to_device, 1);
 	if (uhmm_is_device_pfn(uhmm_migrate_pfn_of(src)) && moved)
 		live_count(live, home);
 	if (waited)
@@ -178,10 +178,12 @@ static unsigned long finish_away(struct live *live, struct migrate_vma *args,
 	unsigned long to = uhmm_migrate_pfn_of(args->dst[i]), entry;
 	unsigned long addr, n = run_away(live, args, i, &addr);
 
-	n = n ? device_pages_enter(to, n, addr) : 0;
+	n = n ? device_pages_settle(to, n, addr) : 0;
 	if (!n)
 		return 0;
-	fetch_add(&live->stats.to_device, n);
+	for (unsigned long k = i; k < i + n; k++)
+		args->src[k] |= MIGRATE_PFN_SETTLED;
+	live_count_held(live, to_device, n);
 	entry = out_entry(OUT_DEVICE, to,
 			  args->src[i] & MIGRATE_PFN_WRITE ? OUT_WRITE : 0);
 	if (out_set_run(live->out, addr, n, entry) & OUT_WAITED)

@@ -160,6 +160,9 @@ extern unsigned int live_broken;
 #define BROKEN_AWAKE (1U << 17)		/* the monitor waits awake, and goes on so */
 
 #define live_count(live, what) ((void)fetch_add(&(live)->stats.what, 1))
+/* What is counted under one and the same lock. */
+#define live_count_held(live, what, n) \
+	WRITE_ONCE((live)->stats.what, (live)->stats.what + (n))
 
 static inline bool live_has(const struct live *live, unsigned int feature)
 {

@@ -157,6 +157,7 @@ unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
 			continue;
 		}
 		at = &leaf->entries[page_in_leaf(addr)];
+#pragma GCC unroll 4
 		for (end = at + some, none = 0; at < end; at++, entry += step) {
 			was |= *at;
 			none += !*at;
@@ -320,12 +321,16 @@ void out_set_missing(struct out *out, unsigned long start, unsigned long end,
 
 void out_changed(struct out *out)
 {
-	fetch_add(&out->changes, 1);
-	/*
-	 * Ordering: (OUT-WAKE) pairs with (OUT-SLEEP) in out_wait(): whoever is
-	 * not seen sees that something has changed.
-	 */
-	smp_mb__after_atomic();
+	WRITE_ONCE(out->changes, out->changes + 1);
+	if (likely(READ_ONCE(sync_asymmetric))) {
+		barrier();
+	} else {
+		/*
+		 * Ordering: (OUT-WAKE) pairs with (OUT-SLEEP) in out_wait():
+		 * whoever is not seen sees that something has changed.
+		 */
+		smp_mb();
+	}
 	if (READ_ONCE(out->sleepers))
 		wake_word(&out->changes);
 }
@@ -337,7 +342,7 @@ void out_wait(struct out *out, unsigned int seen)
 	 * Ordering: (OUT-SLEEP) pairs with (OUT-WAKE) in out_changed(): we see
 	 * that something has changed, or are seen.
 	 */
-	smp_mb__after_atomic();
+	smp_mb_others();
 	/* With an end: a wakeup makes it short, and is not what makes it right. */
 	wait_word(&out->changes, seen, INT64_C(1000000));
 	fetch_sub(&out->sleepers, 1);
