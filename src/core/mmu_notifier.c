@@ -8,7 +8,7 @@
  * nothing is open at all. Here an invalidation is a slot of its own thread:
  *
  *	start	announce number and range in the slot, full fence, search the
- *		index, call what overlaps
+ *		index, of very many its filter first, call what overlaps
  *	end	one store to the slot
  *	set_seq	the subscription remembers the number
  *	read	unless something hit the subscription since the last read: two
@@ -39,8 +39,8 @@
  *     needs.
  * Progress: a start takes no lock and waits for callbacks and reservations
  * only; end waits for nothing; a read waits for overlapping invalidations, one
- * look at each slot; insert for a lock held for some hundred instructions;
- * remove for callbacks that may still call it.
+ * look at each slot; insert for a lock held for some hundred instructions, or
+ * some thousand while a filter is filled; remove for callbacks that may still call it.
  *
  *	CPU0 fault		CPU1 munmap
  *	read_begin = 41

@@ -329,15 +329,10 @@ static int search_or_miss(const struct getting *g, struct request *w,
 static void fill_registered(struct uhmm_registration *reg, struct region *r,
 			    unsigned long *hold)
 {
-	unsigned long start = READ_ONCE(r->start);
-
-	/*
-	 * One by one, as they were written just before: two at once would wait until
-	 * that has come as far as the cache, where the line is yet to be.
-	 */
+	/* As they were just written: two at once would wait for the cache's line. */
 	reg->key = READ_ONCE(r->key);
-	reg->start = start;
-	reg->length = READ_ONCE(r->last) - start + 1;
+	reg->start = READ_ONCE(r->start);
+	reg->length = READ_ONCE(r->last) - reg->start + 1;
 	fill(reg, hold, put_asks(&r->life, false),
 	     READ_ONCE(r->state) & UHMM_RCACHE_ACCESS);
 }
