@@ -137,6 +137,17 @@ static struct index_filter *filter_make(unsigned long counters)
 	return f;
 }
 
+/* Not more often than anybody waits: others may keep the core for long. */
+static void give_way(struct interval_index *ix) __no_context_analysis
+{
+	bool waiters = spin_has_waiters(&ix->lock);
+
+	spin_unlock(&ix->lock);
+	if (waiters)
+		sync_yield();
+	spin_lock(&ix->lock);
+}
+
 /* It is filled; for how many there is room in it its size says. */
 static void publish(struct interval_index *ix) __must_hold(&ix->lock)
 {
@@ -166,11 +177,8 @@ void index_filter_renew(struct interval_index *ix) __no_context_analysis
 	ix->filling = f;
 	ix->filled = 0;
 	if (f) {
-		while (fill_some(ix)) {
-			spin_unlock(&ix->lock);
-			sync_yield();
-			spin_lock(&ix->lock);
-		}
+		while (fill_some(ix))
+			give_way(ix);
 		publish(ix);
 	}
 	ix->filter_at = enough;
