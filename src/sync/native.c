@@ -281,10 +281,14 @@ bool sync_thread_alive(unsigned long number)
 	return !syscall(SYS_tgkill, getpid(), tid, 0) || errno != ESRCH;
 }
 
+/* Its number may be another's by then. */
+#define JOIN_TRIES 10000
+
 static void *thread_run(void *arg)
 {
 	struct sync_thread *thread = arg;
 
+	WRITE_ONCE(thread->tid, (unsigned long)syscall(SYS_gettid));
 	thread->fn(thread->arg);
 	return NULL;
 }
@@ -314,6 +318,9 @@ int sync_thread_start(struct sync_thread *thread, void (*fn)(void *arg),
 void sync_thread_join(struct sync_thread *thread)
 {
 	pthread_join(thread->thread, NULL);
+	/* The kernel counts it a moment longer, and refuses to who is not alone. */
+	for (int i = 0; i < JOIN_TRIES && sync_thread_alive(READ_ONCE(thread->tid)); i++)
+		sync_yield();
 	sync_thread_forget(thread);
 }
 

@@ -266,6 +266,7 @@ struct sync_thread {
 	void *arg;
 	void *stack;
 	size_t stack_size;
+	unsigned long tid;
 };
 int sync_thread_start(struct sync_thread *thread, void (*fn)(void *arg),
 		      void *arg);

@@ -38,7 +38,7 @@ struct out *out_make(void)
 		sync_free_pages(out, sizeof(*out));
 		return NULL;
 	}
-	mutex_init(&out->lock);
+	spin_lock_init(&out->lock);
 	out->first = out->second = out->wake = -1;
 	return out;
 }

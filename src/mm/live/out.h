@@ -106,7 +106,7 @@ struct out_leaf;
  * @wake: an eventfd
  */
 struct out {
-	struct mutex lock;
+	spinlock_t lock;
 	struct out_leaf ***tops;
 	unsigned int changes;
 	unsigned int sleepers;
