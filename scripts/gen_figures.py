@@ -34,7 +34,7 @@ class Figures:
             return
         if record['kind'] == 'comparison':
             for which in ('first', 'second'):
-                if which in record:
+                if which + '_ns' in record:
                     self.values[test, record[which], n] = record[which + '_ns']
         elif record['kind'] == 'figure':
             self.values[test, record['who'], n] = record['value']
