@@ -281,9 +281,6 @@ bool sync_thread_alive(unsigned long number)
 	return !syscall(SYS_tgkill, getpid(), tid, 0) || errno != ESRCH;
 }
 
-/* Its number may be another's by then. */
-#define JOIN_TRIES 10000
-
 static void *thread_run(void *arg)
 {
 	struct sync_thread *thread = arg;
@@ -314,6 +311,9 @@ int sync_thread_start(struct sync_thread *thread, void (*fn)(void *arg),
 	}
 	return -ret;
 }
+
+/* The number of who is gone may be another's by then. */
+#define JOIN_TRIES 10000
 
 void sync_thread_join(struct sync_thread *thread)
 {

@@ -104,8 +104,8 @@ void sync_register_membarrier(void);
 /* ------------------------------------------------------------------- locks */
 
 /*
- * For sections of some hundred instructions, some thousand at most. Waiters spin, then sleep, so a
- * holder that lost its CPU costs no more than that. Unlocking is one store.
+ * For sections of some hundred instructions, some thousand at most. Waiters spin, then
+ * sleep, so a holder that lost its CPU costs no more than that. Unlocking is one store.
  */
 typedef struct __capability("mutex") spinlock {
 	unsigned int locked;

@@ -245,9 +245,9 @@ static bool is_waited_for(const char *p)
 	struct out *out = live_of(mm)->out;
 	unsigned long entry;
 
-	spin_lock(&out->lock);
+	mutex_lock(&out->lock);
 	entry = out_get(out, (unsigned long)p);
-	spin_unlock(&out->lock);
+	mutex_unlock(&out->lock);
 	return entry & OUT_WAITED;
 }
 

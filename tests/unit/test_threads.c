@@ -266,10 +266,27 @@ static void a_crowd_may_do_it_all_at_once(void **state)
 	pthread_barrier_destroy(&c.barrier);
 }
 
+static void nothing(void *unused)
+{
+}
+
+/* Also for the kernel, which counts it a moment longer than pthread_join() waits. */
+static void who_is_joined_is_gone(void **state)
+{
+	struct sync_thread thread;
+
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(sync_thread_start(&thread, nothing, NULL), 0);
+		sync_thread_join(&thread);
+		assert_false(sync_thread_alive(thread.tid));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest cases[] = {
 		CASE(places_are_handed_on),
+		CASE(who_is_joined_is_gone),
 		CASE(places_of_threads_that_never_sleep_are_handed_on),
 		CASE(places_of_readers_are_handed_on),
 		CASE(a_threads_first_call_may_be_nonblockable),

@@ -87,9 +87,9 @@ int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
 	mmu_notifier_invalidate_range_start(&range);
 	sync_keep_caller(__builtin_frame_address(0), true);
 	for (;;) {
-		spin_lock(&live->out->lock);
+		mutex_lock(&live->out->lock);
 		ret = take(live, addr, pfn);
-		spin_unlock(&live->out->lock);
+		mutex_unlock(&live->out->lock);
 		if (ret != -EAGAIN || ++tries == TRIES)
 			break;
 		move_settle(live);
@@ -109,7 +109,7 @@ void live_page_unlock(struct mm_struct *mm, unsigned long pfn)
 				     device_page_where(pfn) :
 				     pfn << LIVE_PAGE_SHIFT, entry;
 
-	spin_lock(&live->out->lock);
+	mutex_lock(&live->out->lock);
 	entry = out_get(live->out, addr);
 	if (out_state(entry) == OUT_TAKEN) {
 		out_set(live->out, addr,
@@ -118,7 +118,7 @@ void live_page_unlock(struct mm_struct *mm, unsigned long pfn)
 			move_wake(live, addr, addr + LIVE_PAGE);
 		out_changed(live->out);
 	}
-	spin_unlock(&live->out->lock);
+	mutex_unlock(&live->out->lock);
 }
 
 /* True: look again, when the monitor has read what it has to. */
@@ -127,7 +127,7 @@ static bool give_back(struct live *live, unsigned long addr)
 	unsigned long entry, what;
 	int ret = 0;
 
-	spin_lock(&live->out->lock);
+	mutex_lock(&live->out->lock);
 	entry = out_get(live->out, addr);
 	what = out_what(entry);
 	if (out_state(entry) != OUT_EXCLUSIVE) {
@@ -139,7 +139,7 @@ static bool give_back(struct live *live, unsigned long addr)
 		if (!ret)
 			pool_put(live, what << LIVE_PAGE_SHIFT);
 	}
-	spin_unlock(&live->out->lock);
+	mutex_unlock(&live->out->lock);
 	if (ret == -ENOENT)
 		uhmm_device_page_put(what);
 	return ret == -EAGAIN;

@@ -53,14 +53,14 @@ static void finish_source(struct live *live, unsigned long src,
 		return;
 	}
 	moved = moved || !device_page_where(pfn);
-	spin_unlock(&live->out->lock);
+	mutex_unlock(&live->out->lock);
 	if (pfn == fault_page)
 		uhmm_device_page_put(pfn);
 	else
 		device_page_unlock_put(pfn);
 	if (moved)
 		uhmm_device_page_put(pfn);
-	spin_lock(&live->out->lock);
+	mutex_lock(&live->out->lock);
 }
 
 static void finish(struct live *live, struct migrate_vma *args,
@@ -72,9 +72,9 @@ static void finish(struct live *live, struct migrate_vma *args,
 	bool moved = src & MIGRATE_PFN_MIGRATE && to, waited;
 
 	while (finish_one(live, src, to, &addr, &waited) == -EAGAIN) {
-		spin_unlock(&live->out->lock);
+		mutex_unlock(&live->out->lock);
 		move_settle(live);
-		spin_lock(&live->out->lock);
+		mutex_lock(&live->out->lock);
 	}
 	if (moved && uhmm_is_device_pfn(to))
 		live_count_held(live, to_device, 1);
@@ -197,7 +197,7 @@ void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
 	struct live *live = live_of(mm);
 	unsigned long i, n;
 
-	spin_lock(&live->out->lock);
+	mutex_lock(&live->out->lock);
 	for (i = 0; i < args->npages; i += n) {
 		n = finish_away(live, args, i);
 		if (!n)
@@ -209,5 +209,5 @@ void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
 			finish(live, args, i);
 	}
 	out_changed(live->out);
-	spin_unlock(&live->out->lock);
+	mutex_unlock(&live->out->lock);
 }

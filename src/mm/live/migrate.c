@@ -165,9 +165,9 @@ static void put_back(struct collect *c, unsigned long addr, unsigned long end,
 			ret = move_home(c->live, addr, to);
 		if (ret != -EAGAIN)
 			break;
-		spin_unlock(&c->out->lock);
+		mutex_unlock(&c->out->lock);
 		move_settle(c->live);
-		spin_lock(&c->out->lock);
+		mutex_lock(&c->out->lock);
 	}
 }
 
@@ -190,12 +190,12 @@ static bool carry(struct collect *c, unsigned long addr, unsigned long to,
 
 	went(c, addr, to, n);
 	pool_note_carried(c->out, to, n, false);
-	spin_unlock(&c->out->lock);
+	mutex_unlock(&c->out->lock);
 	if (BROKEN(live_broken, BROKEN_PROTECT))
 		ok = broken_carry(c->live, addr, to, n);
 	else
 		ok = (unsigned long)live_raw_syscall(SYS_mremap, args) == to;
-	spin_lock(&c->out->lock);
+	mutex_lock(&c->out->lock);
 	for (; addr < end; addr += LIVE_PAGE, to += LIVE_PAGE) {
 		other = ok && !pool_was_carried(c->out, to) &&
 			!BROKEN(live_broken, BROKEN_PROTECT | BROKEN_ALONE);
@@ -220,13 +220,13 @@ static bool get_ready(struct collect *c, unsigned long addr, long why)
 {
 	if (++c->tries > TRIES)
 		return false;
-	spin_unlock(&c->out->lock);
+	mutex_unlock(&c->out->lock);
 	/* A page that a fork has left shared gets to be one's own. */
 	if (why == -EBUSY)
 		madvise((void *)addr, LIVE_PAGE, MADV_POPULATE_WRITE);
 	else
 		move_settle(c->live);
-	spin_lock(&c->out->lock);
+	mutex_lock(&c->out->lock);
 	return true;
 }
 
@@ -393,9 +393,9 @@ static void collect_device(struct collect *c)
 			if (pfn != args->fault_page)
 				uhmm_device_page_unlock(pfn);
 			/* The entry's is not the last one, but if it has gone. */
-			spin_unlock(&c->out->lock);
+			mutex_unlock(&c->out->lock);
 			uhmm_device_page_put(pfn);
-			spin_lock(&c->out->lock);
+			mutex_lock(&c->out->lock);
 			continue;
 		}
 		args->src[index_of(args, addr)] =
@@ -430,12 +430,12 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 		return;
 	if (keep)
 		keep_callers(args, frame, true);
-	spin_lock(&c.out->lock);
+	mutex_lock(&c.out->lock);
 	/* What was here before is not to be in the way. */
 	while (c.out->gone && !c.out->forking) {
-		spin_unlock(&c.out->lock);
+		mutex_unlock(&c.out->lock);
 		out_give_back(live);
-		spin_lock(&c.out->lock);
+		mutex_lock(&c.out->lock);
 	}
 	if (args->flags & (MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
 			   MIGRATE_VMA_SELECT_DEVICE_COHERENT))
@@ -443,7 +443,7 @@ void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM && !c.out->forking &&
 	    !READ_ONCE(c.out->off))
 		collect_system(&c);
-	spin_unlock(&c.out->lock);
+	mutex_unlock(&c.out->lock);
 	if (keep)
 		keep_callers(args, frame, false);
 }
@@ -456,11 +456,11 @@ static bool take_from(struct live *live, unsigned long addr, unsigned long pfn)
 	unsigned long entry;
 	bool taken;
 
-	spin_lock(&live->out->lock);
+	mutex_lock(&live->out->lock);
 	entry = addr == device_page_where(pfn) ? out_get(live->out, addr) : 0;
 	taken = kind_of(entry) && out_what(entry) == pfn &&
 		take_device(live, addr, entry);
-	spin_unlock(&live->out->lock);
+	mutex_unlock(&live->out->lock);
 	return taken;
 }
 
@@ -511,11 +511,11 @@ void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 			continue;
 		to = uhmm_migrate_pfn_of(args->dst[i]);
 		addr = args->start + (i << LIVE_PAGE_SHIFT);
-		spin_lock(&live->out->lock);
+		mutex_lock(&live->out->lock);
 		if (live->out->forking || !uhmm_is_device_pfn(to) ||
 		    !still_none(live, addr) ||
 		    away_to_device(live, addr, to, writable(args->vma)) <= 0)
 			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
-		spin_unlock(&live->out->lock);
+		mutex_unlock(&live->out->lock);
 	}
 }

@@ -38,7 +38,7 @@ struct out *out_make(void)
 		sync_free_pages(out, sizeof(*out));
 		return NULL;
 	}
-	spin_lock_init(&out->lock);
+	mutex_init(&out->lock);
 	out->first = out->second = out->wake = -1;
 	return out;
 }
@@ -157,7 +157,6 @@ unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
 			continue;
 		}
 		at = &leaf->entries[page_in_leaf(addr)];
-#pragma GCC unroll 4
 		for (end = at + some, none = 0; at < end; at++, entry += step) {
 			was |= *at;
 			none += !*at;

@@ -106,7 +106,7 @@ struct out_leaf;
  * @wake: an eventfd
  */
 struct out {
-	spinlock_t lock;
+	struct mutex lock;
 	struct out_leaf ***tops;
 	unsigned int changes;
 	unsigned int sleepers;
