@@ -61,12 +61,6 @@ static void begin_nearly(void)
 	insert_at(&full[FULL], BELOW / 2, PAGE);
 }
 
-static void *comes(void *unused)
-{
-	insert();
-	return device(NULL);
-}
-
 static void *unmap_second(void *unused)
 {
 	invalidate(BELOW, PAGE);

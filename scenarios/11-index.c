@@ -17,12 +17,6 @@ static void some(unsigned int n)
 	others(0, n, PAGE, PAGE / 4, PAGE);
 }
 
-static void *comes(void *unused)
-{
-	insert();
-	return device(NULL);
-}
-
 static void *unmap_second(void *unused)
 {
 	invalidate(HERE, PAGE);

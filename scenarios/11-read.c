@@ -34,12 +34,6 @@ static void *device_timed(void *unused)
 	return NULL;
 }
 
-static void *device_comes(void *unused)
-{
-	insert();
-	return device(NULL);
-}
-
 static void begin_with(bool membarrier)
 {
 	sync_asymmetric = membarrier;
@@ -54,4 +48,4 @@ ORDERED_RUN(two_readers, READ, begin_with(true), device, device, unmap);
 ORDERED_RUN(two_timed, READ, begin_with(true), device_timed, device_timed,
 	    unmap);
 ORDERED_RUN(symmetric, READ, begin_with(false), device, unmap);
-ORDERED_RUN(insert_and_read, READ, begin(), device_comes, unmap);
+ORDERED_RUN(insert_and_read, READ, begin(), comes, unmap);

@@ -92,6 +92,12 @@ static inline void *device(void *unused)
 	return NULL;
 }
 
+static inline void *comes(void *unused)
+{
+	insert();
+	return device(NULL);
+}
+
 static inline void *unmap(void *unused)
 {
 	uhmm_thread_name("unmap");
