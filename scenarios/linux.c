@@ -164,7 +164,7 @@ void watch_end_all(struct live *unused)
 	watch_end(unused, 0, 0);
 }
 
-bool watch_clear(struct live *unused, unsigned long start, unsigned long end)
+bool watch_clear(struct leaf **unused, unsigned long start, unsigned long end)
 {
 	return true;
 }

@@ -192,6 +192,16 @@ struct mm_struct {
 };
 
 /*
+ * In one page lies what an invalidation looks at where subscriptions are few, also
+ * the blocks of the threads that come first.
+ */
+#define MM_BYTES 4096UL
+#define MM_SIZE \
+	((sizeof(struct mm_struct) + 2 * CACHE_LINE - 1) & ~(2 * CACHE_LINE - 1UL))
+
+_Static_assert(MM_SIZE + sizeof(struct thread_block) < MM_BYTES - 2 * CACHE_LINE, "one");
+
+/*
  * &mmu_interval_notifier.removing: NULL, or how far it is; of one that is
  * removed asynchronously: the next of them.
  */
@@ -249,7 +259,8 @@ struct counters *slot_counters(struct mm_struct *mm);
 void slot_wait_holders(struct mm_struct *mm);
 struct thread_block *slot_hold_slow(struct mm_struct *mm);
 unsigned long slot_oldest_reader(void *mm);
-int slot_mm_init(struct mm_struct *mm);
+/* @room: for the blocks of the first threads; it stays. */
+void slot_mm_init(struct mm_struct *mm, void *room, size_t size);
 void slot_mm_destroy(struct mm_struct *mm);
 void slot_fork_child(struct mm_struct *mm, unsigned long old_number);
 

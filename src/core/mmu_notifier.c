@@ -560,7 +560,7 @@ start(struct mmu_notifier_range *range, bool blockable, const void *from)
 	return start_at(range, &block->slots[0], block, id, blockable, from);
 }
 
-int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
+__hot int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
 {
 	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
 	return start(range, true, CHECK_FROM);
@@ -594,7 +594,7 @@ end_slow(struct mmu_notifier_range *range, const void *from)
 	slot_end(slot, range->id);
 }
 
-void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
+__hot void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
 	struct slot *slot = range->slot;
 

@@ -17,11 +17,12 @@
 struct block_chunk {
 	struct block_chunk *next;
 	unsigned long used;
+	unsigned long size;		/* so many there are */
 	struct thread_block blocks[];
 };
 
-#define CHUNK_BLOCKS \
-	((CHUNK_BYTES - sizeof(struct block_chunk)) / sizeof(struct thread_block))
+#define CHUNK_BLOCKS(bytes) \
+	(((bytes) - sizeof(struct block_chunk)) / sizeof(struct thread_block))
 
 #define BLOCK_CACHE 4
 
@@ -38,6 +39,7 @@ static struct block_chunk *chunk_add(struct mm_struct *mm)
 
 	if (!chunk)
 		return NULL;
+	chunk->size = CHUNK_BLOCKS(CHUNK_BYTES);
 	chunk->next = READ_ONCE(mm->chunks);
 	/* Ordering: (CHUNK-PUSH) pairs with (CHUNK-SEEN) in block_make(): see there. */
 	while (!try_cmpxchg(&mm->chunks, &chunk->next, chunk))
@@ -59,9 +61,9 @@ static struct thread_block *block_make(struct mm_struct *mm,
 	unsigned long i;
 
 	while (chunk) {
-		i = READ_ONCE(chunk->used) < CHUNK_BLOCKS ?
-			    fetch_add(&chunk->used, 1) : CHUNK_BLOCKS;
-		if (i < CHUNK_BLOCKS)
+		i = READ_ONCE(chunk->used) < chunk->size ?
+			    fetch_add(&chunk->used, 1) : chunk->size;
+		if (i < chunk->size)
 			break;
 		chunk = chunk_add(mm);
 	}
@@ -123,7 +125,7 @@ static struct thread_block *block_get(struct mm_struct *mm)
 	struct thread_block *block = block_take(mm, me, false);
 
 	/* Ask the kernel who lives only where the list would grow long. */
-	if (!block && READ_ONCE(mm->nblocks) >= CHUNK_BLOCKS / 2)
+	if (!block && READ_ONCE(mm->nblocks) >= CHUNK_BLOCKS(CHUNK_BYTES) / 2)
 		block = block_take(mm, me, true);
 	return block ? block : block_make(mm, me);
 }
@@ -445,17 +447,19 @@ unsigned long slot_oldest_reader(void *arg)
 
 /* --------------------------------------------------------------- life, fork */
 
-int slot_mm_init(struct mm_struct *mm)
+void slot_mm_init(struct mm_struct *mm, void *room, size_t size)
 {
 	mm->next_ids = SLOT_IDS;
-	return chunk_add(mm) ? 0 : -ENOMEM;
+	mm->chunks = room;
+	mm->chunks->size = CHUNK_BLOCKS(size);
 }
 
 void slot_mm_destroy(struct mm_struct *mm)
 {
-	while (mm->chunks) {
-		struct block_chunk *next = mm->chunks->next;
+	struct block_chunk *next;
 
+	/* The last one is the room that it began with. */
+	while ((next = mm->chunks->next)) {
 		sync_free_pages(mm->chunks, CHUNK_BYTES);
 		mm->chunks = next;
 	}

@@ -268,6 +268,7 @@ struct index_chunk {
  * @waiting_version: see @waiting
  * @oldest_reader: see index_init()
  * @arg: for @oldest_reader
+ * @first: the first leaf: of few intervals nothing is looked at but what lies here
  */
 struct interval_index {
 	struct index_node *root;
@@ -293,6 +294,7 @@ struct interval_index {
 	unsigned long waiting_version __guarded_by(&lock);
 	unsigned long (*oldest_reader)(void *arg);
 	void *arg;
+	struct index_node first;
 };
 
 /**

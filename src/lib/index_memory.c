@@ -172,11 +172,8 @@ void index_retire(struct interval_index *ix, struct index_node *node)
 		reclaim(ix);
 }
 
-struct index_node *index_new_leaf(struct interval_index *ix,
-				  unsigned long scale)
+static struct index_node *leaf_init(struct index_node *leaf, unsigned long scale)
 {
-	struct index_node *leaf = index_take(&ix->leaves);
-
 	for (unsigned int i = 0; i < INDEX_FANOUT; i++) {
 		leaf->lo[i] = UINT_MAX;
 		leaf->hi[i] = 0;
@@ -188,14 +185,18 @@ struct index_node *index_new_leaf(struct interval_index *ix,
 	return leaf;
 }
 
+struct index_node *index_new_leaf(struct interval_index *ix,
+				  unsigned long scale)
+{
+	return leaf_init(index_take(&ix->leaves), scale);
+}
+
 /* -------------------------------------------------------------------- life */
 
 int index_init(struct interval_index *ix,
 	       unsigned long (*oldest_reader)(void *arg), void *arg)
 	__no_context_analysis
 {
-	int ret;
-
 	spin_lock_init(&ix->lock);
 	index_pool_init(&ix->leaves, sizeof(struct index_node));
 	index_pool_init(&ix->inners, sizeof(struct index_inner));
@@ -210,12 +211,8 @@ int index_init(struct interval_index *ix,
 	ix->room = sync_alloc_pages(ROOM);
 	if (!ix->room)
 		return -ENOMEM;
-	spin_lock(&ix->lock);
-	ret = index_add_chunk(ix, &ix->leaves);
-	if (!ret)
-		ix->root = index_new_leaf(ix, scale_for(0, 0));
-	spin_unlock(&ix->lock);
-	return ret;
+	ix->root = leaf_init(&ix->first, scale_for(0, 0));
+	return 0;
 }
 
 void index_destroy(struct interval_index *ix) __no_context_analysis

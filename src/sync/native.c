@@ -21,7 +21,7 @@
 #define PAGE 4096UL
 #define HUGE_PAGE (1UL << 21)
 
-bool sync_asymmetric;
+bool sync_asymmetric __hot_data;
 /* It was true; who read that then may still act on it. */
 static bool lost;
 
@@ -257,7 +257,8 @@ void sync_complain(const char *rule, const char *what, const char *text)
 /* Thread ids of Linux have 22 bits at most. */
 #define TID_BITS 22
 
-static __thread unsigned long thread_number;
+static __thread unsigned long thread_number
+	__attribute__((tls_model("initial-exec")));
 
 void sync_thread_renumber(void)
 {
@@ -267,7 +268,7 @@ void sync_thread_renumber(void)
 			(unsigned long)syscall(SYS_gettid);
 }
 
-__hot unsigned long sync_thread_number(void)
+__hot_first unsigned long sync_thread_number(void)
 {
 	if (unlikely(!thread_number))
 		sync_thread_renumber();
@@ -329,6 +330,15 @@ void sync_thread_forget(struct sync_thread *thread)
 	sync_unkeep(thread->stack, thread->stack_size);
 }
 
+__hot int *sync_errno(void)
+{
+	static __thread int *at __attribute__((tls_model("initial-exec")));
+
+	if (unlikely(!at))
+		at = &errno;
+	return at;
+}
+
 /* Of libc's: those that pthread.h has now work by the compiler, which longjmp() does not. */
 extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer,
 				  void (*fn)(void *arg), void *arg)
@@ -336,17 +346,20 @@ extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer,
 extern void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer,
 				 int execute) __attribute__((weak));
 
+static typeof(_pthread_cleanup_push) *frame_push __hot_data = _pthread_cleanup_push;
+static typeof(_pthread_cleanup_pop) *frame_pop __hot_data = _pthread_cleanup_pop;
+
 __hot void sync_frame_begin(struct sync_frame *frame, void (*fn)(void *arg),
 			    void *arg)
 {
-	if (_pthread_cleanup_push)
-		_pthread_cleanup_push(&frame->buffer, fn, arg);
+	if (frame_push)
+		frame_push(&frame->buffer, fn, arg);
 }
 
 __hot void sync_frame_end(struct sync_frame *frame)
 {
-	if (_pthread_cleanup_push)
-		_pthread_cleanup_pop(&frame->buffer, 0);
+	if (frame_push)
+		frame_pop(&frame->buffer, 0);
 }
 
 static pthread_key_t exit_key;
@@ -438,10 +451,15 @@ unsigned int *sync_alloc_alive(void)
 
 	if (!word)
 		return NULL;
-	/* Linux 4.14. */
-	madvise(word, PAGE, MADV_WIPEONFORK);
+	sync_wipe_in_child(word, PAGE);
 	*word = 1;
 	return word;
+}
+
+void sync_wipe_in_child(void *pages, size_t size)
+{
+	/* Linux 4.14. */
+	madvise(pages, size, MADV_WIPEONFORK);
 }
 
 void sync_free_pages(void *pages, size_t size)

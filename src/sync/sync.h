@@ -43,7 +43,11 @@
  * In pages of code that lie together: who has just had the kernel change its memory
  * finds less of it in the TLB and the caches.
  */
-#define __hot __attribute__((hot))
+#define __hot __attribute__((hot, section(".text.sorted.uhmm.2")))
+/* The first of them, where such a page begins. */
+#define __hot_first __attribute__((hot, aligned(4096), section(".text.sorted.uhmm.1")))
+/* For the same reason, of words that such code reads: beside each other. */
+#define __hot_data __attribute__((section("uhmm_hot_data")))
 #define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -275,6 +279,8 @@ void sync_thread_join(struct sync_thread *thread);
 void sync_thread_forget(struct sync_thread *thread);
 /* Have @fn called when this thread ends, as late as libc allows. */
 void sync_at_thread_exit(void (*fn)(void));
+/* Where this thread's errno is; libc is asked once. */
+int *sync_errno(void) __attribute__((const));
 /*
  * Have @fn called if control leaves what lies between the two by longjmp() or with the
  * thread: libc calls it before it leaves the frame.
@@ -331,6 +337,8 @@ unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
 
 /* A word that is 1, on a page of its own, and 0 in a child; NULL: no memory. */
 unsigned int *sync_alloc_alive(void);
+/* The same of pages of its own that a variable has. */
+void sync_wipe_in_child(void *pages, size_t size);
 /*
  * Pages straight from the kernel, zeroed: no lock of the process is taken. Where a
  * huge page fits its place is such that it may be one.

@@ -151,9 +151,9 @@ static void an_address_space(void **state)
 {
 	struct uhmm_mm_options options = { .size = sizeof(options) };
 
-	assert_in_range(create_fails(NULL), 3, 10);
+	assert_in_range(create_fails(NULL), 2, 10);
 	options.flags = UHMM_MM_CHECK;
-	assert_in_range(create_fails(&options), 4, 12);
+	assert_in_range(create_fails(&options), 3, 12);
 }
 
 /* ---------------------------------------------------------------- subscriptions */

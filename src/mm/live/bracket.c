@@ -9,40 +9,69 @@
  */
 #include "bracket.h"
 
-#include <errno.h>
+#include <string.h>
 
 #include "out.h"
 
 #define LINES 16
 #define PASS_ON_NS INT64_C(1000000000)
 
-static struct line {
-	unsigned int inside;
-} __cacheline_aligned lines[LINES];
+/* Of &line.word: who is inside; above it, how many have been. */
+#define INSIDE 0xfffffUL
+#define WAS_INSIDE (INSIDE + 1)
 
-static struct live *here;
-static unsigned int forks;
+/*
+ * What a bracket needs of the address space, in one page: who has just had the kernel
+ * change its memory finds none in the TLB. A child finds it empty, however it was made:
+ * nothing is open there, and the address space is one that nobody has told of the change.
+ */
+static struct {
+	struct live *here;
+	/* Of @here; they stay while anybody is inside. */
+	struct mm_struct *mm;
+	struct out *out;
+	struct leaf **leaves;
+	unsigned int era;		/* the how manieth; 0: in a child */
+	struct line {
+		unsigned long word;
+	} __cacheline_aligned lines[LINES];
+} __attribute__((aligned(LIVE_PAGE))) brackets;
 
-static __hot unsigned int *bracket_enter(struct live **ret_live)
+_Static_assert(sizeof(brackets) == LIVE_PAGE, "nothing else is lost in a child");
+
+static __hot unsigned long *bracket_enter(struct live **ret_live)
 {
-	unsigned int *inside;
+	unsigned long *inside;
 
-	if (!READ_ONCE(here))
+	if (!READ_ONCE(brackets.here))
 		return NULL;
-	inside = &lines[sync_thread_number() % LINES].inside;
-	fetch_add(inside, 1);
+	inside = &brackets.lines[sync_thread_number() % LINES].word;
+	fetch_add(inside, 1 + WAS_INSIDE);
 	/*
 	 * Ordering: (BRACKET-ENTER) pairs with (BRACKET-GONE) in
 	 * brackets_close(): we see that the address space has gone, or are seen
 	 * inside.
 	 */
 	smp_mb__after_atomic();
-	*ret_live = READ_ONCE(here);
-	/* Not a child's, of which nobody has told us. */
-	if (*ret_live && !live_ended(*ret_live))
+	*ret_live = READ_ONCE(brackets.here);
+	if (*ret_live)
 		return inside;
-	fetch_sub(inside, 1);
+	fetch_sub(inside, 1 + WAS_INSIDE);
 	return NULL;
+}
+
+static unsigned long have_been_inside(void)
+{
+	unsigned long n = 0;
+
+	for (unsigned int i = 0; i < LINES; i++)
+		n += READ_ONCE(brackets.lines[i].word) / WAS_INSIDE;
+	return n;
+}
+
+unsigned long brackets_of(const struct live *live)
+{
+	return READ_ONCE(brackets.here) == live ? have_been_inside() : 0;
 }
 
 /* Does the kernel send an event for what is bracketed, nevertheless? */
@@ -51,7 +80,7 @@ static bool is_told_of(struct live *live, enum mmu_notifier_event event,
 {
 	if (event == MMU_NOTIFY_PROTECTION_PAGE)
 		return live_has(live, UHMM_LIVE_EVENT_FORK);
-	return event != MMU_NOTIFY_PROTECTION_VMA && live->out &&
+	return event != MMU_NOTIFY_PROTECTION_VMA && brackets.out &&
 	       out_needs_events(live, start, end);
 }
 
@@ -60,8 +89,8 @@ __hot int live_bracket_open(struct live_bracket *b, unsigned long addr,
 			    unsigned int flags)
 {
 	unsigned long start = addr & ~(LIVE_PAGE - 1), end;
-	int ret, saved = errno;
 	struct live *live;
+	int ret;
 
 	b->inside = NULL;
 	b->watcher = -1;
@@ -75,21 +104,19 @@ __hot int live_bracket_open(struct live_bracket *b, unsigned long addr,
 	b->inside = bracket_enter(&live);
 	if (!b->inside)
 		return 0;
-	b->forks = READ_ONCE(forks);
-	mmu_notifier_range_init(&b->range, event, 0, live->mm, start, end);
+	b->era = READ_ONCE(brackets.era);
+	mmu_notifier_range_init(&b->range, event, 0, brackets.mm, start, end);
 	ret = flags & LIVE_NONBLOCK ?
 		      mmu_notifier_invalidate_range_start_nonblock(&b->range) :
 		      mmu_notifier_invalidate_range_start(&b->range);
 	if (ret) {
-		fetch_sub(b->inside, 1);
+		fetch_sub(b->inside, 1 + WAS_INSIDE);
 		b->inside = NULL;
-	} else {
-		live_count(live, brackets);
 	}
 	b->told = !ret && is_told_of(live, event, start, end);
 	if (!ret && event != MMU_NOTIFY_PROTECTION_VMA &&
 	    event != MMU_NOTIFY_PROTECTION_PAGE && !b->told &&
-	    watch_clear(live, start, end)) {
+	    watch_clear(brackets.leaves, start, end)) {
 		b->watcher = watch_only(live, start, end);
 		if (b->watcher < 0)
 			watch_end(live, start, end);
@@ -99,7 +126,6 @@ __hot int live_bracket_open(struct live_bracket *b, unsigned long addr,
 		b->inside = NULL;
 		sync_yield();
 	}
-	errno = saved;
 	return ret;
 }
 
@@ -107,17 +133,19 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 		       unsigned long length, enum mmu_notifier_event event,
 		       unsigned int flags)
 {
+	int saved = *sync_errno();
 	int ret = live_bracket_open(b, addr, length, event, flags);
 
 	bracket_unwatch(b);
+	*sync_errno() = saved;
 	return ret;
 }
 
 __hot void live_bracket_end(struct live_bracket *b)
 {
-	int saved = errno;
+	int saved = *sync_errno();
 
-	if (!b->inside || b->forks != READ_ONCE(forks))
+	if (!b->inside || b->era != READ_ONCE(brackets.era))
 		return;
 	/* Read it was before the change was over; it would count as another. */
 	if (b->told && !live_ended(live_of(b->range.mm)) &&
@@ -129,15 +157,15 @@ __hot void live_bracket_end(struct live_bracket *b)
 	 * brackets_close(): what we have done there is done before it goes.
 	 */
 	fetch_sub(b->inside, 1);
-	errno = saved;
+	*sync_errno() = saved;
 }
 
 bool live_bracket_rejoin(unsigned long addr, unsigned long length)
 {
 	unsigned long start = addr & ~(LIVE_PAGE - 1), end = addr + length;
 	bool again = false;
-	int saved = errno;
-	unsigned int *inside;
+	int saved = *sync_errno();
+	unsigned long *inside;
 	struct live *live;
 
 	inside = bracket_enter(&live);
@@ -147,19 +175,32 @@ bool live_bracket_rejoin(unsigned long addr, unsigned long length)
 		watch_end(live, start, end);
 		again = true;
 	}
-	fetch_sub(inside, 1);
-	errno = saved;
+	fetch_sub(inside, 1 + WAS_INSIDE);
+	*sync_errno() = saved;
 	return again;
 }
 
 void brackets_open(struct live *live)
 {
-	(void)xchg(&here, live);
+	static unsigned int eras;
+
+	sync_wipe_in_child(&brackets, sizeof(brackets));
+	brackets.mm = live->mm;
+	brackets.out = live->out;
+	brackets.leaves = live->leaves;
+	/* Not those of who was here before. */
+	live->stats.brackets = -have_been_inside();
+	WRITE_ONCE(brackets.era, ++eras);
+	(void)xchg(&brackets.here, live);
 }
 
 void brackets_close(void)
 {
-	(void)xchg(&here, NULL);
+	struct live *live = brackets.here;
+
+	if (live)
+		live->stats.brackets += brackets_of(live);
+	(void)xchg(&brackets.here, NULL);
 	/*
 	 * Ordering: (BRACKET-GONE) pairs with (BRACKET-ENTER) in bracket_enter():
 	 * whoever is not seen inside sees that it has gone.
@@ -170,15 +211,12 @@ void brackets_close(void)
 		 * Ordering: (BRACKET-LEFT) pairs with (BRACKET-LEAVE) in
 		 * live_bracket_end(): see there.
 		 */
-		while (smp_load_acquire(&lines[i].inside))
+		while (smp_load_acquire(&brackets.lines[i].word) & INSIDE)
 			sync_yield();
 }
 
 /* The parent's are not ours, and none of ours is open. */
 void brackets_fork_child(void)
 {
-	here = NULL;
-	forks++;
-	for (unsigned int i = 0; i < LINES; i++)
-		lines[i].inside = 0;
+	memset(&brackets, 0, sizeof(brackets));
 }

@@ -20,7 +20,7 @@ bracket_unwatch(struct live_bracket *b)
 	if (b->watcher < 0)
 		return;
 	arch_syscall3(SYS_ioctl, b->watcher, UFFDIO_UNREGISTER, (long)&range);
-	watch_clear(live_of(b->range.mm), start, end);
+	watch_clear(live_of(b->range.mm)->leaves, start, end);
 	b->watcher = -1;
 }
 
@@ -29,6 +29,8 @@ void brackets_open(struct live *live);
 /* They find none, and nobody is inside any more. */
 void brackets_close(void);
 void brackets_fork_child(void);
+/* To be added to &uhmm_live_stats.brackets. */
+unsigned long brackets_of(const struct live *live);
 /* This thread is in fork() of libc, behind what is locked there: all is covered. */
 extern __thread bool live_forking __attribute__((tls_model("initial-exec")));
 

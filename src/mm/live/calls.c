@@ -34,7 +34,7 @@ enum {
 	ADVICE_GUARD_INSTALL = 102,
 };
 
-static unsigned long brk_now;
+static unsigned long brk_now __hot_data;
 
 /* ----------------------------------------------------------- what is covered */
 
@@ -203,44 +203,66 @@ static void at_clone3(struct live_call *call, const unsigned long *args)
 		at_clone(call, (const unsigned long *)args[0]);
 }
 
-static const struct {
-	long nr;
-	void (*at)(struct live_call *call, const unsigned long *args);
-} table[] = {
-	{ SYS_munmap, at_munmap },
-	{ SYS_mmap, at_mmap },
-	{ SYS_madvise, at_madvise },
-	{ SYS_mprotect, at_mprotect },
-	{ SYS_brk, at_brk },
-	{ SYS_mremap, at_mremap },
-	{ SYS_pkey_mprotect, at_mprotect },
-	{ SYS_clone, at_clone },
-	{ SYS_clone3, at_clone3 },
-	{ SYS_shmat, at_shmat },
-	{ SYS_shmdt, at_shmdt },
-	{ SYS_remap_file_pages, at_munmap },
-	{ NR_PROCESS_MADVISE, at_process_madvise },
-};
+/* False: none of those that say in their arguments what they change. */
+static __attribute__((noinline)) bool cover_called(struct live_call *call, long nr,
+						   const unsigned long *args)
+{
+	switch (nr) {
+	case SYS_remap_file_pages:
+		at_munmap(call, args);
+		return true;
+	case SYS_mmap:
+		at_mmap(call, args);
+		return true;
+	case SYS_madvise:
+		at_madvise(call, args);
+		return true;
+	case SYS_mprotect:
+	case SYS_pkey_mprotect:
+		at_mprotect(call, args);
+		return true;
+	case SYS_brk:
+		at_brk(call, args);
+		return true;
+	case SYS_mremap:
+		at_mremap(call, args);
+		return true;
+	case SYS_clone:
+		at_clone(call, args);
+		return true;
+	case SYS_clone3:
+		at_clone3(call, args);
+		return true;
+	case SYS_shmat:
+		at_shmat(call, args);
+		return true;
+	case SYS_shmdt:
+		at_shmdt(call, args);
+		return true;
+	case NR_PROCESS_MADVISE:
+		at_process_madvise(call, args);
+		return true;
+	}
+	return false;
+}
 
 /* -------------------------------------------------------------------- around */
 
 static __hot void call_open(struct live_call *call, long nr,
 			    const unsigned long *args)
 {
-	int saved = errno;
-	size_t i = 0;
+	int saved = *sync_errno();
 
 	call->n = 0;
 	call->file.ino = 0;
-	while (i < ARRAY_SIZE(table) && table[i].nr != nr)
-		i++;
-	if (i < ARRAY_SIZE(table)) {
-		table[i].at(call, args);
-	} else if (live_call_cuts(nr, args, &call->file)) {
+	if (likely(nr == SYS_munmap)) {
+		at_munmap(call, args);
+	} else if (!cover_called(call, nr, args) &&
+		   live_call_cuts(nr, args, &call->file)) {
 		call->covered = (struct live_extent){ ~0UL, 0 };
 		cover_file(call);
 	}
-	errno = saved;
+	*sync_errno() = saved;
 }
 
 /* What was opened is watched no more. Where the call is made, see bracket.h. */
@@ -263,14 +285,14 @@ static void look_again(struct live_call *call, long nr,
 		       const unsigned long *args, long ret)
 {
 	struct maps_file was = call->file;
-	int saved = errno;
+	int saved = *sync_errno();
 
 	live_call_has_cut(nr, args, ret, &call->file);
 	if (call->file.ino != was.ino || call->file.dev != was.dev)
 		call->covered = (struct live_extent){ ~0UL, 0 };
 	cover_file(call);
 	call_unwatch(call);
-	errno = saved;
+	*sync_errno() = saved;
 }
 
 __hot void live_call_after(struct live_call *call, long nr,
@@ -284,10 +306,10 @@ __hot void live_call_after(struct live_call *call, long nr,
 		live_bracket_end(&call->brackets[--call->n]);
 }
 
-const struct live_observer *live_observer;
-bool (*live_guard)(long nr, const unsigned long *args, long *ret);
-void (*live_before_restriction)(void);
-static bool restricted;
+const struct live_observer *live_observer __hot_data;
+bool (*live_guard)(long nr, const unsigned long *args, long *ret) __hot_data;
+void (*live_before_restriction)(void) __hot_data;
+static bool restricted __hot_data;
 
 /* Not so the question whether it could: there is no filter in that. */
 static bool restricts(long nr, const unsigned long *args)
@@ -302,12 +324,13 @@ static bool restricts(long nr, const unsigned long *args)
 
 __hot bool live_is_restricted(long nr, const unsigned long *args)
 {
-	int saved = errno;
+	int saved;
 
 	if (!restricted && live_before_restriction && restricts(nr, args)) {
+		saved = *sync_errno();
 		live_before_restriction();
 		WRITE_ONCE(restricted, true);
-		errno = saved;
+		*sync_errno() = saved;
 	}
 	return READ_ONCE(restricted);
 }
@@ -381,7 +404,7 @@ long live_patched_try(long nr, const unsigned long *args,
 	const unsigned long cancellation = 1UL << (__SIGRTMIN - 1);
 	unsigned long mask = 0;
 	struct live_call call;
-	int saved = errno;
+	int saved = *sync_errno();
 	long ret = nr;
 
 	*ret_made = 0;
@@ -390,7 +413,7 @@ long live_patched_try(long nr, const unsigned long *args,
 	change_mask(SIG_BLOCK, &cancellation, &mask);
 	if (live_observer) {
 		*ret_made = live_call_cuts(nr, args, &call.file);
-		errno = saved;
+		*sync_errno() = saved;
 	} else {
 		live_call_before(&call, nr, args);
 		*ret_made = call.file.ino != 0;

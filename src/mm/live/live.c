@@ -470,6 +470,7 @@ int uhmm_live_get_stats(struct mm_struct *mm, struct uhmm_live_stats *ret_stats)
 	for (size_t i = 1; i < sizeof(*ret_stats) / sizeof(unsigned long); i++)
 		((unsigned long *)ret_stats)[i] =
 			READ_ONCE(((unsigned long *)&live->stats)[i]);
+	ret_stats->brackets += brackets_of(live);
 	ret_stats->size = size;
 	return 0;
 }

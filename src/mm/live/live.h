@@ -189,8 +189,8 @@ static inline bool live_has(const struct live *live, unsigned int feature)
 
 struct live_bracket {
 	struct mmu_notifier_range range;
-	unsigned int *inside;		/* NULL: nothing was started */
-	unsigned int forks;
+	unsigned long *inside;		/* NULL: nothing was started */
+	unsigned int era;
 	int watcher;			/* see live_bracket_open(); -1: none */
 	bool told;			/* the kernel tells of it too */
 };
@@ -206,6 +206,7 @@ int live_bracket_start(struct live_bracket *b, unsigned long addr,
 /*
  * The first half of that. Where &live_bracket.watcher is a descriptor afterwards, it
  * is to be asked to watch no more of it, with bracket_unwatch(), before the change.
+ * errno may be another afterwards.
  */
 int live_bracket_open(struct live_bracket *b, unsigned long addr,
 		      unsigned long length, enum mmu_notifier_event event,

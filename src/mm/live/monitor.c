@@ -331,14 +331,14 @@ static void on_remap(struct live *live, struct shard *shard,
 	if (live->out && pool_has(live->out, to))
 		return;
 	live_count(live, remaps);
-	watch_clear(live, from, from + length);
+	watch_clear(live->leaves, from, from + length);
 	/*
 	 * What is there now may be for another descriptor to watch. Noted behind
 	 * it, or who takes it under watch in between would think that it is.
 	 */
 	if (!live->out)
 		ioctl(shard->fd, UFFDIO_UNREGISTER, &range);
-	watch_clear(live, to, to + length);
+	watch_clear(live->leaves, to, to + length);
 	changed(live, MMU_NOTIFY_UNMAP, from, from + length);
 	changed(live, MMU_NOTIFY_UNMAP, to, to + length);
 }
@@ -352,7 +352,7 @@ static void on_message(struct live *live, struct shard *shard,
 	switch (m->event) {
 	case UFFD_EVENT_UNMAP:
 		live_count(live, unmaps);
-		watch_clear(live, start, end);
+		watch_clear(live->leaves, start, end);
 		changed(live, MMU_NOTIFY_UNMAP, start, end);
 		break;
 	case UFFD_EVENT_REMOVE:

@@ -42,7 +42,7 @@ extern const char live_patch_fork[], live_patch_forked[], live_patch_try[];
  * was, but rcx and r11. 0xe6: SSE, AVX and the three parts of AVX-512.
  */
 __asm__(
-".pushsection .text.hot, \"ax\", @progbits\n"
+".pushsection .text.sorted.uhmm.2, \"ax\", @progbits\n"
 ".macro save_arguments\n"
 "	push %rbp\n"
 "	mov %rsp, %rbp\n"

@@ -91,7 +91,7 @@ void watch_destroy(struct live *live)
 
 /* ---------------------------------------------------------------------- bits */
 
-static struct leaf *leaf_of(struct live *live, unsigned long addr)
+static struct leaf *leaf_of(struct leaf **leaves, unsigned long addr)
 {
 	if (addr >> TOP_BITS)
 		return NULL;
@@ -99,13 +99,13 @@ static struct leaf *leaf_of(struct live *live, unsigned long addr)
 	 * Ordering: (LEAF-SEEN) pairs with (LEAF-MADE) in leaf_get(): it is
 	 * seen as it was made, all zeroes.
 	 */
-	return smp_load_acquire(&live->leaves[addr >> LEAF_SHIFT]);
+	return smp_load_acquire(&leaves[addr >> LEAF_SHIFT]);
 }
 
 /* The leaf of @addr, made if need be. Under watch_lock. */
 static struct leaf *leaf_get(struct live *live, unsigned long addr)
 {
-	struct leaf *leaf = leaf_of(live, addr);
+	struct leaf *leaf = leaf_of(live->leaves, addr);
 
 	if (leaf || addr >> TOP_BITS)
 		return leaf;
@@ -146,7 +146,7 @@ static bool all_watched(struct live *live, unsigned long start,
 	struct leaf *leaf;
 
 	for (; start < end; start = next_word(start)) {
-		leaf = leaf_of(live, start);
+		leaf = leaf_of(live->leaves, start);
 		if (!leaf)
 			return false;
 		mask = word_mask(start, end) & WATCHED;
@@ -160,7 +160,7 @@ static bool all_watched(struct live *live, unsigned long start,
 	return true;
 }
 
-__hot bool watch_clear(struct live *live, unsigned long start, unsigned long end)
+__hot bool watch_clear(struct leaf **leaves, unsigned long start, unsigned long end)
 {
 	unsigned long mask, *word;
 	bool any = false;
@@ -169,7 +169,7 @@ __hot bool watch_clear(struct live *live, unsigned long start, unsigned long end
 	if (end > 1UL << TOP_BITS)
 		end = 1UL << TOP_BITS;
 	while (start < end) {
-		leaf = leaf_of(live, start);
+		leaf = leaf_of(leaves, start);
 		if (!leaf) {
 			start = (start | ((1UL << LEAF_SHIFT) - 1)) + 1;
 			continue;
@@ -205,7 +205,7 @@ static bool confirm(struct live *live, unsigned long start, unsigned long end)
 
 	for (; start < end; start = next_word(start)) {
 		claimed = word_mask(start, end) & CLAIMED;
-		word = word_of(leaf_of(live, start), start);
+		word = word_of(leaf_of(live->leaves, start), start);
 		old = READ_ONCE(*word);
 		/*
 		 * Ordering: (WATCHED) pairs with (WATCHED-SEEN) in all_watched():
@@ -369,7 +369,7 @@ static void unregister(struct live *live, unsigned long start,
 void watch_end(struct live *live, unsigned long start, unsigned long end)
 {
 	unregister(live, start, end);
-	watch_clear(live, start, end);
+	watch_clear(live->leaves, start, end);
 }
 
 void watch_end_all(struct live *live)
@@ -483,7 +483,7 @@ static int register_piece(struct live *live, const struct live_area *area,
 	    !watch_is_registered(live, &live->shards[owner], start, end))
 		ret = -ESTALE;
 	if (ret) {
-		watch_clear(live, start, end);
+		watch_clear(live->leaves, start, end);
 		return ret;
 	}
 	live->nwatches++;

@@ -41,7 +41,7 @@ int watch(struct live *live, const struct live_area *area, unsigned long start,
 unsigned int watch_owners(const struct live *live, unsigned long start,
 			  unsigned long last);
 /* Note that it is watched no more. True: some of it was. Takes no lock. */
-bool watch_clear(struct live *live, unsigned long start, unsigned long end);
+bool watch_clear(struct leaf **leaves, unsigned long start, unsigned long end);
 /* Is [start, end) one area, and registered? May sleep for the monitor. */
 bool watch_is_registered(struct live *live, struct shard *shard,
 			 unsigned long start, unsigned long end);

@@ -4,6 +4,7 @@
  */
 #include "../sync.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "../../explore/hooks.h"
@@ -168,6 +169,11 @@ void sync_at_fork(void (*prepare)(void), void (*parent)(void),
 {
 }
 
+int *sync_errno(void)
+{
+	return &errno;
+}
+
 long sync_thread_sleeps(void)
 {
 	return (long)explore_sleeps();
@@ -189,6 +195,10 @@ void sync_unkeep(const void *p, size_t size)
 void sync_free_pages(void *pages, size_t size)
 {
 	explore_free(pages);
+}
+
+void sync_wipe_in_child(void *pages, size_t size)
+{
 }
 
 void sync_want_huge_pages(void *pages, size_t size)
