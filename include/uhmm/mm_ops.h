@@ -205,7 +205,11 @@ struct uhmm_run {
  * @migrate_finish: replace each migration entry by one to @args->dst, or, if
  *	MIGRATE_PFN_MIGRATE was cleared or @args->dst is 0, to @args->src;
  *	unlock the sources (not @args->fault_page) and give the collector's
- *	reference to them back. @args->dst is given back by the library.
+ *	reference to them back. @args->dst is given back by the library, but for
+ *	as many from the first on as are returned.
+ * @migrate_settles: all that @migrate_commit does is to put pages where there were
+ *	none, so that it is called for nothing else; and @migrate_finish may settle
+ *	frames of a device itself, of many at once.
  * @make_exclusive: replace all entries of @pfn, which page_get found at
  *	@addr, by ones that only @owner may use until a CPU touches them, in a
  *	bracket of MMU_NOTIFY_EXCLUSIVE with @owner. On success the page is
@@ -253,7 +257,9 @@ struct uhmm_mm_ops {
 	void (*migrate_collect)(struct mm_struct *mm, struct migrate_vma *args);
 	void (*migrate_unmap)(struct mm_struct *mm, struct migrate_vma *args);
 	void (*migrate_commit)(struct mm_struct *mm, struct migrate_vma *args);
-	void (*migrate_finish)(struct mm_struct *mm, struct migrate_vma *args);
+	unsigned long (*migrate_finish)(struct mm_struct *mm,
+					struct migrate_vma *args);
+	bool migrate_settles;
 
 	int (*make_exclusive)(struct mm_struct *mm, unsigned long addr,
 			      unsigned long pfn, void *owner);

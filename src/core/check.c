@@ -412,7 +412,7 @@ void check_list_end(struct check_call *call, int ret)
 
 /* ---------------------------------------------------- what may sleep, or wait */
 
-void check_might_sleep(const char *what, const void *from)
+__warm void check_might_sleep(const char *what, const void *from)
 {
 	struct check_call *call = must_not_sleep();
 	struct check_finding finding;

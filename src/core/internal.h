@@ -146,6 +146,8 @@ _Static_assert(sizeof(struct thread_block) == 640, "as uhmm_mmu_notifier(7) says
  * @index: the interval notifiers
  * @users: mm_users
  * @count: mm_count
+ * @device_frames: frames of devices that are in it, under the lock of these; of all
+ *	of them together it has one reference
  * @next_ids: the first number not handed to a slot yet
  * @reserves: reservations taken
  * @reserves_lost: reservations that outlived the limit
@@ -175,6 +177,7 @@ struct mm_struct {
 	struct interval_index index __cacheline_aligned;
 	long users __cacheline_aligned;
 	long count;
+	unsigned long device_frames;
 	unsigned long next_ids;
 	unsigned long reserves;
 	unsigned long reserves_lost;
@@ -557,21 +560,34 @@ void *device_page_bytes(unsigned long pfn);
  * For many at once, in the form of migrate_vma: the lock is taken once for some.
  * All that migrate and are a device's are in @mm now, or in what is forked from it.
  */
-void device_pages_went(struct mm_struct *mm, const struct migrate_vma *args);
+void device_pages_went(struct mm_struct *mm, const unsigned long *src,
+		       const unsigned long *dst, unsigned long n);
 /* As long as they are a device's, device_page_unlock_put(); how many that was. */
 unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 				      unsigned long n);
 /*
- * Of @n frames in a row those in private memory that are in use: the reference and the
- * lock of the migration are given up, the one to the entry, which is at @addr for the
- * first, and a page further for each. How many, up to any other; whose src says
- * MIGRATE_PFN_SETTLED then.
+ * Of @n frames in a row those in private memory that are in use, and nobody else's: they
+ * are in @mm now; the reference and the lock of the migration are given up, the one to
+ * the entry, which is at @addr for the first, and a page further for each. How many, up
+ * to any other; whose src says MIGRATE_PFN_SETTLED then.
  */
-unsigned long device_pages_settle(unsigned long pfn, unsigned long n,
-				  unsigned long addr);
+unsigned long device_pages_settle(struct mm_struct *mm, unsigned long pfn,
+				  unsigned long n, unsigned long addr);
 /* Its bytes, and all of its device's, where there are any; NULL: there are none. */
 void *device_page_memory(unsigned long pfn, unsigned long *ret_start,
 			 unsigned long *ret_end);
+/*
+ * The same: if nothing was mapped or unmapped since, by @recent, what was found last; 0
+ * at first, and under a lock of the caller's.
+ */
+struct device_memory {
+	unsigned long as;
+	unsigned long first;
+	unsigned long n;
+	unsigned long start;
+};
+void *device_page_memory_near(struct device_memory *recent, unsigned long pfn,
+			      unsigned long *ret_end);
 /* At which address its entry is: kept for address spaces without page tables. */
 void device_page_set_where(unsigned long pfn, unsigned long addr);
 unsigned long device_page_where(unsigned long pfn);

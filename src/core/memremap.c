@@ -24,6 +24,8 @@
 
 spinlock_t device_lock;
 struct dev_pagemap *device_maps __guarded_by(&device_lock);
+/* How often that was another; who has looked before need not again. */
+static unsigned long map_changes __hot_data = 1;
 static unsigned long next_place __guarded_by(&device_lock) =
 	UHMM_DEVICE_PFN_BASE;
 
@@ -63,7 +65,7 @@ static int wait_for_change(int64_t timeout_ns) __must_hold(&device_lock)
 	return ret;
 }
 
-void device_unlock_changed(void)
+__warm void device_unlock_changed(void)
 {
 	bool wake = sleepers > 0;
 
@@ -150,6 +152,7 @@ void *memremap_pages(struct dev_pagemap *pgmap, int nid)
 		pgmap->dying = 0;
 		pgmap->next = device_maps;
 		device_maps = pgmap;
+		WRITE_ONCE(map_changes, map_changes + 1);
 	}
 	spin_unlock(&device_lock);
 	if (!ret) {
@@ -208,6 +211,7 @@ static int unmap_pages(struct dev_pagemap *pgmap, int64_t timeout_ns,
 		while (*link != pgmap)
 			link = &(*link)->next;
 		*link = pgmap->next;
+		WRITE_ONCE(map_changes, map_changes + 1);
 	}
 	spin_unlock(&device_lock);
 	if (ret)
@@ -320,7 +324,7 @@ static void put_page(unsigned long pfn, bool unlock)
 	if (frame && unlock)
 		frame->locked = false;
 	if (last) {
-		mm = frame->mm;
+		mm = frame_goes(frame->mm) ? frame->mm : NULL;
 		order = frame->order;
 		for (i = 0; i < 1UL << order; i++)
 			frame[i] = (struct uhmm_device_frame){ 0 };
@@ -450,6 +454,33 @@ void *device_page_memory(unsigned long pfn, unsigned long *ret_start,
 	return bytes;
 }
 
+static void memory_find(struct device_memory *recent, unsigned long pfn)
+{
+	const struct dev_pagemap *map;
+
+	spin_lock(&device_lock);
+	map = map_of(pfn);
+	recent->as = map_changes;
+	recent->n = map && map->memory ? frames_of(map) : 0;
+	if (recent->n) {
+		recent->first = first_of(map);
+		recent->start = (unsigned long)map->memory;
+	}
+	spin_unlock(&device_lock);
+}
+
+__warm void *device_page_memory_near(struct device_memory *recent, unsigned long pfn,
+				     unsigned long *ret_end)
+{
+	if (unlikely(recent->as != READ_ONCE(map_changes) ||
+		     pfn - recent->first >= recent->n))
+		memory_find(recent, pfn);
+	if (!recent->n)
+		return NULL;
+	*ret_end = recent->start + (recent->n << UHMM_PAGE_SHIFT);
+	return (void *)(recent->start + ((pfn - recent->first) << UHMM_PAGE_SHIFT));
+}
+
 void device_page_set_where(unsigned long pfn, unsigned long addr)
 {
 	struct uhmm_device_frame *frame;
@@ -524,7 +555,7 @@ void uhmm_device_page_split(unsigned long pfn, unsigned long refs)
 		frame[i].order = 0;
 		frame[i].count = refs;
 		if (frame->mm)
-			mmgrab(frame->mm);
+			frames_come(frame->mm, 1);
 	}
 	if (frame) {
 		frame->order = 0;

@@ -28,6 +28,21 @@ struct uhmm_device_frame {
 extern spinlock_t device_lock;
 extern struct dev_pagemap *device_maps __guarded_by(&device_lock);
 
+/* @n frames more are in @mm. */
+static inline void frames_come(struct mm_struct *mm, unsigned long n)
+	__must_hold(&device_lock)
+{
+	if (unlikely(n && !mm->device_frames))
+		mmgrab(mm);
+	mm->device_frames += n;
+}
+
+/* One less. True: it was the last; mmdrop() without the lock. */
+static inline bool frame_goes(struct mm_struct *mm) __must_hold(&device_lock)
+{
+	return mm && !--mm->device_frames;
+}
+
 /* Whoever waits for a frame looks again. */
 void device_unlock_changed(void) __releases(&device_lock);
 

@@ -20,13 +20,13 @@ static bool is_device(unsigned long mpfn)
 static void page_went(unsigned long pfn, struct mm_struct *mm)
 {
 	struct uhmm_device_frame *frame;
-	struct mm_struct *old = mm;
+	struct mm_struct *old = NULL;
 
-	mmgrab(mm);
 	spin_lock(&device_lock);
 	frame = head_of(&pfn, NULL);
-	if (frame) {
-		old = frame->mm;
+	if (frame && frame->mm != mm) {
+		old = frame_goes(frame->mm) ? frame->mm : NULL;
+		frames_come(mm, 1);
 		frame->mm = mm;
 	}
 	spin_unlock(&device_lock);
@@ -38,7 +38,7 @@ static void page_went(unsigned long pfn, struct mm_struct *mm)
  * Of the frame of @pfn, at *@ret_frame, and those behind it: how many of @n there
  * are, up to a larger page (is_same()). Of one 1; of what is no device's 0.
  */
-static unsigned long frames_at(struct near *near, unsigned long pfn, unsigned long n,
+static __warm unsigned long frames_at(struct near *near, unsigned long pfn, unsigned long n,
 			       struct uhmm_device_frame **ret_frame)
 	__must_hold(&device_lock)
 {
@@ -68,7 +68,7 @@ static unsigned long frames_of_run(struct near *near, const unsigned long *mpfns
 }
 
 /* From the @i-th on; returns the first that is in use, or none, or @end. */
-static unsigned long init_some(const unsigned long *mpfns, unsigned long i,
+static __warm unsigned long init_some(const unsigned long *mpfns, unsigned long i,
 			       unsigned long end)
 {
 	struct uhmm_device_frame *frames;
@@ -92,7 +92,7 @@ static unsigned long init_some(const unsigned long *mpfns, unsigned long i,
 	return i;
 }
 
-unsigned long uhmm_device_pages_init(const unsigned long *mpfns, unsigned long n)
+__warm unsigned long uhmm_device_pages_init(const unsigned long *mpfns, unsigned long n)
 {
 	unsigned long i = 0, end;
 
@@ -105,14 +105,14 @@ unsigned long uhmm_device_pages_init(const unsigned long *mpfns, unsigned long n
 
 /* From the @i-th on; returns the first that is elsewhere, or @end. */
 static unsigned long pages_went(struct mm_struct *mm,
-				const struct migrate_vma *args,
-				unsigned long i, unsigned long end)
+				       const unsigned long *src,
+				       const unsigned long *dst,
+				       unsigned long i, unsigned long end)
 {
-	const unsigned long *src = args->src, *dst = args->dst;
 	struct uhmm_device_frame *frames;
 	struct near near = { 0 };
 	unsigned long n, k;
-	long came = 0;
+	unsigned long came = 0;
 
 	spin_lock(&device_lock);
 	for (; i < end; i += n ? k : 1) {
@@ -129,30 +129,30 @@ static unsigned long pages_went(struct mm_struct *mm,
 		if (n && !k)
 			break;
 	}
-	if (came)
-		fetch_add(&mm->count, came);
+	frames_come(mm, came);
 	spin_unlock(&device_lock);
 	return i;
 }
 
-void device_pages_went(struct mm_struct *mm, const struct migrate_vma *args)
+void device_pages_went(struct mm_struct *mm, const unsigned long *src,
+		       const unsigned long *dst, unsigned long n)
 {
 	unsigned long i = 0, end;
 
-	while (i < args->npages) {
-		if (!is_device(args->dst[i])) {
+	while (i < n) {
+		if (!is_device(dst[i])) {
 			i++;
 			continue;
 		}
-		end = some_of(args->npages, i);
-		i = pages_went(mm, args, i, end);
+		end = some_of(n, i);
+		i = pages_went(mm, src, dst, i, end);
 		if (i < end)
-			page_went(uhmm_migrate_pfn_of(args->dst[i++]), mm);
+			page_went(uhmm_migrate_pfn_of(dst[i++]), mm);
 	}
 }
 
 /* From the @i-th on; returns the first that is another's or free then, or @end. */
-static unsigned long unlock_put_some(const unsigned long *mpfns,
+static __warm unsigned long unlock_put_some(const unsigned long *mpfns,
 				     unsigned long i, unsigned long end)
 {
 	struct uhmm_device_frame *frames;
@@ -174,7 +174,7 @@ static unsigned long unlock_put_some(const unsigned long *mpfns,
 	return i;
 }
 
-unsigned long device_pages_unlock_put(const unsigned long *mpfns,
+__warm unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 				      unsigned long n)
 {
 	unsigned long i = 0, end;
@@ -188,21 +188,33 @@ unsigned long device_pages_unlock_put(const unsigned long *mpfns,
 	return i;
 }
 
-unsigned long device_pages_settle(unsigned long pfn, unsigned long n,
-				  unsigned long addr)
+/* What is another's is not settled, nor what is behind it. */
+static inline bool can_settle(const struct uhmm_device_frame *frame,
+			      const struct mm_struct *mm)
 {
-	struct uhmm_device_frame *frames;
+	return !frame->order && frame->count && (!frame->mm || frame->mm == mm);
+}
+
+__warm unsigned long device_pages_settle(struct mm_struct *mm, unsigned long pfn,
+					 unsigned long n, unsigned long addr)
+{
+	struct uhmm_device_frame *frames, *frame;
 	struct near near = { 0 };
 	unsigned long k;
+	unsigned long came = 0;
 
 	spin_lock(&device_lock);
 	n = frames_at(&near, pfn, n, &frames);
-	if (n && near.map->type != MEMORY_DEVICE_PRIVATE)
+	if (n && (near.map->type != MEMORY_DEVICE_PRIVATE || frames->order))
 		n = 0;
-	for (k = 0; k < n && is_same(frames, k) && frames[k].count; k++) {
-		frames[k].where = addr + (k << UHMM_PAGE_SHIFT);
-		frames[k].locked = false;
+	for (k = 0; k < n && can_settle(frames + k, mm); k++) {
+		frame = &frames[k];
+		came += !frame->mm;
+		frame->mm = mm;
+		frame->where = addr + (k << UHMM_PAGE_SHIFT);
+		frame->locked = false;
 	}
+	frames_come(mm, came);
 	device_unlock_changed();
 	return k;
 }

@@ -7,7 +7,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include <uhmm/memremap.h>
 
@@ -64,12 +63,14 @@ static unsigned long count_migrating(const struct migrate_vma *args)
 {
 	unsigned long n = 0;
 
+	if (likely(words_and(args->src, args->npages) & MIGRATE_PFN_MIGRATE))
+		return args->npages;
 	for (unsigned long i = 0; i < args->npages; i++)
 		n += args->src[i] & MIGRATE_PFN_MIGRATE;
 	return n / MIGRATE_PFN_MIGRATE;
 }
 
-int migrate_vma_setup(struct migrate_vma *args)
+__warm int migrate_vma_setup(struct migrate_vma *args)
 {
 	struct mmu_notifier_range range;
 	struct migrate_vma cut;
@@ -90,7 +91,7 @@ int migrate_vma_setup(struct migrate_vma *args)
 	args->start = cut.start;
 	args->end = cut.end;
 	args->npages = (args->end - args->start) >> UHMM_PAGE_SHIFT;
-	memset(args->src, 0, args->npages * sizeof(*args->src));
+	words_count_up(args->src, args->npages, 0, 0);
 	migrate_bracket_start(args, &range, args->start);
 	mm->ops->migrate_collect(mm, args);
 	mmu_notifier_invalidate_range_end(&range);
@@ -104,11 +105,14 @@ int migrate_vma_setup(struct migrate_vma *args)
  * Where nothing goes to, nothing goes. Returns the first page that is put where
  * there was none; npages: there is none.
  */
-static unsigned long drop_without_dst(struct migrate_vma *args)
+static __warm unsigned long drop_without_dst(struct migrate_vma *args)
 {
 	unsigned long i, n = args->npages, first = n;
 	unsigned long *src = args->src;
 
+	if (likely(words_and(args->dst, n) & MIGRATE_PFN_VALID &&
+		   migrate_goes(words_and(src, n))))
+		return n;
 	for (i = 0; i < n; i++) {
 		if (!(args->dst[i] & MIGRATE_PFN_VALID))
 			src[i] &= ~MIGRATE_PFN_MIGRATE;
@@ -118,7 +122,7 @@ static unsigned long drop_without_dst(struct migrate_vma *args)
 	return first;
 }
 
-void migrate_vma_pages(struct migrate_vma *args)
+__warm void migrate_vma_pages(struct migrate_vma *args)
 {
 	struct mm_struct *mm = args->vma->mm;
 	struct mmu_notifier_range range;
@@ -127,10 +131,12 @@ void migrate_vma_pages(struct migrate_vma *args)
 	if (first < args->npages)
 		migrate_bracket_start(args, &range, args->start +
 				      (first << UHMM_PAGE_SHIFT));
-	mm->ops->migrate_commit(mm, args);
+	if (first < args->npages || !mm->ops->migrate_settles)
+		mm->ops->migrate_commit(mm, args);
 	if (first < args->npages)
 		mmu_notifier_invalidate_range_end(&range);
-	device_pages_went(mm, args);
+	if (!mm->ops->migrate_settles)
+		device_pages_went(mm, args->src, args->dst, args->npages);
 }
 
 /* From the @i-th on: how many are settled, which is noted nowhere any more. */
@@ -153,7 +159,7 @@ static unsigned long not_settled(const struct migrate_vma *args, unsigned long i
 	return i - first;
 }
 
-static void put_some(struct mm_struct *mm, const unsigned long *dst, unsigned long n)
+static __warm void put_some(struct mm_struct *mm, const unsigned long *dst, unsigned long n)
 {
 	unsigned long i = 0, pfn;
 
@@ -164,22 +170,24 @@ static void put_some(struct mm_struct *mm, const unsigned long *dst, unsigned lo
 	}
 }
 
-static void put_dst(struct mm_struct *mm, const struct migrate_vma *args)
+static __warm void put_dst(struct mm_struct *mm, const struct migrate_vma *args)
 {
 	unsigned long i, n;
 
 	for (i = settled(args, 0); i < args->npages; i += n + settled(args, i + n)) {
 		n = not_settled(args, i);
+		if (mm->ops->migrate_settles)
+			device_pages_went(mm, args->src + i, args->dst + i, n);
 		put_some(mm, args->dst + i, n);
 	}
 }
 
-void migrate_vma_finalize(struct migrate_vma *args)
+__warm void migrate_vma_finalize(struct migrate_vma *args)
 {
 	struct mm_struct *mm = args->vma->mm;
 
-	mm->ops->migrate_finish(mm, args);
-	put_dst(mm, args);
+	if (mm->ops->migrate_finish(mm, args) < args->npages)
+		put_dst(mm, args);
 }
 
 /* ---------------------------------------------------------------- by frames */
@@ -278,7 +286,7 @@ void migrate_device_pages(unsigned long *src_pfns, unsigned long *dst_pfns,
 			continue;
 		mm = uhmm_device_page_mm(uhmm_migrate_pfn_of(src_pfns[i]));
 		mm->ops->migrate_commit(mm, &args);
-		device_pages_went(mm, &args);
+		device_pages_went(mm, args.src, args.dst, n);
 	}
 }
 
@@ -297,8 +305,8 @@ void migrate_device_finalize(unsigned long *src_pfns, unsigned long *dst_pfns,
 		mm = uhmm_device_page_mm(uhmm_migrate_pfn_of(src_pfns[i]));
 		/* The frame, and what it keeps, may go now. */
 		mmgrab(mm);
-		mm->ops->migrate_finish(mm, &args);
-		put_dst(mm, &args);
+		if (mm->ops->migrate_finish(mm, &args) < n)
+			put_dst(mm, &args);
 		mmdrop(mm);
 	}
 }

@@ -5,6 +5,10 @@
 
 #include <uhmm/migrate.h>
 
+#include "../lib/words.h"
+
+/* From an entry to that of the next frame. */
+#define MIGRATE_PFN_STEP (1UL << MIGRATE_PFN_SHIFT)
 #define MIGRATE_PFN_GOES (MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE)
 
 /* In src, of an address space: what is at dst is the entry's, and no migration's. */
@@ -24,17 +28,12 @@ static inline bool migrate_inserts(unsigned long src)
 
 /*
  * How many of @n entries, beginning with the first, have frames in a row and are
- * alike otherwise: 1 at least.
+ * alike otherwise.
  */
 static inline unsigned long migrate_run(const unsigned long *mpfns,
 					unsigned long n)
 {
-	unsigned long next = mpfns[0], k = 0;
-
-	do
-		next += 1UL << MIGRATE_PFN_SHIFT;
-	while (++k < n && mpfns[k] == next);
-	return k;
+	return n ? words_run(mpfns, n, mpfns[0], MIGRATE_PFN_STEP) : 0;
 }
 
 #endif

@@ -350,7 +350,7 @@ void mmap_write_downgrade(struct mm_struct *mm)
 	downgrade_write(&mm->mmap_lock);
 }
 
-void mmap_assert_locked(struct mm_struct *mm)
+__warm void mmap_assert_locked(struct mm_struct *mm)
 {
 	if (mm_checked(mm) && !rwsem_holders(&mm->mmap_lock))
 		check_mmap_not_held(mm, "held", CHECK_FROM);

@@ -461,14 +461,14 @@ look(struct mmu_notifier_range *range, struct thread_block *block, bool leads,
 	return 0;
 }
 
-static __attribute__((noinline)) int
+static __warm __attribute__((noinline)) int
 look_first(struct mmu_notifier_range *range, struct thread_block *block,
 	   const void *from)
 {
 	return look(range, block, false, from);
 }
 
-static __attribute__((noinline)) int
+static __warm __attribute__((noinline)) int
 look_again(struct mmu_notifier_range *range, struct thread_block *block,
 	   const void *from)
 {

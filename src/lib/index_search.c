@@ -355,7 +355,7 @@ static unsigned int search_again(struct index_finger *finger,
  * Straight down, as long as one child at most can hold a hit. Who covers all
  * units matches what is unused too, but not alone.
  */
-static unsigned int search_first(const struct interval_index *ix,
+static __warm unsigned int search_first(const struct interval_index *ix,
 				 struct index_finger *finger,
 				 unsigned long start, unsigned long last,
 				 struct index_walk *walk,

@@ -18,6 +18,13 @@
 #endif
 #endif
 
+/* See words.h: it is to see words, not vectors of them. */
+#ifdef ARCH_SEEN_BY_TSAN
+#define ARCH_SINGLE_WORDS true
+#else
+#define ARCH_SINGLE_WORDS false
+#endif
+
 static inline void arch_cpu_relax(void)
 {
 #if defined(__x86_64__)

@@ -22,7 +22,7 @@
 #define START_BITS (64 - COUNT_BITS)
 #define RANGES (PAGE / sizeof(unsigned long) - 2)
 #define CALLERS 64UL
-#define CALLER_RANGES 7U
+#define CALLER_RANGES 14UL
 #define LOOK_BYTES (2UL << 20)	/* so far ahead at least */
 
 /* Of @ranges only the first @used were ever more than 0. */
@@ -33,11 +33,13 @@ struct block {
 };
 
 /*
- * Of a thread, @owner, which alone writes the ranges: before it takes the lock of who
- * moves pages, which reads them under that, and after it has given it back.
+ * Of a thread, @owner, which alone writes the ranges, the first @used: before it takes
+ * the lock of who moves pages, which reads them under that, and after it has given it
+ * back. A signal's handler uses those behind, and leaves @used as it was.
  */
 struct caller {
 	unsigned long owner;
+	unsigned long used;
 	unsigned long ranges[CALLER_RANGES];
 } __cacheline_aligned;
 
@@ -148,7 +150,7 @@ void sync_unkeep(const void *p, size_t size)
 }
 
 /* The first of @ranges behind @start, and before @found, which it becomes. */
-static unsigned long next_of_ranges(const unsigned long *ranges, unsigned long n,
+static __warm unsigned long next_of_ranges(const unsigned long *ranges, unsigned long n,
 				    unsigned long start, unsigned long found,
 				    unsigned long *ret_end)
 {
@@ -166,7 +168,7 @@ static unsigned long next_of_ranges(const unsigned long *ranges, unsigned long n
 	return found;
 }
 
-unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
+__warm unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
 			     unsigned long end, unsigned long *ret_end)
 {
 	/*
@@ -187,8 +189,9 @@ unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
 	}
 	found = end;
 	for (unsigned long i = 0; i < READ_ONCE(ncallers); i++)
-		found = next_of_ranges(callers[i].ranges, CALLER_RANGES, start,
-				       found, ret_end);
+		found = next_of_ranges(callers[i].ranges,
+				       READ_ONCE(callers[i].used), start, found,
+				       ret_end);
 	return found;
 }
 
@@ -199,6 +202,7 @@ unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
 /* What is no further from another is told of with it. */
 #define NEAR (4 * PAGE)
 #define SELF 3U
+#define KEPT_ELSEWHERE ~0UL
 
 /* This thread's place among the callers, and where its variables are. */
 static __thread struct {
@@ -236,8 +240,7 @@ static __attribute__((noinline)) struct caller *caller_claim(void)
 			continue;
 		if (!try_cmpxchg(&callers[i].owner, &owner, me))
 			continue;
-		for (unsigned int k = 0; k < CALLER_RANGES; k++)
-			WRITE_ONCE(callers[i].ranges[k], 0);
+		WRITE_ONCE(callers[i].used, 0);
 		use(&ncallers, i + 1);
 		return mine.caller = &callers[i];
 	}
@@ -253,41 +256,69 @@ static struct caller *caller_mine(void)
 		       c : caller_claim();
 }
 
-/* In its place, or wherever there is one. */
-static void keep_in(struct caller *c, unsigned long range, bool on)
+/* 0: it is on the stack, as most is. */
+static inline unsigned long part_range(const void *frame, const struct sync_part *part)
 {
-	unsigned long from = on ? 0 : range, to = on ? range : 0;
+	uintptr_t at = (uintptr_t)part->p - ((uintptr_t)frame - DEEP);
 
-	if (!range)
-		return;
-	for (unsigned int i = 0; c && i < CALLER_RANGES; i++) {
-		if (READ_ONCE(c->ranges[i]) != from)
-			continue;
-		WRITE_ONCE(c->ranges[i], to);
-		return;
-	}
-	if (on)
-		keep(range);
-	else
-		unkeep(range);
+	return part->size && (part->size > 2 * DEEP || at > 2 * DEEP - part->size) ?
+		       range_of(part->p, part->size) : 0;
 }
 
-void sync_keep_caller(const void *frame, bool on)
+static inline unsigned long stack_range(const void *frame)
+{
+	return range_of((const char *)frame - DEEP, 2 * DEEP);
+}
+
+/* If it is one. Where the next goes. */
+static inline unsigned long *put_range(unsigned long *at, unsigned long range)
+{
+	WRITE_ONCE(*at, range);
+	return at + !!range;
+}
+
+/* There is no room for it in the place of the thread. */
+static void for_each_part(const void *frame, const struct sync_part *parts,
+			  unsigned long n, void (*fn)(unsigned long range))
+{
+	fn(stack_range(frame));
+	for (unsigned int i = 0; i < SELF; i++)
+		fn(mine.self[i]);
+	while (n--)
+		fn(part_range(frame, parts++));
+}
+
+__warm unsigned long sync_keep_caller(const void *frame, const struct sync_part *parts,
+				      unsigned long n)
 {
 	struct caller *c = caller_mine();
+	unsigned long used = c ? c->used : CALLER_RANGES, *range;
 
-	keep_in(c, range_of((const char *)frame - DEEP, 2 * DEEP), on);
+	if (unlikely(used + 1 + SELF + n > CALLER_RANGES)) {
+		for_each_part(frame, parts, n, keep);
+		return KEPT_ELSEWHERE;
+	}
+	range = &c->ranges[used];
+	WRITE_ONCE(c->used, used + 1 + SELF + n);
+	/* From here on handlers use what is behind. */
+	barrier();
+	range = put_range(range, stack_range(frame));
 	for (unsigned int i = 0; i < SELF; i++)
-		keep_in(c, mine.self[i], on);
+		range = put_range(range, mine.self[i]);
+	while (n--)
+		range = put_range(range, part_range(frame, parts++));
+	barrier();
+	WRITE_ONCE(c->used, (unsigned long)(range - c->ranges));
+	return used;
 }
 
-void sync_keep_of_caller(const void *frame, const void *p, size_t size, bool on)
+__warm void sync_unkeep_caller(unsigned long kept, const void *frame,
+			       const struct sync_part *parts, unsigned long n)
 {
-	uintptr_t at = (uintptr_t)p - ((uintptr_t)frame - DEEP);
-
-	/* Mostly it is on the stack. */
-	if (size && (size > 2 * DEEP || at > 2 * DEEP - size))
-		keep_in(caller_mine(), range_of(p, size), on);
+	if (likely(kept != KEPT_ELSEWHERE))
+		WRITE_ONCE(mine.caller->used, kept);
+	else
+		for_each_part(frame, parts, n, unkeep);
 }
 
 static bool has(const struct dl_phdr_info *info, const void *p)

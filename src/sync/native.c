@@ -128,12 +128,12 @@ void mutex_init(struct mutex *lock)
 	pthread_mutex_init(&lock->m, NULL);
 }
 
-void mutex_lock(struct mutex *lock) __no_context_analysis
+__warm void mutex_lock(struct mutex *lock) __no_context_analysis
 {
 	pthread_mutex_lock(&lock->m);
 }
 
-void mutex_unlock(struct mutex *lock) __no_context_analysis
+__warm void mutex_unlock(struct mutex *lock) __no_context_analysis
 {
 	pthread_mutex_unlock(&lock->m);
 }

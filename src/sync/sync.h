@@ -46,6 +46,8 @@
 #define __hot __attribute__((hot, section(".text.sorted.uhmm.2")))
 /* The first of them, where such a page begins. */
 #define __hot_first __attribute__((hot, aligned(4096), section(".text.sorted.uhmm.1")))
+/* Of code that is run for some pages at once; the next pages. */
+#define __warm __attribute__((section(".text.sorted.uhmm.3")))
 /* For the same reason, of words that such code reads: beside each other. */
 #define __hot_data __attribute__((section("uhmm_hot_data")))
 #define container_of(ptr, type, member) \
@@ -320,11 +322,18 @@ void sync_keep(const void *p, size_t size);
 void sync_unkeep(const void *p, size_t size);
 /* The variables of the library, and of what it calls. */
 void sync_keep_modules(void);
-/* What this thread needs at any time, with its stack around @frame. */
-void sync_keep_caller(const void *frame, bool keep);
-/* What else it needs meanwhile, if that is not there. */
-void sync_keep_of_caller(const void *frame, const void *p, size_t size,
-			 bool keep);
+/*
+ * What this thread needs at any time, with its stack around @frame; and @parts, which
+ * it needs meanwhile. What is returned ends it, when that of later ones has.
+ */
+struct sync_part {
+	const void *p;
+	size_t size;
+};
+unsigned long sync_keep_caller(const void *frame, const struct sync_part *parts,
+			       unsigned long n);
+void sync_unkeep_caller(unsigned long kept, const void *frame,
+			const struct sync_part *parts, unsigned long n);
 /* Where nothing but a caller's is kept, as it was found; all 0 at first. */
 struct sync_clear {
 	unsigned long start;

@@ -8,6 +8,8 @@
 
 #include <uhmm/mmu_notifier.h>
 
+#include "lib/words.h"
+
 #define PAGE UHMM_PAGE_SIZE
 
 /* -------------------------------------------------------------------- memory */
@@ -193,7 +195,7 @@ void device_destroy(struct device *device)
 
 /* ------------------------------------------------------------------- batches */
 
-/* One batch; everything in one area. */
+/* Some batches, everything in one area; and the one that it is the turn of. */
 struct batch {
 	struct migrate_vma args;
 	struct uhmm_vma vma;
@@ -211,16 +213,27 @@ static int batch_begin(struct batch *batch, struct mm_struct *mm,
 	return ret || batch->vma.start <= addr ? ret : -EFAULT;
 }
 
-static void batch_set(struct device *device, struct batch *batch,
+/* Where they go to, where that is to be known first: of all of them at once. */
+static void batches_set(struct device *device, struct batch *batch,
+			const char *start, unsigned long npages, bool takes)
+{
+	unsigned long left = (batch->vma.end - (unsigned long)start) / PAGE;
+
+	memset(batch->dst, 0, npages * sizeof(batch->dst[0]));
+	if (takes && device->no_copy)
+		pages_take(device, batch->dst, npages < left ? npages : left);
+}
+
+/* The @at-th page, which is at @start, and as many as there are of the batch. */
+static void batch_set(struct device *device, struct batch *batch, unsigned long at,
 		      const void *start, unsigned long npages)
 {
 	unsigned long addr = (unsigned long)start;
 
-	memset(batch->dst, 0, npages * sizeof(batch->dst[0]));
 	batch->args = (struct migrate_vma){
 		.vma = &batch->vma,
-		.src = batch->src,
-		.dst = batch->dst,
+		.src = batch->src + at,
+		.dst = batch->dst + at,
 		.start = addr,
 		.end = addr + npages * PAGE,
 		.pgmap_owner = device,
@@ -250,31 +263,50 @@ static void fill_one(struct device *device, struct batch *batch,
 		memset(uhmm_page_ptr(mm, to), 0, PAGE);
 }
 
+static long count_going(const struct migrate_vma *args)
+{
+	const unsigned long n = args->npages;
+	long going = 0;
+
+	if (words_and(args->src, n) & MIGRATE_PFN_MIGRATE &&
+	    words_and(args->dst, n) & MIGRATE_PFN_VALID)
+		return (long)n;
+	for (unsigned long i = 0; i < n; i++)
+		going += args->src[i] & MIGRATE_PFN_MIGRATE && args->dst[i];
+	return going;
+}
+
 static long take(struct device *device, struct batch *batch)
 {
 	struct migrate_vma *args = &batch->args;
 	unsigned long i;
-	long went = 0;
+	bool there;
+	long went;
 	int ret;
 
 	args->flags = MIGRATE_VMA_SELECT_SYSTEM;
-	if (device->no_copy) {
+	if (device->no_copy)
 		args->flags |= UHMM_MIGRATE_DST_GIVEN;
-		pages_take(device, args->dst, (args->end - args->start) / PAGE);
-	}
 	ret = migrate_vma_setup(args);
 	if (ret)
 		return ret;
-	for (i = 0; i < args->npages; i++)
+	there = words_and(args->src, args->npages) & UHMM_MIGRATE_PFN_THERE;
+	for (i = 0; i < args->npages && !there; i++)
 		if (!(args->src[i] & UHMM_MIGRATE_PFN_THERE))
 			fill_one(device, batch, i);
 	if (device->between)
 		device->between(device);
 	migrate_vma_pages(args);
-	for (i = 0; i < args->npages; i++)
-		went += args->src[i] & MIGRATE_PFN_MIGRATE && args->dst[i];
+	went = count_going(args);
 	migrate_vma_finalize(args);
 	return went;
+}
+
+static unsigned long pages_up_to(const char *start, const char *end, unsigned long most)
+{
+	unsigned long n = (unsigned long)(end - start) / PAGE;
+
+	return n < most ? n : most;
 }
 
 /* @npages, @most at a time, by @fn. */
@@ -285,13 +317,22 @@ static long with_batch(struct device *device, struct mm_struct *mm, char *start,
 	unsigned long at, n;
 	struct batch batch;
 	long sum = 0, ret;
+	char *end = start + npages * PAGE;
 
 	mmap_read_lock(mm);
 	ret = batch_begin(&batch, mm, start);
-	for (at = 0; at < npages && ret >= 0; at += n, sum += ret) {
-		n = npages - at < most ? npages - at : most;
-		batch_set(device, &batch, start + at * PAGE, n);
+	for (at = DEVICE_BATCH; start < end && ret >= 0; start += n * PAGE) {
+		if (at == DEVICE_BATCH) {
+			at = 0;
+			n = pages_up_to(start, end, DEVICE_BATCH);
+			batches_set(device, &batch, start, n, fn == take);
+		}
+		n = pages_up_to(start, end,
+				most < DEVICE_BATCH - at ? most : DEVICE_BATCH - at);
+		batch_set(device, &batch, at, start, n);
 		ret = fn(device, &batch);
+		at += n;
+		sum += ret;
 	}
 	mmap_read_unlock(mm);
 	return ret < 0 ? ret : sum;

@@ -245,9 +245,9 @@ static bool is_waited_for(const char *p)
 	struct out *out = live_of(mm)->out;
 	unsigned long entry;
 
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	entry = out_get(out, (unsigned long)p);
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	return entry & OUT_WAITED;
 }
 

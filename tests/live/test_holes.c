@@ -51,18 +51,27 @@ int __wrap_ioctl(int fd, unsigned long request, void *arg)
 	if (request == UFFDIO_UNREGISTER)
 		run(&ending);
 
-	if (request == UFFDIO_MOVE && refused) {
-		asked = refused;
-		refused = NULL;
-		errno = EAGAIN;
-		return -1;
-	}
 	if (ours || request == UFFDIO_COPY)
 		run(ours ? &before : &asked);
 	ret = __real_ioctl(fd, request, arg);
 	if (ours)
 		run(&after);
 	return ret;
+}
+
+long __real_move_pages(struct live *live, unsigned long to, unsigned long from,
+		       unsigned long length);
+long __wrap_move_pages(struct live *live, unsigned long to, unsigned long from,
+		       unsigned long length);
+
+long __wrap_move_pages(struct live *live, unsigned long to, unsigned long from,
+		       unsigned long length)
+{
+	if (!refused)
+		return __real_move_pages(live, to, from, length);
+	asked = refused;
+	refused = NULL;
+	return -EAGAIN;
 }
 
 long __real_live_raw_syscall(long nr, const unsigned long *args);

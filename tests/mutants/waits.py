@@ -159,6 +159,6 @@ KEEPS = Group('Memory that is kept where it is', '', [
            [(KEPT, 'c && READ_ONCE(c->owner) == sync_thread_number()', 'c')],
            [unit('kept', 'a_child_keeps_what_it_needs')]),
     Mutant('kept of the dead', 'what one has kept who is no more is kept on',
-           [(KEPT, '\t\t\tWRITE_ONCE(callers[i].ranges[k], 0);', '\t\t\t;')],
+           [(KEPT, '\t\tWRITE_ONCE(callers[i].used, 0);', '\t\t;')],
            [unit('kept')]),
 ])

@@ -22,57 +22,53 @@ static unsigned long here(void)
 	return (uintptr_t)__builtin_frame_address(0) & ~(PAGES(1) - 1);
 }
 
-static void keep_here(bool keep)
+/* The frame of a caller of these. */
+#define FRAME __builtin_frame_address(0)
+#define PART(n) (&(struct sync_part){ AT(n), PAGES(2) })
+
+/* What the thread has, its stack, and one that it names. */
+static __attribute__((noinline)) unsigned long keep_part(unsigned long n)
 {
-	sync_keep_caller(__builtin_frame_address(0), keep);
+	return sync_keep_caller(FRAME, PART(n), 1);
 }
 
-static void keep_also(unsigned long n, bool keep)
+static __attribute__((noinline)) void unkeep_part(unsigned long kept, unsigned long n)
 {
-	sync_keep_of_caller(__builtin_frame_address(0), AT(n), PAGES(2), keep);
+	sync_unkeep_caller(kept, FRAME, PART(n), 1);
 }
 
 static void a_caller_keeps_its_stack_and_what_it_names(void **state)
 {
+	unsigned long kept;
+
 	assert_false(is_kept(here()));
-	keep_here(true);
-	keep_also(1, true);
+	kept = keep_part(1);
 	assert_true(is_kept(here()));
 	assert_true(is_kept((uintptr_t)&errno & ~(PAGES(1) - 1)));
 	assert_true(is_kept(FAR(1)) && is_kept(FAR(1) + PAGES(1)));
 	assert_false(is_kept(FAR(1) + PAGES(2)));
-	keep_also(1, false);
-	keep_here(false);
+	unkeep_part(kept, 1);
 	assert_false(is_kept(here()));
 	assert_false(is_kept(FAR(1)));
 }
 
-/* What is on its stack is there already. */
-static void what_is_on_its_stack_is_no_more(void **state)
-{
-	char local[64] = "";
-
-	sync_keep_of_caller(__builtin_frame_address(0), local, sizeof(local), true);
-	assert_false(is_kept(here()));
-	sync_keep_of_caller(__builtin_frame_address(0), local, sizeof(local), false);
-}
-
 #define MANY 40
 
+/* One inside of another, as in handlers of signals. */
 static void more_than_it_has_room_for_are_kept(void **state)
 {
+	unsigned long kept[MANY];
+
 	for (int round = 0; round < 3; round++) {
-		keep_here(true);
 		for (unsigned long n = 0; n < MANY; n++)
-			keep_also(n, true);
-		for (unsigned long n = 0; n < MANY; n++)
-			assert_true(is_kept(FAR(n)));
-		for (unsigned long n = 0; n < MANY; n++) {
-			keep_also(round % 2 ? MANY - 1 - n : n, false);
-			assert_false(is_kept(FAR(round % 2 ? MANY - 1 - n : n)));
+			kept[n] = keep_part(n);
+		for (unsigned long n = MANY; n--;) {
+			for (unsigned long i = 0; i <= n; i++)
+				assert_true(is_kept(FAR(i)));
+			assert_true(is_kept(here()));
+			unkeep_part(kept[n], n);
+			assert_false(is_kept(FAR(n)));
 		}
-		assert_true(is_kept(here()));
-		keep_here(false);
 		assert_false(is_kept(here()));
 	}
 }
@@ -80,11 +76,11 @@ static void more_than_it_has_room_for_are_kept(void **state)
 /* Twice: it goes with the last. */
 static void equal_ones_are_counted(void **state)
 {
-	keep_also(1, true);
-	keep_also(1, true);
-	keep_also(1, false);
+	unsigned long first = keep_part(1), second = keep_part(1);
+
+	unkeep_part(second, 1);
 	assert_true(is_kept(FAR(1)));
-	keep_also(1, false);
+	unkeep_part(first, 1);
 	assert_false(is_kept(FAR(1)));
 }
 
@@ -99,10 +95,10 @@ struct keeper {
 static void keeps(void *arg)
 {
 	struct keeper *k = arg;
+	unsigned long kept = keep_part(k->n);
 
-	keep_also(k->n, true);
 	gate_pass(&k->gate);
-	keep_also(k->n, false);
+	unkeep_part(kept, k->n);
 }
 
 /* More at once than have a place, and again, in those of who has ended. */
@@ -128,7 +124,7 @@ static void each_thread_has_its_own(void **state)
 
 static void keeps_on(void *unused)
 {
-	keep_also(5, true);
+	(void)keep_part(5);
 }
 
 /* One that ended in the middle of it: until another has its place. */
@@ -153,17 +149,16 @@ static void what_is_nobodys_goes_with_its_place(void **state)
 static int in_the_child(void *unused)
 {
 	struct keeper other = { .n = 3 };
+	unsigned long kept;
 	bool ok = true;
 
 	for (int i = 0; i < 3; i++) {
-		keep_here(true);
-		keep_also(2, true);
+		kept = keep_part(2);
 		ok &= is_kept(here()) && is_kept(FAR(2));
-		keep_also(2, false);
-		keep_here(false);
+		unkeep_part(kept, 2);
 		ok &= !is_kept(here()) && !is_kept(FAR(2));
 	}
-	keep_also(2, true);
+	kept = keep_part(2);
 	gate_init(&other.gate);
 	task_start(&other.task, keeps, &other);
 	gate_await(&other.gate);
@@ -171,14 +166,13 @@ static int in_the_child(void *unused)
 	gate_open(&other.gate);
 	task_join(&other.task);
 	ok &= is_kept(FAR(2)) && !is_kept(FAR(3));
-	keep_also(2, false);
+	unkeep_part(kept, 2);
 	return ok ? 0 : 1;
 }
 
 static void a_child_keeps_what_it_needs(void **state)
 {
-	keep_here(true);
-	keep_here(false);
+	unkeep_part(keep_part(1), 1);
 	assert_int_equal(in_child(in_the_child, NULL), 0);
 }
 
@@ -186,7 +180,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_caller_keeps_its_stack_and_what_it_names),
-		CASE(what_is_on_its_stack_is_no_more),
 		CASE(more_than_it_has_room_for_are_kept),
 		CASE(equal_ones_are_counted),
 		CASE(each_thread_has_its_own),

@@ -14,7 +14,7 @@
 
 #include "uapi.h"
 
-unsigned long away_place(struct out *out, unsigned long pfn)
+__warm unsigned long away_place(struct out *out, unsigned long pfn)
 {
 	unsigned long entry;
 
@@ -107,9 +107,9 @@ int live_page_alloc(struct mm_struct *mm, unsigned int order,
 
 	if (order || live_ended(live))
 		return -ENOMEM;
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	addr = pool_get(live, &n);
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	if (!addr)
 		return -ENOMEM;
 	*ret_pfn = addr >> LIVE_PAGE_SHIFT;
@@ -126,13 +126,13 @@ int live_page_stand_in(struct mm_struct *mm, unsigned long device_pfn,
 	addr = (unsigned long)device_page_memory(device_pfn, &start, &end);
 	if (!addr || addr % LIVE_PAGE || !live_has(live, UHMM_LIVE_MOVE))
 		return live_page_alloc(mm, 0, ret_pfn);
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	if (out_prepare(live->out, addr, addr + LIVE_PAGE)) {
 		out_set(live->out, addr, out_entry(OUT_HOLDS, 0, 0));
 		*ret_pfn = addr >> LIVE_PAGE_SHIFT;
 		ret = 0;
 	}
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	return ret;
 }
 
@@ -157,11 +157,11 @@ int live_page_get(struct mm_struct *mm, unsigned long addr, unsigned int flags,
 		ret = live_fault(mm, addr, flags & UHMM_FAULT_WRITE);
 		if (ret)
 			return ret;
-		mutex_lock(&out->lock);
+		spin_lock(&out->lock);
 		entry = out_get(out, addr);
 		if (out_state(entry) == OUT_COHERENT &&
 		    uhmm_device_page_get(out_what(entry))) {
-			mutex_unlock(&out->lock);
+			spin_unlock(&out->lock);
 			ret = coherent_get(out_what(entry), flags);
 			if (ret == -EAGAIN)
 				continue;
@@ -173,11 +173,11 @@ int live_page_get(struct mm_struct *mm, unsigned long addr, unsigned int flags,
 			out_set(out, addr, out_entry(OUT_PINNED, n + 1, 0));
 			break;
 		}
-		mutex_unlock(&out->lock);
+		spin_unlock(&out->lock);
 		if (!entry)
 			return -ENOMEM;
 	}
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	*ret_pfn = addr >> LIVE_PAGE_SHIFT;
 	return 0;
 }
@@ -188,7 +188,7 @@ void live_page_put(struct mm_struct *mm, unsigned long pfn, unsigned int flags)
 	struct live *live = live_of(mm);
 	struct out *out = live->out;
 
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	entry = out_get(out, addr);
 	n = out_what(entry);
 	if (pool_has(out, addr))
@@ -198,5 +198,5 @@ void live_page_put(struct mm_struct *mm, unsigned long pfn, unsigned int flags)
 	else if (out_state(entry) == OUT_PINNED)
 		out_set(out, addr,
 			n > 1 ? out_entry(OUT_PINNED, n - 1, 0) : 0);
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 }

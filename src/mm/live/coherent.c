@@ -72,9 +72,9 @@ static int take_copy(struct live *live, unsigned long addr, unsigned long pfn)
 		return -ENOMEM;
 	out_set(live->out, addr, out_entry(OUT_MOVING, pfn, out_get(live->out,
 					   addr) & OUT_WRITE));
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	ok = (unsigned long)live_raw_syscall(SYS_mremap, args) == to;
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	if (!ok)
 		stays(live, pfn);
 	else if (away_present(live, to))
@@ -119,13 +119,13 @@ int coherent_take(struct live *live, unsigned long addr, unsigned long pfn)
 	while ((ret = take_once(live, addr, pfn)) == -EAGAIN || ret == -EBUSY) {
 		if (++tries == TRIES)
 			return ret;
-		mutex_unlock(&live->out->lock);
+		spin_unlock(&live->out->lock);
 		/* What a fork has left shared gets to be one's own. */
 		if (ret == -EBUSY)
 			madvise((void *)addr, LIVE_PAGE, MADV_POPULATE_WRITE);
 		else
 			move_settle(live);
-		mutex_lock(&live->out->lock);
+		spin_lock(&live->out->lock);
 		if (out_get(live->out, addr) != entry || !unused_else(pfn))
 			return -EBUSY;
 	}
@@ -167,7 +167,7 @@ void coherent_end(struct live *live)
 	struct out *out = live->out;
 	unsigned long addr, pfn;
 
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	for (addr = next_coherent(out, 0); addr < ~0UL;
 	     addr = next_coherent(out, addr + LIVE_PAGE)) {
 		pfn = out_what(out_get(out, addr));
@@ -175,7 +175,7 @@ void coherent_end(struct live *live)
 		out_set(out, addr, out_entry(OUT_GONE, pfn, 0));
 		WRITE_ONCE(out->gone, true);
 	}
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	out_give_back(live);
 }
 
@@ -184,9 +184,9 @@ void coherent_home(struct live *live)
 	struct mmu_notifier_range range;
 	bool any;
 
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	any = next_coherent(live->out, 0) < ~0UL;
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	if (!any)
 		return;
 	mmu_notifier_range_init(&range, MMU_NOTIFY_CLEAR, 0, live->mm, 0, ~0UL);

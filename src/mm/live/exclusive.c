@@ -75,6 +75,7 @@ int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
 	struct live *live = live_of(mm);
 	struct mmu_notifier_range range;
 	struct uhmm_vma vma;
+	unsigned long kept;
 	int ret, tries = 0;
 
 	ret = uhmm_mm_find_vma(mm, addr, &vma);
@@ -85,16 +86,16 @@ int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
 	mmu_notifier_range_init_owner(&range, MMU_NOTIFY_EXCLUSIVE, 0, mm, addr,
 				      addr + LIVE_PAGE, owner);
 	mmu_notifier_invalidate_range_start(&range);
-	sync_keep_caller(__builtin_frame_address(0), true);
+	kept = sync_keep_caller(__builtin_frame_address(0), NULL, 0);
 	for (;;) {
-		mutex_lock(&live->out->lock);
+		spin_lock(&live->out->lock);
 		ret = take(live, addr, pfn);
-		mutex_unlock(&live->out->lock);
+		spin_unlock(&live->out->lock);
 		if (ret != -EAGAIN || ++tries == TRIES)
 			break;
 		move_settle(live);
 	}
-	sync_keep_caller(__builtin_frame_address(0), false);
+	sync_unkeep_caller(kept, __builtin_frame_address(0), NULL, 0);
 	mmu_notifier_invalidate_range_end(&range);
 	if (ret == -EINVAL || ret == -ENOMEM)
 		return -EOPNOTSUPP;
@@ -109,7 +110,7 @@ void live_page_unlock(struct mm_struct *mm, unsigned long pfn)
 				     device_page_where(pfn) :
 				     pfn << LIVE_PAGE_SHIFT, entry;
 
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	entry = out_get(live->out, addr);
 	if (out_state(entry) == OUT_TAKEN) {
 		out_set(live->out, addr,
@@ -118,7 +119,7 @@ void live_page_unlock(struct mm_struct *mm, unsigned long pfn)
 			move_wake(live, addr, addr + LIVE_PAGE);
 		out_changed(live->out);
 	}
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 }
 
 /* True: look again, when the monitor has read what it has to. */
@@ -127,7 +128,7 @@ static bool give_back(struct live *live, unsigned long addr)
 	unsigned long entry, what;
 	int ret = 0;
 
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	entry = out_get(live->out, addr);
 	what = out_what(entry);
 	if (out_state(entry) != OUT_EXCLUSIVE) {
@@ -139,7 +140,7 @@ static bool give_back(struct live *live, unsigned long addr)
 		if (!ret)
 			pool_put(live, what << LIVE_PAGE_SHIFT);
 	}
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	if (ret == -ENOENT)
 		uhmm_device_page_put(what);
 	return ret == -EAGAIN;

@@ -53,14 +53,14 @@ static void finish_source(struct live *live, unsigned long src,
 		return;
 	}
 	moved = moved || !device_page_where(pfn);
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	if (pfn == fault_page)
 		uhmm_device_page_put(pfn);
 	else
 		device_page_unlock_put(pfn);
 	if (moved)
 		uhmm_device_page_put(pfn);
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 }
 
 static void finish(struct live *live, struct migrate_vma *args,
@@ -72,9 +72,9 @@ static void finish(struct live *live, struct migrate_vma *args,
 	bool moved = src & MIGRATE_PFN_MIGRATE && to, waited;
 
 	while (finish_one(live, src, to, &addr, &waited) == -EAGAIN) {
-		mutex_unlock(&live->out->lock);
+		spin_unlock(&live->out->lock);
 		move_settle(live);
-		mutex_lock(&live->out->lock);
+		spin_lock(&live->out->lock);
 	}
 	if (moved && uhmm_is_device_pfn(to))
 		live_count_held(live, to_device, 1);
@@ -114,7 +114,7 @@ static unsigned long run_home(struct live *live, const struct migrate_vma *args,
 }
 
 /* The same, from memory that is no device's to frames of one, and all as writable. */
-static unsigned long run_away(struct live *live, const struct migrate_vma *args,
+static __warm unsigned long run_away(struct live *live, const struct migrate_vma *args,
 			      unsigned long i, unsigned long *ret_addr)
 {
 	unsigned long from = uhmm_migrate_pfn_of(args->src[i]), n;
@@ -155,7 +155,7 @@ static unsigned long finish_home(struct live *live, struct migrate_vma *args,
 }
 
 /* Memory in a row that is no device's, or stands for one's. */
-static void finish_sources(struct live *live, const struct migrate_vma *args,
+static __warm void finish_sources(struct live *live, const struct migrate_vma *args,
 			   unsigned long i, unsigned long n)
 	__must_hold(&live->out->lock)
 {
@@ -163,43 +163,45 @@ static void finish_sources(struct live *live, const struct migrate_vma *args,
 
 	if (!pool_has(live->out, at) &&
 	    !pool_has(live->out, at + (n - 1) * LIVE_PAGE)) {
-		out_set_run(live->out, at, n, 0);
+		out_set_run(live->out, at, n, 0, true);
 		return;
 	}
 	for (; n; n--, i++)
 		finish_source(live, args->src[i], args->fault_page, true);
 }
 
-/* From the @i-th on, to private memory. How many; 0: one by one. */
-static unsigned long finish_away(struct live *live, struct migrate_vma *args,
+/* From the @i-th on, to private memory. How many; 0: one by one. Noted, if not all. */
+static __warm unsigned long finish_away(struct live *live, struct migrate_vma *args,
 				 unsigned long i)
 	__must_hold(&live->out->lock)
 {
 	unsigned long to = uhmm_migrate_pfn_of(args->dst[i]), entry;
 	unsigned long addr, n = run_away(live, args, i, &addr);
 
-	n = n ? device_pages_settle(to, n, addr) : 0;
+	n = n ? device_pages_settle(live->mm, to, n, addr) : 0;
 	if (!n)
 		return 0;
-	for (unsigned long k = i; k < i + n; k++)
+	for (unsigned long k = i; k < i + n && n < args->npages; k++)
 		args->src[k] |= MIGRATE_PFN_SETTLED;
 	live_count_held(live, to_device, n);
 	entry = out_entry(OUT_DEVICE, to,
 			  args->src[i] & MIGRATE_PFN_WRITE ? OUT_WRITE : 0);
-	if (out_set_run(live->out, addr, n, entry) & OUT_WAITED)
+	if (out_set_run(live->out, addr, n, entry, true) & OUT_WAITED)
 		move_wake(live, addr, addr + n * LIVE_PAGE);
 	finish_sources(live, args, i, n);
 	return n;
 }
 
-void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
+__warm unsigned long live_migrate_finish(struct mm_struct *mm,
+					 struct migrate_vma *args)
 {
 	struct live *live = live_of(mm);
-	unsigned long i, n;
+	unsigned long i, n, settled;
 
-	mutex_lock(&live->out->lock);
-	for (i = 0; i < args->npages; i += n) {
-		n = finish_away(live, args, i);
+	spin_lock(&live->out->lock);
+	settled = n = finish_away(live, args, 0);
+	for (i = n; i < args->npages; i += n) {
+		n = i ? finish_away(live, args, i) : 0;
 		if (!n)
 			n = finish_home(live, args, i);
 		if (n)
@@ -209,5 +211,6 @@ void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
 			finish(live, args, i);
 	}
 	out_changed(live->out);
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
+	return settled == args->npages ? settled : 0;
 }

@@ -125,7 +125,7 @@ int home_touch(struct live *live, unsigned long addr, unsigned int how)
 	int ret;
 
 	do {
-		mutex_lock(&out->lock);
+		spin_lock(&out->lock);
 		entry = out_get(out, addr);
 		seen = READ_ONCE(out->changes);
 		switch (out_state(entry)) {
@@ -133,7 +133,7 @@ int home_touch(struct live *live, unsigned long addr, unsigned int how)
 		case OUT_TAKEN:
 			if (!(how & HOME_WAIT))
 				out_set(out, addr, entry | OUT_WAITED);
-			mutex_unlock(&out->lock);
+			spin_unlock(&out->lock);
 			if (!(how & HOME_WAIT))
 				return -EAGAIN;
 			out_wait(out, seen);
@@ -141,20 +141,20 @@ int home_touch(struct live *live, unsigned long addr, unsigned int how)
 			break;
 		case OUT_DEVICE:
 			area_around(live, addr, entry, &vma);
-			mutex_unlock(&out->lock);
+			spin_unlock(&out->lock);
 			ret = bring(live, &vma, addr, out_what(entry), how);
 			if (ret)
 				return ret;
 			came = true;
 			break;
 		case OUT_EXCLUSIVE:
-			mutex_unlock(&out->lock);
+			spin_unlock(&out->lock);
 			exclusive_revoke(live, addr);
 			came = true;
 			break;
 		default:
 			ret = came ? 0 : never_made(live, addr);
-			mutex_unlock(&out->lock);
+			spin_unlock(&out->lock);
 			if (ret <= 0)
 				return ret;
 			move_settle(live);
@@ -181,12 +181,12 @@ void home_fault(struct live *live, unsigned long addr)
 	bool full, wake;
 
 	addr &= ~(LIVE_PAGE - 1);
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	full = out->head - out->tail == FAULT_QUEUE || !out->handled;
 	if (!full)
 		out->queue[out->head++ % FAULT_QUEUE] = addr;
 	wake = READ_ONCE(out->sleeping);
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	if (full)
 		/* Let him touch it again. */
 		move_wake(live, addr, addr + LIVE_PAGE);
@@ -199,12 +199,12 @@ static bool next_fault(struct out *out, unsigned long *ret_addr)
 {
 	bool any;
 
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	any = out->head != out->tail;
 	if (any)
 		*ret_addr = out->queue[out->tail++ % FAULT_QUEUE];
 	WRITE_ONCE(out->sleeping, !any);
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	return any;
 }
 
@@ -384,9 +384,9 @@ int home_start(struct live *live)
 		live_why(live, UHMM_LIVE_WHY_DESCRIPTORS);
 		home_close(live);
 	}
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	out->handled = !ret;
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	return ret;
 }
 
@@ -403,9 +403,9 @@ void home_stop(struct live *live)
 	}
 	if (!out->handled)
 		return;
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	out->handled = false;
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	WRITE_ONCE(out->stop, 1);
 	poke(out->wake);
 	wake_word(&out->stop);
@@ -427,10 +427,10 @@ void home_all(struct live *live)
 	unsigned long addr, entry;
 
 	for (addr = 0; addr < ~0UL;) {
-		mutex_lock(&out->lock);
+		spin_lock(&out->lock);
 		addr = out_next(out, addr, ~0UL);
 		entry = out_get(out, addr);
-		mutex_unlock(&out->lock);
+		spin_unlock(&out->lock);
 		if (addr == ~0UL || !is_away(entry) ||
 		    home_touch(live, addr, HOME_WAIT))
 			addr += addr < ~0UL ? LIVE_PAGE : 0;
@@ -444,9 +444,9 @@ void home_all(struct live *live)
  */
 void home_fork(struct live *live)
 {
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	WRITE_ONCE(live->out->forking, true);
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	home_all(live);
 	coherent_home(live);
 	monitor_settle(live, FORK_NS);
@@ -454,8 +454,8 @@ void home_fork(struct live *live)
 
 void home_fork_end(struct live *live)
 {
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	WRITE_ONCE(live->out->forking, false);
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	out_give_back(live);
 }

@@ -165,11 +165,12 @@ static const struct uhmm_mm_ops live_device_mm_ops = {
 	.migrate_unmap = live_migrate_unmap,
 	.migrate_commit = live_migrate_commit,
 	.migrate_finish = live_migrate_finish,
+	.migrate_settles = true,
 	.make_exclusive = live_make_exclusive,
 	.page_unlock = live_page_unlock,
 };
 
-struct live *live_of(struct mm_struct *mm)
+__warm struct live *live_of(struct mm_struct *mm)
 {
 	return mm && (mm->ops == &live_mm_ops ||
 		      mm->ops == &live_device_mm_ops) ? mm->private_data : NULL;

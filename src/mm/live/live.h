@@ -284,7 +284,7 @@ void live_page_put(struct mm_struct *mm, unsigned long pfn, unsigned int flags);
 void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args);
 void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args);
 void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args);
-void live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args);
+unsigned long live_migrate_finish(struct mm_struct *mm, struct migrate_vma *args);
 /* exclusive.c */
 int live_make_exclusive(struct mm_struct *mm, unsigned long addr,
 			unsigned long pfn, void *owner);

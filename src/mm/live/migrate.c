@@ -22,6 +22,7 @@
 #include <uhmm/memremap.h>
 
 #include "../../core/migrate_internal.h"
+#include "../../lib/words.h"
 #include "patch.h"
 #include "uapi.h"
 #include "watch.h"
@@ -36,6 +37,7 @@ struct collect {
 	unsigned long alone;
 	unsigned int tries;
 	bool registered;
+	bool gave_back;			/* the lock, for a while */
 };
 
 static unsigned long index_of(const struct migrate_vma *args,
@@ -53,7 +55,7 @@ static unsigned long writable(const struct uhmm_vma *vma)
  * The @n pages at @addr are at @to now. Where the caller wants them, unless that is
  * the pool.
  */
-static void went(struct collect *c, unsigned long addr, unsigned long to,
+static __warm void went(struct collect *c, unsigned long addr, unsigned long to,
 		 unsigned long n)
 {
 	unsigned long pfn = to >> LIVE_PAGE_SHIFT;
@@ -65,11 +67,10 @@ static void went(struct collect *c, unsigned long addr, unsigned long to,
 	if (!pool_has(c->out, to) || BROKEN(live_broken, BROKEN_THERE))
 		how |= UHMM_MIGRATE_PFN_THERE;
 
-	out_set_run(c->out, addr, n, out_entry(OUT_MOVING, pfn, write));
+	out_set_run(c->out, addr, n, out_entry(OUT_MOVING, pfn, write), false);
 	out_set_run(c->out, to, n,
-		    out_entry(OUT_HOLDS, addr >> LIVE_PAGE_SHIFT, 0));
-	for (how |= migrate_pfn(pfn); n--; how += 1UL << MIGRATE_PFN_SHIFT)
-		*src++ = how;
+		    out_entry(OUT_HOLDS, addr >> LIVE_PAGE_SHIFT, 0), false);
+	words_count_up(src, n, migrate_pfn(pfn) | how, MIGRATE_PFN_STEP);
 }
 
 /* ---------------------------------------------------------- where they go to */
@@ -88,13 +89,13 @@ static unsigned long given(const struct collect *c, unsigned long addr)
 }
 
 /* For pages from @addr on, of which *@n becomes how many. 0: nowhere. */
-static unsigned long target(struct collect *c, unsigned long addr,
+static __warm unsigned long target(struct collect *c, unsigned long addr,
 			    unsigned long *n)
 {
-	unsigned long pfn = given(c, addr), start, end, left, to = 0;
+	unsigned long pfn = given(c, addr), end, left, to = 0;
 
 	if (pfn)
-		to = (unsigned long)device_page_memory(pfn, &start, &end);
+		to = (unsigned long)device_page_memory_near(&c->out->device, pfn, &end);
 	if (!to)
 		return pool_get(c->live, n);
 	left = (end - to) >> LIVE_PAGE_SHIFT;
@@ -165,9 +166,9 @@ static void put_back(struct collect *c, unsigned long addr, unsigned long end,
 			ret = move_home(c->live, addr, to);
 		if (ret != -EAGAIN)
 			break;
-		mutex_unlock(&c->out->lock);
+		spin_unlock(&c->out->lock);
 		move_settle(c->live);
-		mutex_lock(&c->out->lock);
+		spin_lock(&c->out->lock);
 	}
 }
 
@@ -190,12 +191,13 @@ static bool carry(struct collect *c, unsigned long addr, unsigned long to,
 
 	went(c, addr, to, n);
 	pool_note_carried(c->out, to, n, false);
-	mutex_unlock(&c->out->lock);
+	c->gave_back = true;
+	spin_unlock(&c->out->lock);
 	if (BROKEN(live_broken, BROKEN_PROTECT))
 		ok = broken_carry(c->live, addr, to, n);
 	else
 		ok = (unsigned long)live_raw_syscall(SYS_mremap, args) == to;
-	mutex_lock(&c->out->lock);
+	spin_lock(&c->out->lock);
 	for (; addr < end; addr += LIVE_PAGE, to += LIVE_PAGE) {
 		other = ok && !pool_was_carried(c->out, to) &&
 			!BROKEN(live_broken, BROKEN_PROTECT | BROKEN_ALONE);
@@ -220,13 +222,14 @@ static bool get_ready(struct collect *c, unsigned long addr, long why)
 {
 	if (++c->tries > TRIES)
 		return false;
-	mutex_unlock(&c->out->lock);
+	c->gave_back = true;
+	spin_unlock(&c->out->lock);
 	/* A page that a fork has left shared gets to be one's own. */
 	if (why == -EBUSY)
 		madvise((void *)addr, LIVE_PAGE, MADV_POPULATE_WRITE);
 	else
 		move_settle(c->live);
-	mutex_lock(&c->out->lock);
+	spin_lock(&c->out->lock);
 	return true;
 }
 
@@ -243,7 +246,7 @@ static bool register_target(struct collect *c, unsigned long to)
 	       to < end && !move_register_device(c->live, start, end);
 }
 
-static long move_some(struct collect *c, unsigned long *to, unsigned long addr,
+static __warm long move_some(struct collect *c, unsigned long *to, unsigned long addr,
 		      unsigned long *n)
 {
 	long moved;
@@ -259,7 +262,7 @@ static long move_some(struct collect *c, unsigned long *to, unsigned long addr,
 }
 
 /* Some of the @n pages at @addr; returns how many are done with. */
-static unsigned long collect_some(struct collect *c, unsigned long addr,
+static __warm unsigned long collect_some(struct collect *c, unsigned long addr,
 				  unsigned long n)
 	__must_hold(&c->out->lock)
 {
@@ -305,7 +308,7 @@ static unsigned long collect_some(struct collect *c, unsigned long addr,
 	return done;
 }
 
-static void collect_system(struct collect *c)
+static __warm void collect_system(struct collect *c)
 	__must_hold(&c->out->lock)
 {
 	struct migrate_vma *args = c->args;
@@ -331,7 +334,8 @@ static void collect_system(struct collect *c)
 		while (addr < next) {
 			n = in_place(c, addr, next);
 			/* Nothing else, that came while the lock was given back. */
-			if (n && !BROKEN(live_broken, BROKEN_ALONE) &&
+			if (n && c->gave_back &&
+			    !BROKEN(live_broken, BROKEN_ALONE) &&
 			    !out_all_missing(c->out, addr,
 					     addr + n * LIVE_PAGE))
 				n = out_all_missing(c->out, addr,
@@ -393,9 +397,9 @@ static void collect_device(struct collect *c)
 			if (pfn != args->fault_page)
 				uhmm_device_page_unlock(pfn);
 			/* The entry's is not the last one, but if it has gone. */
-			mutex_unlock(&c->out->lock);
+			spin_unlock(&c->out->lock);
 			uhmm_device_page_put(pfn);
-			mutex_lock(&c->out->lock);
+			spin_lock(&c->out->lock);
 			continue;
 		}
 		args->src[index_of(args, addr)] =
@@ -404,48 +408,52 @@ static void collect_device(struct collect *c)
 	}
 }
 
-/* What is needed under the lock stays: this thread's, and what the caller gave. */
-static void keep_callers(const struct migrate_vma *args, const void *frame,
-			 bool keep)
+static __warm void collect(struct collect *c) __no_context_analysis
 {
-	size_t size = args->npages * sizeof(*args->src);
+	const unsigned long flags = c->args->flags;
 
-	sync_keep_caller(frame, keep);
-	sync_keep_of_caller(frame, args, sizeof(*args), keep);
-	sync_keep_of_caller(frame, args->vma, sizeof(*args->vma), keep);
-	sync_keep_of_caller(frame, args->src, size, keep);
-	sync_keep_of_caller(frame, args->dst, size, keep);
+	spin_lock(&c->out->lock);
+	/* What was here before is not to be in the way. */
+	while (unlikely(c->out->gone) && !c->out->forking) {
+		spin_unlock(&c->out->lock);
+		out_give_back(c->live);
+		spin_lock(&c->out->lock);
+	}
+	if (flags & (MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
+		     MIGRATE_VMA_SELECT_DEVICE_COHERENT))
+		collect_device(c);
+	if (flags & MIGRATE_VMA_SELECT_SYSTEM && !c->out->forking &&
+	    !READ_ONCE(c->out->off))
+		collect_system(c);
+	spin_unlock(&c->out->lock);
 }
 
-void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
+__warm void live_migrate_collect(struct mm_struct *mm, struct migrate_vma *args)
 {
+	const size_t size = args->npages * sizeof(*args->src);
+	/* Under the lock it is needed, and stays. */
+	const struct sync_part parts[] = {
+		{ args, sizeof(*args) },
+		{ args->vma, sizeof(*args->vma) },
+		{ args->src, size },
+		{ args->dst, size },
+	};
+	const void *frame = __builtin_frame_address(0);
 	struct live *live = live_of(mm);
 	struct collect c = { .live = live, .out = live->out, .args = args };
-	const void *frame = __builtin_frame_address(0);
-	/* Only what leaves the process can be among these. */
-	const bool keep = args->flags & MIGRATE_VMA_SELECT_SYSTEM;
+	unsigned long kept;
 
 	if (live_ended(live) || !(args->vma->flags & UHMM_VM_ANON) ||
 	    args->vma->flags & UHMM_VM_SHARED)
 		return;
-	if (keep)
-		keep_callers(args, frame, true);
-	mutex_lock(&c.out->lock);
-	/* What was here before is not to be in the way. */
-	while (c.out->gone && !c.out->forking) {
-		mutex_unlock(&c.out->lock);
-		out_give_back(live);
-		mutex_lock(&c.out->lock);
+	/* Only what leaves the process can be among these. */
+	if (!(args->flags & MIGRATE_VMA_SELECT_SYSTEM)) {
+		collect(&c);
+		return;
 	}
-	if (args->flags & (MIGRATE_VMA_SELECT_DEVICE_PRIVATE |
-			   MIGRATE_VMA_SELECT_DEVICE_COHERENT))
-		collect_device(&c);
-	if (args->flags & MIGRATE_VMA_SELECT_SYSTEM && !c.out->forking &&
-	    !READ_ONCE(c.out->off))
-		collect_system(&c);
-	mutex_unlock(&c.out->lock);
-	if (keep)
-		keep_callers(args, frame, false);
+	kept = sync_keep_caller(frame, parts, ARRAY_SIZE(parts));
+	collect(&c);
+	sync_unkeep_caller(kept, frame, parts, ARRAY_SIZE(parts));
 }
 
 /* ------------------------------------------------------- by frame, not address */
@@ -456,15 +464,15 @@ static bool take_from(struct live *live, unsigned long addr, unsigned long pfn)
 	unsigned long entry;
 	bool taken;
 
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	entry = addr == device_page_where(pfn) ? out_get(live->out, addr) : 0;
 	taken = kind_of(entry) && out_what(entry) == pfn &&
 		take_device(live, addr, entry);
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	return taken;
 }
 
-void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args)
+__warm void live_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct mmu_notifier_range range;
 	unsigned long pfn, addr;
@@ -500,7 +508,7 @@ static bool still_none(struct live *live, unsigned long addr)
 	       !monitor_unread(live);
 }
 
-void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
+__warm void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct live *live = live_of(mm);
 	unsigned long i, addr, to;
@@ -511,11 +519,11 @@ void live_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 			continue;
 		to = uhmm_migrate_pfn_of(args->dst[i]);
 		addr = args->start + (i << LIVE_PAGE_SHIFT);
-		mutex_lock(&live->out->lock);
+		spin_lock(&live->out->lock);
 		if (live->out->forking || !uhmm_is_device_pfn(to) ||
 		    !still_none(live, addr) ||
 		    away_to_device(live, addr, to, writable(args->vma)) <= 0)
 			args->src[i] &= ~MIGRATE_PFN_MIGRATE;
-		mutex_unlock(&live->out->lock);
+		spin_unlock(&live->out->lock);
 	}
 }

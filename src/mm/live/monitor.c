@@ -405,11 +405,11 @@ static ssize_t read_events(struct live *live, struct shard *shard,
 
 	if (!live->out)
 		return shard_read(live, shard, messages, most);
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	n = shard_read(live, shard, messages, most);
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(messages[0]); i++)
 		out_event(live, &messages[i]);
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	return n;
 }
 

@@ -154,7 +154,7 @@ static unsigned long pool_index(const struct out *out, unsigned long addr)
 	return (addr - (unsigned long)out->pool) / LIVE_PAGE;
 }
 
-bool pool_has(const struct out *out, unsigned long addr)
+__warm bool pool_has(const struct out *out, unsigned long addr)
 {
 	return pool_index(out, addr) < POOL_PAGES;
 }
@@ -192,19 +192,17 @@ bool pool_was_carried(const struct out *out, unsigned long addr)
 /* ----------------------------------------------------------------- the moves */
 
 /*
- * Why a page could not be put somewhere, of errno. Newer kernels (6.9) look for
+ * Why a page could not be put somewhere, of that error. Newer kernels (6.9) look for
  * the place before they look whether an event is unread: then it may have moved.
  */
-static int why_not(struct live *live)
+static int why_not(struct live *live, int error)
 {
-	int error = errno;
-
 	if ((error == ENOENT || error == EEXIST) && monitor_unread(live))
 		return -EAGAIN;
 	return -error;
 }
 
-long move_pages(struct live *live, unsigned long to, unsigned long from,
+__warm long move_pages(struct live *live, unsigned long to, unsigned long from,
 		unsigned long length)
 {
 	struct uffdio_move move = {
@@ -213,12 +211,14 @@ long move_pages(struct live *live, unsigned long to, unsigned long from,
 		.len = length,
 		.mode = UFFDIO_MOVE_MODE_DONTWAKE,
 	};
+	long ret;
 
 	if (!live_has(live, UHMM_LIVE_MOVE))
 		return -EINVAL;
-	if (!ioctl(fd_of(live), UFFDIO_MOVE, &move))
+	ret = arch_syscall3(SYS_ioctl, fd_of(live), UFFDIO_MOVE, (long)&move);
+	if (likely(!ret))
 		return (long)length;
-	return move.move > 0 ? (long)move.move : why_not(live);
+	return move.move > 0 ? (long)move.move : why_not(live, (int)-ret);
 }
 
 static int copy_home(struct live *live, unsigned long addr, unsigned long from)
@@ -230,7 +230,7 @@ static int copy_home(struct live *live, unsigned long addr, unsigned long from)
 		.mode = UFFDIO_COPY_MODE_DONTWAKE,
 	};
 
-	return ioctl(fd_of(live), UFFDIO_COPY, &copy) ? why_not(live) : 0;
+	return ioctl(fd_of(live), UFFDIO_COPY, &copy) ? why_not(live, errno) : 0;
 }
 
 int move_home(struct live *live, unsigned long addr, unsigned long from)
@@ -256,7 +256,7 @@ int move_zeroes(struct live *live, unsigned long addr)
 		.mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE,
 	};
 
-	return ioctl(fd_of(live), UFFDIO_ZEROPAGE, &zero) ? why_not(live) : 0;
+	return ioctl(fd_of(live), UFFDIO_ZEROPAGE, &zero) ? why_not(live, errno) : 0;
 }
 
 void move_wake(struct live *live, unsigned long start, unsigned long end)
@@ -287,7 +287,7 @@ static int ask_registered(struct live *live, unsigned long start,
 }
 
 /* No more than that: what is beside it may be the library's own. */
-int move_register(struct live *live, unsigned long start, unsigned long end)
+__warm int move_register(struct live *live, unsigned long start, unsigned long end)
 {
 	struct out *out = live->out;
 	unsigned long next;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
  * The table of places whose pages are away: three levels, which only grow, of
- * memory straight from the kernel.
+ * memory straight from the kernel. Which leaves were looked at lately is remembered
+ * beside the lock: what moves pages finds little else in the TLB.
  */
 #include "out.h"
 
 #include <string.h>
+
+#include "../../lib/words.h"
 
 #define TOP_BITS 48
 #define TOP_SHIFT 30
@@ -14,17 +17,20 @@
 #define NMIDS (1UL << (TOP_SHIFT - LEAF_SHIFT))
 #define LEAF_PAGES (1UL << (LEAF_SHIFT - LIVE_PAGE_SHIFT))
 #define LEAF_BYTES (1UL << LEAF_SHIFT)
+#define OUT_STEP (1UL << OUT_SHIFT)	/* from one entry to the next of a run */
 
 /**
  * struct out_leaf - 2 MiB of addresses
- * @entries: one for each page
- * @missing: a bit for each: it is registered for missing pages
+ * @start: the first
  * @n: how many of @entries are not 0
+ * @missing: a bit for each page: it is registered for missing ones
+ * @entries: one for each
  */
 struct out_leaf {
-	unsigned long entries[LEAF_PAGES];
-	unsigned long missing[LEAF_PAGES / 64];
+	unsigned long start;
 	unsigned long n;
+	unsigned long missing[LEAF_PAGES / 64];
+	unsigned long entries[LEAF_PAGES];
 };
 
 struct out *out_make(void)
@@ -38,7 +44,7 @@ struct out *out_make(void)
 		sync_free_pages(out, sizeof(*out));
 		return NULL;
 	}
-	mutex_init(&out->lock);
+	spin_lock_init(&out->lock);
 	out->first = out->second = out->wake = -1;
 	return out;
 }
@@ -61,7 +67,7 @@ void out_free(struct out *out)
 	sync_free_pages(out, sizeof(*out));
 }
 
-static struct out_leaf *leaf_of(struct out *out, unsigned long addr)
+static struct out_leaf *leaf_walk(struct out *out, unsigned long addr)
 {
 	struct out_leaf **mids;
 
@@ -81,28 +87,61 @@ static struct out_leaf *leaf_of(struct out *out, unsigned long addr)
 	return smp_load_acquire(&mids[addr >> LEAF_SHIFT & (NMIDS - 1)]);
 }
 
-bool out_prepare(struct out *out, unsigned long start, unsigned long end)
+static __warm struct out_leaf *leaf_of(struct out *out, unsigned long addr)
+{
+	struct out_leaf *leaf, **recent;
+
+	recent = &out->recent[addr >> LEAF_SHIFT & (OUT_RECENT - 1)];
+	/*
+	 * Ordering: (OUT-RECENT) pairs with (OUT-REMEMBER) in leaf_of(): who
+	 * looks without the lock sees it as it was made.
+	 */
+	leaf = smp_load_acquire(recent);
+	if (likely(leaf && leaf->start == (addr & ~(LEAF_BYTES - 1))))
+		return leaf;
+	leaf = leaf_walk(out, addr);
+	/*
+	 * Ordering: (OUT-REMEMBER) pairs with (OUT-RECENT) in leaf_of(): see
+	 * there.
+	 */
+	if (leaf)
+		smp_store_release(recent, leaf);
+	return leaf;
+}
+
+static struct out_leaf *leaf_make(unsigned long addr)
+{
+	struct out_leaf *leaf = sync_alloc_pages(sizeof(*leaf));
+
+	if (leaf)
+		leaf->start = addr & ~(LEAF_BYTES - 1);
+	return leaf;
+}
+
+__warm bool out_prepare(struct out *out, unsigned long start, unsigned long end)
 {
 	struct out_leaf ***top, **mids, **mid, *leaf;
 
 	if (end > 1UL << TOP_BITS)
 		return false;
 	for (; start < end; start = (start | (LEAF_BYTES - 1)) + 1) {
+		if (likely(leaf_of(out, start)))
+			continue;
 		top = &out->tops[start >> TOP_SHIFT];
 		mids = *top ? *top : sync_alloc_pages(NMIDS * sizeof(**top));
 		if (!mids)
 			return false;
 		/*
-		 * Ordering: (OUT-MIDS-MADE) pairs with (OUT-MIDS) in leaf_of():
+		 * Ordering: (OUT-MIDS-MADE) pairs with (OUT-MIDS) in leaf_walk():
 		 * see there.
 		 */
 		smp_store_release(top, mids);
 		mid = &mids[start >> LEAF_SHIFT & (NMIDS - 1)];
-		leaf = *mid ? *mid : sync_alloc_pages(sizeof(*leaf));
+		leaf = *mid ? *mid : leaf_make(start);
 		if (!leaf)
 			return false;
 		/*
-		 * Ordering: (OUT-LEAF-MADE) pairs with (OUT-LEAF) in leaf_of():
+		 * Ordering: (OUT-LEAF-MADE) pairs with (OUT-LEAF) in leaf_walk():
 		 * see there.
 		 */
 		smp_store_release(mid, leaf);
@@ -115,14 +154,14 @@ static unsigned long page_in_leaf(unsigned long addr)
 	return addr >> LIVE_PAGE_SHIFT & (LEAF_PAGES - 1);
 }
 
-unsigned long out_get(struct out *out, unsigned long addr)
+__warm unsigned long out_get(struct out *out, unsigned long addr)
 {
 	struct out_leaf *leaf = leaf_of(out, addr);
 
 	return leaf ? READ_ONCE(leaf->entries[page_in_leaf(addr)]) : 0;
 }
 
-void out_set(struct out *out, unsigned long addr, unsigned long entry)
+__warm void out_set(struct out *out, unsigned long addr, unsigned long entry)
 {
 	struct out_leaf *leaf = leaf_of(out, addr);
 	unsigned long *at;
@@ -135,42 +174,48 @@ void out_set(struct out *out, unsigned long addr, unsigned long entry)
 }
 
 /* How many of @n pages from @addr on are in its leaf. */
-static unsigned long in_leaf(unsigned long addr, unsigned long n)
+static __warm unsigned long in_leaf(unsigned long addr, unsigned long n)
 {
 	unsigned long left = LEAF_PAGES - page_in_leaf(addr);
 
 	return n < left ? n : left;
 }
 
-unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
-			  unsigned long entry)
+/* Some of them were none, or are none now: how many there are is counted. */
+static void leaf_count(struct out_leaf *leaf)
 {
-	const unsigned long step = entry ? 1UL << OUT_SHIFT : 0;
-	unsigned long *at, *end, was = 0, none, some;
+	leaf->n = 0;
+	for (unsigned long i = 0; i < LEAF_PAGES; i++)
+		leaf->n += !!leaf->entries[i];
+}
+
+__warm unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
+				 unsigned long entry, bool all)
+{
+	const unsigned long step = entry ? OUT_STEP : 0;
+	unsigned long was = 0, some, old;
 	struct out_leaf *leaf;
 
-	for (; n; n -= some, addr += some << LIVE_PAGE_SHIFT) {
+	for (; n; n -= some, addr += some << LIVE_PAGE_SHIFT, entry += some * step) {
 		leaf = leaf_of(out, addr);
 		some = in_leaf(addr, n);
-		if (!leaf) {
-			entry += some * step;
+		if (!leaf)
 			continue;
-		}
-		at = &leaf->entries[page_in_leaf(addr)];
-		for (end = at + some, none = 0; at < end; at++, entry += step) {
-			was |= *at;
-			none += !*at;
-			WRITE_ONCE(*at, entry);
-		}
-		leaf->n += none - (step ? 0 : some);
+		old = words_count_up(&leaf->entries[page_in_leaf(addr)], some, entry, step);
+		was |= old;
+		if (!old)
+			leaf->n += entry ? some : 0;
+		else if (!all)
+			leaf_count(leaf);
+		else if (!entry)
+			leaf->n -= some;
 	}
 	return was;
 }
 
-unsigned long out_run(struct out *out, unsigned long addr, unsigned long n)
+__warm unsigned long out_run(struct out *out, unsigned long addr, unsigned long n)
 {
-	unsigned long entry = out_get(out, addr), done = 0, i, some;
-	const unsigned long *entries;
+	unsigned long entry = out_get(out, addr), done = 0, same, some;
 	struct out_leaf *leaf;
 
 	for (; done < n; done += some, addr += some << LIVE_PAGE_SHIFT) {
@@ -178,16 +223,16 @@ unsigned long out_run(struct out *out, unsigned long addr, unsigned long n)
 		if (!leaf)
 			break;
 		some = in_leaf(addr, n - done);
-		entries = leaf->entries + page_in_leaf(addr);
-		for (i = 0; i < some; i++, entry += 1UL << OUT_SHIFT)
-			if (entries[i] != entry)
-				return done + i;
+		same = words_run(&leaf->entries[page_in_leaf(addr)], some, entry, OUT_STEP);
+		if (same < some)
+			return done + same;
+		entry += some * OUT_STEP;
 	}
 	return done;
 }
 
 /* Where the leaf of @addr ends, or all that a missing level covers. */
-static unsigned long leaf_end(struct out *out, unsigned long addr)
+static __warm unsigned long leaf_end(struct out *out, unsigned long addr)
 {
 	unsigned long size = LEAF_BYTES;
 
@@ -198,7 +243,7 @@ static unsigned long leaf_end(struct out *out, unsigned long addr)
 	return (addr | (size - 1)) + 1;
 }
 
-unsigned long out_next(struct out *out, unsigned long addr, unsigned long end)
+__warm unsigned long out_next(struct out *out, unsigned long addr, unsigned long end)
 {
 	const unsigned long *entries;
 	struct out_leaf *leaf;
@@ -211,7 +256,7 @@ unsigned long out_next(struct out *out, unsigned long addr, unsigned long end)
 			continue;
 		n = in_leaf(addr, (end - addr + LIVE_PAGE - 1) >> LIVE_PAGE_SHIFT);
 		entries = leaf->entries + page_in_leaf(addr);
-		for (i = 0; i < n; i++)
+		for (i = words_run(entries, n, 0, 0); i < n; i++)
 			if (entries[i])
 				return addr + (i << LIVE_PAGE_SHIFT);
 	}
@@ -228,7 +273,7 @@ static bool is_missing(const struct out_leaf *leaf, unsigned long addr)
 }
 
 /* From the @i-th on, and up to it: how far bits are set. */
-static unsigned long set_up_to(const unsigned long *bits, unsigned long i)
+static __warm unsigned long set_up_to(const unsigned long *bits, unsigned long i)
 {
 	unsigned long clear;
 
@@ -252,7 +297,7 @@ static unsigned long set_down_to(const unsigned long *bits, unsigned long i)
 	return 0;
 }
 
-bool out_all_missing(struct out *out, unsigned long start, unsigned long end)
+__warm bool out_all_missing(struct out *out, unsigned long start, unsigned long end)
 {
 	unsigned long n = (end - start + LIVE_PAGE - 1) >> LIVE_PAGE_SHIFT;
 	unsigned long i, some;
@@ -318,7 +363,7 @@ void out_set_missing(struct out *out, unsigned long start, unsigned long end,
 
 /* ------------------------------------------------------------------ waiting */
 
-void out_changed(struct out *out)
+__warm void out_changed(struct out *out)
 {
 	WRITE_ONCE(out->changes, out->changes + 1);
 	if (likely(READ_ONCE(sync_asymmetric))) {

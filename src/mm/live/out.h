@@ -74,6 +74,7 @@ static inline unsigned long out_what(unsigned long entry)
 #define POOL_PAGES 4096UL
 #define POOL_WORDS (POOL_PAGES / 64)
 #define FAULT_QUEUE 256U
+#define OUT_RECENT 16U
 
 struct out_leaf;
 
@@ -81,6 +82,7 @@ struct out_leaf;
  * struct out - what a live address space knows of pages that are away
  * @lock: for all of it but what is said to be the monitor's
  * @tops: the table
+ * @recent: of its leaves those that were looked at last
  * @changes: counts what others wait for; slept on
  * @sleepers: how many do
  * @forking: nothing goes out
@@ -92,6 +94,7 @@ struct out_leaf;
  * @ndirty: how many
  * @next: where to look first for free ones
  * @clear: where nothing is that has to stay
+ * @device: where pages went last
  * @gone: entries are OUT_GONE
  * @queue: addresses that were touched, for the handler
  * @head: how many were queued
@@ -106,8 +109,9 @@ struct out_leaf;
  * @wake: an eventfd
  */
 struct out {
-	struct mutex lock;
+	spinlock_t lock;
 	struct out_leaf ***tops;
+	struct out_leaf *recent[OUT_RECENT];
 	unsigned int changes;
 	unsigned int sleepers;
 	bool forking;
@@ -120,6 +124,7 @@ struct out {
 	unsigned long ndirty;
 	unsigned long next;
 	struct sync_clear clear;
+	struct device_memory device;
 	unsigned long queue[FAULT_QUEUE];
 	unsigned int head;
 	unsigned int tail;
@@ -146,10 +151,11 @@ unsigned long out_get(struct out *out, unsigned long addr);
 void out_set(struct out *out, unsigned long addr, unsigned long entry);
 /*
  * The same for @n pages, of which each has one more than the one before, or, of
- * entry 0, none. Returns all bits that were set in what was there.
+ * entry 0, none. @all: each of them had an entry, unless none had. Returns all bits
+ * that were set in what was there.
  */
 unsigned long out_set_run(struct out *out, unsigned long addr, unsigned long n,
-			  unsigned long entry);
+			  unsigned long entry, bool all);
 /* How many of @n pages have such entries, beginning with the one at @addr. */
 unsigned long out_run(struct out *out, unsigned long addr, unsigned long n);
 /* The first address from @addr on that has an entry; @end: none. */

@@ -211,7 +211,7 @@ void out_give_back(struct live *live)
 	 * that lie before. There are none only if all were looked at under it.
 	 */
 	do {
-		mutex_lock(&out->lock);
+		spin_lock(&out->lock);
 		n = 0;
 		addr = out->gone ? 0 : ~0UL;
 		for (; n < GIVE_BATCH; addr += LIVE_PAGE) {
@@ -226,7 +226,7 @@ void out_give_back(struct live *live)
 		}
 		if (addr == ~0UL)
 			WRITE_ONCE(out->gone, false);
-		mutex_unlock(&out->lock);
+		spin_unlock(&out->lock);
 		for (unsigned int i = 0; i < n; i++)
 			uhmm_device_page_put(pfns[i]);
 	} while (n == GIVE_BATCH);
@@ -256,13 +256,13 @@ static int register_run(struct live *live, unsigned long start,
 	bool missing;
 	int ret = 0;
 
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	*ret_end = run_end(out, start, end, &missing);
 	reg.range.start = start;
 	reg.range.len = *ret_end - start;
 	if (!missing && ioctl(live->shards[0].fd, UFFDIO_REGISTER, &reg))
 		ret = -errno;
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	if (!ret && !missing &&
 	    !watch_is_registered(live, &live->shards[0], start, *ret_end))
 		ret = -ESTALE;
@@ -285,9 +285,9 @@ bool out_needs_events(struct live *live, unsigned long start,
 	struct out *out = live->out;
 	bool needs;
 
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	needs = out_next(out, start, end) != end ||
 		out_any_missing(out, start, end);
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 	return needs;
 }

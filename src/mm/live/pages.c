@@ -266,12 +266,12 @@ static void walk_away(const struct walk *w)
 	unsigned long addr, end = w->addr + w->npages * LIVE_PAGE;
 	struct out *out = w->live->out;
 
-	mutex_lock(&out->lock);
+	spin_lock(&out->lock);
 	for (addr = out_next(out, w->addr, end); addr < end;
 	     addr = out_next(out, addr + LIVE_PAGE, end))
 		set_away(out_get(out, addr),
 			 &w->ptes[(addr - w->addr) / LIVE_PAGE]);
-	mutex_unlock(&out->lock);
+	spin_unlock(&out->lock);
 }
 
 int live_walk(struct mm_struct *mm, unsigned long addr, size_t *npages,
@@ -340,9 +340,9 @@ static bool any_away(struct live *live, unsigned long start, unsigned long end)
 
 	if (!live->out)
 		return false;
-	mutex_lock(&live->out->lock);
+	spin_lock(&live->out->lock);
 	next = out_next(live->out, start, end);
-	mutex_unlock(&live->out->lock);
+	spin_unlock(&live->out->lock);
 	return next < end;
 }
 

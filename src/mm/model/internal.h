@@ -559,7 +559,7 @@ void model_wake(struct space *space);
 void model_migrate_collect(struct mm_struct *mm, struct migrate_vma *args);
 void model_migrate_unmap(struct mm_struct *mm, struct migrate_vma *args);
 void model_migrate_commit(struct mm_struct *mm, struct migrate_vma *args);
-void model_migrate_finish(struct mm_struct *mm, struct migrate_vma *args);
+unsigned long model_migrate_finish(struct mm_struct *mm, struct migrate_vma *args);
 int model_make_exclusive(struct mm_struct *mm, unsigned long addr,
 			 unsigned long pfn, void *owner);
 void model_page_unlock(struct mm_struct *mm, unsigned long pfn);

@@ -284,7 +284,7 @@ void model_migrate_commit(struct mm_struct *mm, struct migrate_vma *args)
 	model_unlock(space);
 }
 
-void model_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
+unsigned long model_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
 {
 	struct space *space = space_of(mm);
 
@@ -301,6 +301,7 @@ void model_migrate_finish(struct mm_struct *mm, struct migrate_vma *args)
 		release_source(space, from, args->fault_page);
 	}
 	model_unlock(space);
+	return 0;
 }
 
 /* A CPU, or somebody on its behalf, needs what a device has. */
