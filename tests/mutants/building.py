@@ -59,6 +59,8 @@ PROGRAMS = {
                            '-lcmocka']),
 }
 
+PROGRAMS['test_words'] = (['tests/unit/test_words.c'], ['-lcmocka'])
+
 UTIL = ['tests/cases.c', 'tests/unit/util.c']
 for name in ['async_remove', 'batch', 'filtered', 'fork', 'insert',
              'invalidate', 'kept', 'list', 'list_get', 'memremap', 'mm', 'read',

@@ -161,4 +161,14 @@ KEEPS = Group('Memory that is kept where it is', '', [
     Mutant('kept of the dead', 'what one has kept who is no more is kept on',
            [(KEPT, '\t\tWRITE_ONCE(callers[i].used, 0);', '\t\t;')],
            [unit('kept')]),
+    Mutant('kept by both', 'who keeps more meanwhile does it in the same place',
+           [(KEPT, 'range = &c->ranges[used];', 'range = &c->ranges[0];')],
+           [unit('kept', 'more_than_it_has_room_for_are_kept')]),
+    Mutant('words_run', 'a run goes on where one is another, if more are not',
+           [('src/lib/words.h', 'if (other[0] | other[1])', 'if (other[0] & other[1])')],
+           [unit('words')]),
+    Mutant('words_count_up', 'what was there is not said of all',
+           [('src/lib/words.h', 'all |= WORDS_GET(at, 0) | WORDS_GET(at, 2);\n'
+             '\t\tWORDS_AT', 'all |= WORDS_GET(at, 0);\n\t\tWORDS_AT')],
+           [unit('words')]),
 ])
