@@ -287,11 +287,52 @@ static void such_a_child_can_have_its_own(void **state)
 	assert_int_equal(uhmm_live_guarantee(mm), UHMM_G0);
 }
 
+/* What is open in its parent is not in it, and not in the way of its own. */
+static int ends_what_is_its_parents(struct live_bracket *b)
+{
+	struct uhmm_live_stats stats = { .size = sizeof(stats) };
+	struct mm_struct *own;
+
+	live_bracket_end(b);
+	if (uhmm_mm_create_live(NULL, &own))
+		return 1;
+	live_bracket_end(b);
+	live_bracket_start(b, 4096, 4096, MMU_NOTIFY_UNMAP, 0);
+	live_bracket_end(b);
+	if (uhmm_live_get_stats(own, &stats) || stats.brackets != 1)
+		return 2;
+	/* It waits for who is inside. */
+	mmput(own);
+	return 0;
+}
+
+static void such_a_child_ends_no_bracket_of_its_parent(void **state)
+{
+	struct live_bracket b;
+	int status;
+	pid_t pid;
+
+	make_live(UHMM_G0, 0, 0);
+	live_bracket_start(&b, 4096, 4096, MMU_NOTIFY_UNMAP, 0);
+	pid = _Fork();
+	if (!pid) {
+		alarm(20);
+		_exit(ends_what_is_its_parents(&b));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	live_bracket_end(&b);
+	assert_int_equal(live_stats().brackets, 1);
+	/* Nobody is inside: it can end. */
+	drop_live();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_child_that_nobody_told_of_is_known),
 		CASE(such_a_child_can_have_its_own),
+		CASE(such_a_child_ends_no_bracket_of_its_parent),
 		CASE(a_process_has_one),
 		CASE(bad_options_are_refused),
 		CASE(a_bracket_calls_back_around_the_change),
