@@ -299,8 +299,8 @@ void *uhmm_device_page_owner(unsigned long pfn);
  * @pfn: the frame
  *
  * Context: any; the caller has a reference.
- * Return: the address space it last went to; it may have ended, and the page
- * be in what was forked from it. NULL: it was in none yet.
+ * Return: the address space it last went to, by a migration that is over; it may
+ * have ended, and the page be in what was forked from it. NULL: it was in none yet.
  */
 struct mm_struct *uhmm_device_page_mm(unsigned long pfn);
 

@@ -10,7 +10,7 @@
 /**
  * struct uhmm_device_frame - a frame of device memory
  * @count: references; of a larger page in its first frame, as all but @order
- * @mm: where it went last, grabbed
+ * @mm: where it went last; see &mm_struct.device_frames
  * @where: address that its entry is at, for address spaces that ask; or 0
  * @there: so are its bytes, and not in the device's memory
  * @order: of the page that it is of

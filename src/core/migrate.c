@@ -135,7 +135,8 @@ __warm void migrate_vma_pages(struct migrate_vma *args)
 		mm->ops->migrate_commit(mm, args);
 	if (first < args->npages)
 		mmu_notifier_invalidate_range_end(&range);
-	if (!mm->ops->migrate_settles)
+	/* What is put where there was none is in force already. */
+	if (!mm->ops->migrate_settles || first < args->npages)
 		device_pages_went(mm, args->src, args->dst, args->npages);
 }
 
@@ -170,11 +171,13 @@ static __warm void put_some(struct mm_struct *mm, const unsigned long *dst, unsi
 	}
 }
 
-static __warm void put_dst(struct mm_struct *mm, const struct migrate_vma *args)
+/* From the @i-th on, but for what is settled. */
+static __warm void put_dst(struct mm_struct *mm, const struct migrate_vma *args,
+			   unsigned long i)
 {
-	unsigned long i, n;
+	unsigned long n;
 
-	for (i = settled(args, 0); i < args->npages; i += n + settled(args, i + n)) {
+	for (i += settled(args, i); i < args->npages; i += n + settled(args, i + n)) {
 		n = not_settled(args, i);
 		if (mm->ops->migrate_settles)
 			device_pages_went(mm, args->src + i, args->dst + i, n);
@@ -186,8 +189,7 @@ __warm void migrate_vma_finalize(struct migrate_vma *args)
 {
 	struct mm_struct *mm = args->vma->mm;
 
-	if (mm->ops->migrate_finish(mm, args) < args->npages)
-		put_dst(mm, args);
+	put_dst(mm, args, mm->ops->migrate_finish(mm, args));
 }
 
 /* ---------------------------------------------------------------- by frames */
@@ -305,8 +307,7 @@ void migrate_device_finalize(unsigned long *src_pfns, unsigned long *dst_pfns,
 		mm = uhmm_device_page_mm(uhmm_migrate_pfn_of(src_pfns[i]));
 		/* The frame, and what it keeps, may go now. */
 		mmgrab(mm);
-		if (mm->ops->migrate_finish(mm, &args) < n)
-			put_dst(mm, &args);
+		put_dst(mm, &args, mm->ops->migrate_finish(mm, &args));
 		mmdrop(mm);
 	}
 }

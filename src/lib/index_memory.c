@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
 /*
- * Memory for the nodes of the interval index: cut from chunks, never given back
- * before the index goes, used again once no search can look at it. Chunks are
- * pages of its own, so that an insert may come from inside of malloc().
+ * Memory for the nodes of the interval index: the first leaf is in it, the others are
+ * cut from chunks, never given back before the index goes, used again once no search
+ * can look at it. Chunks are pages of its own, so that an insert may come from inside
+ * of malloc().
  */
 #include "index_memory.h"
 #include "index_filter.h"

@@ -202,7 +202,6 @@ __warm unsigned long sync_next_kept(struct sync_clear *clear, unsigned long star
 /* What is no further from another is told of with it. */
 #define NEAR (4 * PAGE)
 #define SELF 3U
-#define KEPT_ELSEWHERE ~0UL
 
 /* This thread's place among the callers, and where its variables are. */
 static __thread struct {
@@ -296,7 +295,7 @@ __warm unsigned long sync_keep_caller(const void *frame, const struct sync_part 
 
 	if (unlikely(used + 1 + SELF + n > CALLER_RANGES)) {
 		for_each_part(frame, parts, n, keep);
-		return KEPT_ELSEWHERE;
+		return 0;
 	}
 	range = &c->ranges[used];
 	WRITE_ONCE(c->used, used + 1 + SELF + n);
@@ -309,14 +308,16 @@ __warm unsigned long sync_keep_caller(const void *frame, const struct sync_part 
 		range = put_range(range, part_range(frame, parts++));
 	barrier();
 	WRITE_ONCE(c->used, (unsigned long)(range - c->ranges));
-	return used;
+	return (uintptr_t)c | used;
 }
 
 __warm void sync_unkeep_caller(unsigned long kept, const void *frame,
 			       const struct sync_part *parts, unsigned long n)
 {
-	if (likely(kept != KEPT_ELSEWHERE))
-		WRITE_ONCE(mine.caller->used, kept);
+	struct caller *c = (void *)(kept & ~(CACHE_LINE - 1UL));
+
+	if (likely(c))
+		WRITE_ONCE(c->used, kept % CACHE_LINE);
 	else
 		for_each_part(frame, parts, n, unkeep);
 }

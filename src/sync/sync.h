@@ -111,7 +111,8 @@ void sync_register_membarrier(void);
 
 /*
  * For sections of some hundred instructions, some thousand at most. Waiters spin, then
- * sleep, so a holder that lost its CPU costs no more than that. Unlocking is one store.
+ * sleep, so a holder that lost its CPU costs no more than that, or one that calls the
+ * kernel, as who moves pages does. Unlocking is one store.
  */
 typedef struct __capability("mutex") spinlock {
 	unsigned int locked;

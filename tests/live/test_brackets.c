@@ -152,6 +152,9 @@ static int in_the_child(struct live_bracket *b, struct view *view)
 	size_t one = 1;
 
 	live_bracket_end(b);
+	/* As its parent had counted, with the one that is around fork(). */
+	if (live_stats().brackets != 2)
+		return 4;
 	if (uhmm_mm_find_vma(mm, (unsigned long)&one, &vma) != -ESRCH ||
 	    uhmm_mm_walk(mm, (unsigned long)&one, &one, &pte) != -ESRCH ||
 	    uhmm_mm_fault(mm, (unsigned long)&one, 0) != -ESRCH ||
@@ -327,12 +330,62 @@ static void such_a_child_ends_no_bracket_of_its_parent(void **state)
 	drop_live();
 }
 
+static pid_t (*child_by)(void);
+static pid_t made;
+
+/* fork() is announced too. */
+static bool makes_child(struct mmu_interval_notifier *sub,
+			const struct mmu_notifier_range *range, unsigned long seq)
+{
+	pid_t (*by)(void) = child_by;
+
+	mmu_interval_set_seq(sub, seq);
+	child_by = NULL;
+	if (by)
+		made = by();
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops makes_child_ops = {
+	.invalidate = makes_child,
+};
+
+/* It comes from there as its parent does, and goes on in the middle of a bracket. */
+static void a_child_made_in_a_callback_has_nothing_open(void **state)
+{
+	static pid_t (*const ways[])(void) = { fork, _Fork };
+	struct mmu_interval_notifier sub;
+	struct live_bracket b;
+	char *p;
+	int status;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		make_live(UHMM_G0, 0, 0);
+		p = some_pages(1);
+		assert_int_equal(mmu_interval_notifier_insert(
+			&sub, mm, (unsigned long)p, PAGE, &makes_child_ops), 0);
+		child_by = ways[i];
+		live_bracket_start(&b, (unsigned long)p, PAGE, MMU_NOTIFY_UNMAP, 0);
+		if (!made) {
+			alarm(20);
+			_exit(ends_what_is_its_parents(&b));
+		}
+		live_bracket_end(&b);
+		assert_int_equal(waitpid(made, &status, 0), made);
+		assert_int_equal(status, 0);
+		mmu_interval_notifier_remove(&sub);
+		munmap(p, PAGE);
+		drop_live();
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_child_that_nobody_told_of_is_known),
 		CASE(such_a_child_can_have_its_own),
 		CASE(such_a_child_ends_no_bracket_of_its_parent),
+		CASE(a_child_made_in_a_callback_has_nothing_open),
 		CASE(a_process_has_one),
 		CASE(bad_options_are_refused),
 		CASE(a_bracket_calls_back_around_the_change),

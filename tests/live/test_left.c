@@ -94,6 +94,38 @@ ALONE(with_the_thread)
 	check(end_thread, false, true);
 }
 
+static bool is_signalled(struct mmu_interval_notifier *sub,
+			 const struct mmu_notifier_range *range, unsigned long seq)
+{
+	mmu_interval_set_seq(sub, seq);
+	raise(SIGUSR1);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops is_signalled_ops = {
+	.invalidate = is_signalled,
+};
+
+/* Before the call, where whoever is told of it is called. */
+ALONE(by_longjmp_out_of_a_callback)
+{
+	struct mmu_interval_notifier sub;
+	char *p;
+
+	if (uhmm_live_patch(UHMM_G1, NULL))
+		_exit(CANNOT);
+	make_live(UHMM_G1, 0, 0);
+	p = some_pages(1);
+	OK(!mmu_interval_notifier_insert(&sub, mm, (unsigned long)p, PAGE,
+					 &is_signalled_ops));
+	OK(signal(SIGUSR1, jump) != SIG_ERR);
+	leave(p);
+	OK(!mmu_interval_read_retry(&sub, mmu_interval_read_begin(&sub)));
+	mmu_interval_notifier_remove(&sub);
+	drop_live();
+	_exit(0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -101,6 +133,7 @@ int main(int argc, char **argv)
 		CASE_BARE(by_longjmp_from_another_stack),
 		CASE_BARE(by_longjmp_in_another_thread),
 		CASE_BARE(with_the_thread),
+		CASE_BARE(by_longjmp_out_of_a_callback),
 	};
 
 	cases_begin(argc, argv);

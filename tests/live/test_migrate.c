@@ -256,26 +256,47 @@ static void read_only_pages_go_too(void **state)
 	}
 }
 
+/* Has this one what it should, or that one? */
+static void in_a_child(pid_t pid, const char *p)
+{
+	int status;
+
+	for (int i = 0; !pid && i < 16; i++)
+		if (p[i * PAGE] != i + 1)
+			_exit(1);
+	if (!pid)
+		_exit(0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void a_child_has_all_pages(void **state)
 {
 	for_each_way(w) {
 		char *p = some_pages(16);
-		int status;
-		pid_t pid;
 
 		assert_int_equal(device_take(&device, mm, p, 16), 16);
-		pid = fork();
-		if (!pid) {
-			for (int i = 0; i < 16; i++)
-				if (p[i * PAGE] != i + 1)
-					_exit(1);
-			_exit(0);
-		}
+		in_a_child(fork(), p);
 		check_pages(p, 16);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_int_equal(status, 0);
 		/* Shared with the child until now, and still to be moved. */
 		assert_int_equal(device_take(&device, mm, p, 16), 16);
+		check_pages(p, 16);
+		munmap(p, 16 * PAGE);
+	}
+}
+
+#define LOW ((char *)0x100000)
+
+/* All from the first address on are looked for, and found. */
+static void a_child_has_those_of_low_addresses(void **state)
+{
+	for_each_way(w) {
+		char *p = map_at(LOW, 16, RW, MAP_FIXED_NOREPLACE);
+
+		for (int i = 0; i < 16; i++)
+			p[i * PAGE] = (char)(i + 1);
+		assert_int_equal(device_take(&device, mm, p, 16), 16);
+		in_a_child(fork(), p);
 		check_pages(p, 16);
 		munmap(p, 16 * PAGE);
 	}
@@ -290,19 +311,9 @@ static void a_raw_child_has_all_pages(void **state)
 	}
 	for_each_way(w) {
 		char *p = some_pages(16);
-		int status;
-		pid_t pid;
 
 		assert_int_equal(device_take(&device, mm, p, 16), 16);
-		pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-		if (!pid) {
-			for (int i = 0; i < 16; i++)
-				if (p[i * PAGE] != i + 1)
-					_exit(1);
-			_exit(0);
-		}
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_int_equal(status, 0);
+		in_a_child((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0), p);
 		check_pages(p, 16);
 		munmap(p, 16 * PAGE);
 	}
@@ -664,6 +675,7 @@ int main(int argc, char **argv)
 		CASE(a_fault_for_a_device_brings_it_home),
 		CASE(read_only_pages_go_too),
 		CASE(a_child_has_all_pages),
+		CASE(a_child_has_those_of_low_addresses),
 		CASE(a_raw_child_has_all_pages),
 		CASE(the_kernel_waits_for_a_page),
 		CASE(shared_memory_stays),

@@ -16,7 +16,7 @@
 #define LINES 16
 #define PASS_ON_NS INT64_C(1000000000)
 
-/* Of &line.word: who is inside; above it, how many have been. */
+/* Of &line.word: who is inside; above it, how many are or have been. */
 #define INSIDE 0xfffffUL
 #define WAS_INSIDE (INSIDE + 1)
 
@@ -32,6 +32,7 @@ static struct {
 	struct out *out;
 	struct leaf **leaves;
 	unsigned int era;		/* the how manieth; 0: in a child */
+	unsigned long since;		/* so many had been inside before it */
 	struct line {
 		unsigned long word;
 	} __cacheline_aligned lines[LINES];
@@ -71,16 +72,26 @@ static unsigned long have_been_inside(void)
 
 unsigned long brackets_of(const struct live *live)
 {
-	return READ_ONCE(brackets.here) == live ? have_been_inside() : 0;
+	return READ_ONCE(brackets.here) == live ?
+		       have_been_inside() - READ_ONCE(brackets.since) : 0;
+}
+
+void brackets_count(struct live *live)
+{
+	unsigned long n = brackets_of(live);
+
+	live->stats.brackets += n;
+	WRITE_ONCE(brackets.since, brackets.since + n);
 }
 
 /* Does the kernel send an event for what is bracketed, nevertheless? */
-static bool is_told_of(struct live *live, enum mmu_notifier_event event,
-		       unsigned long start, unsigned long end)
+static bool is_told_of(struct live *live, const struct out *out,
+		       enum mmu_notifier_event event, unsigned long start,
+		       unsigned long end)
 {
 	if (event == MMU_NOTIFY_PROTECTION_PAGE)
 		return live_has(live, UHMM_LIVE_EVENT_FORK);
-	return event != MMU_NOTIFY_PROTECTION_VMA && brackets.out &&
+	return event != MMU_NOTIFY_PROTECTION_VMA && out &&
 	       out_needs_events(live, start, end);
 }
 
@@ -89,7 +100,10 @@ __hot int live_bracket_open(struct live_bracket *b, unsigned long addr,
 			    unsigned int flags)
 {
 	unsigned long start = addr & ~(LIVE_PAGE - 1), end;
+	struct mm_struct *mm;
+	struct leaf **leaves;
 	struct live *live;
+	struct out *out;
 	int ret;
 
 	b->inside = NULL;
@@ -104,19 +118,33 @@ __hot int live_bracket_open(struct live_bracket *b, unsigned long addr,
 	b->inside = bracket_enter(&live);
 	if (!b->inside)
 		return 0;
+	mm = brackets.mm;
+	out = brackets.out;
+	leaves = brackets.leaves;
+	/* In a child that a handler has made by now they are none. */
+	barrier();
 	b->era = READ_ONCE(brackets.era);
-	mmu_notifier_range_init(&b->range, event, 0, brackets.mm, start, end);
+	if (unlikely(!b->era)) {
+		b->inside = NULL;
+		return 0;
+	}
+	mmu_notifier_range_init(&b->range, event, 0, mm, start, end);
 	ret = flags & LIVE_NONBLOCK ?
 		      mmu_notifier_invalidate_range_start_nonblock(&b->range) :
 		      mmu_notifier_invalidate_range_start(&b->range);
+	/* Nor is anything open in one that a callback has made. */
+	if (unlikely(b->era != READ_ONCE(brackets.era))) {
+		b->inside = NULL;
+		return 0;
+	}
 	if (ret) {
 		fetch_sub(b->inside, 1 + WAS_INSIDE);
 		b->inside = NULL;
 	}
-	b->told = !ret && is_told_of(live, event, start, end);
+	b->told = !ret && is_told_of(live, out, event, start, end);
 	if (!ret && event != MMU_NOTIFY_PROTECTION_VMA &&
 	    event != MMU_NOTIFY_PROTECTION_PAGE && !b->told &&
-	    watch_clear(brackets.leaves, start, end)) {
+	    watch_clear(leaves, start, end)) {
 		b->watcher = watch_only(live, start, end);
 		if (b->watcher < 0)
 			watch_end(live, start, end);
@@ -156,7 +184,8 @@ __hot void live_bracket_end(struct live_bracket *b)
 	 * Ordering: (BRACKET-LEAVE) pairs with (BRACKET-LEFT) in
 	 * brackets_close(): what we have done there is done before it goes.
 	 */
-	fetch_sub(b->inside, 1);
+	if (likely(b->era == READ_ONCE(brackets.era)))
+		fetch_sub(b->inside, 1);
 	*sync_errno() = saved;
 }
 
@@ -188,18 +217,18 @@ void brackets_open(struct live *live)
 	brackets.mm = live->mm;
 	brackets.out = live->out;
 	brackets.leaves = live->leaves;
-	/* Not those of who was here before. */
-	live->stats.brackets = -have_been_inside();
+	/* In a child who was inside in its parent may have taken that back. */
+	if (!brackets.era)
+		memset(brackets.lines, 0, sizeof(brackets.lines));
+	brackets.since = have_been_inside();
 	WRITE_ONCE(brackets.era, ++eras);
 	(void)xchg(&brackets.here, live);
 }
 
 void brackets_close(void)
 {
-	struct live *live = brackets.here;
-
-	if (live)
-		live->stats.brackets += brackets_of(live);
+	if (brackets.here)
+		brackets_count(brackets.here);
 	(void)xchg(&brackets.here, NULL);
 	/*
 	 * Ordering: (BRACKET-GONE) pairs with (BRACKET-ENTER) in bracket_enter():

@@ -29,8 +29,9 @@ void brackets_open(struct live *live);
 /* They find none, and nobody is inside any more. */
 void brackets_close(void);
 void brackets_fork_child(void);
-/* To be added to &uhmm_live_stats.brackets. */
+/* To be added to &uhmm_live_stats.brackets; and do that, under live_lock. */
 unsigned long brackets_of(const struct live *live);
+void brackets_count(struct live *live);
 /* This thread is in fork() of libc, behind what is locked there: all is covered. */
 extern __thread bool live_forking __attribute__((tls_model("initial-exec")));
 

@@ -41,9 +41,15 @@ static unsigned long brk_now __hot_data;
 static void cover(struct live_call *call, unsigned long addr,
 		  unsigned long length, enum mmu_notifier_event event)
 {
+	struct live_bracket *b = &call->brackets[call->n];
+
 	if (!length || call->n == LIVE_CALL_BRACKETS)
 		return;
-	live_bracket_open(&call->brackets[call->n++], addr, length, event, 0);
+	/* From here on it ends if control leaves, see is_left(). */
+	b->inside = NULL;
+	barrier();
+	call->n++;
+	live_bracket_open(b, addr, length, event, 0);
 }
 
 static void cover_found(struct live_call *call, const struct live_extent *e,
@@ -344,24 +350,10 @@ static void is_left(void *arg)
 		live_bracket_end(&call->brackets[--call->n]);
 }
 
-static __hot long call_inside(struct live_call *call, long nr,
-			      const unsigned long *args)
-{
-	struct sync_frame frame;
-	long ret;
-
-	if (!call->n)
-		return live_raw_syscall(nr, args);
-	sync_frame_begin(&frame, is_left, call);
-	call_unwatch(call);
-	ret = live_raw_syscall(nr, args);
-	sync_frame_end(&frame);
-	return ret;
-}
-
 __hot long live_patched_call(long nr, const unsigned long *args)
 {
 	struct live_call call;
+	struct sync_frame frame;
 	int tries = 0;
 	long ret;
 
@@ -371,14 +363,18 @@ __hot long live_patched_call(long nr, const unsigned long *args)
 		return ret;
 	if (live_is_restricted(nr, args))
 		return live_raw_syscall(nr, args);
+	call.n = 0;
+	sync_frame_begin(&frame, is_left, &call);
 	call_open(&call, nr, args);
-	ret = call_inside(&call, nr, args);
+	call_unwatch(&call);
+	ret = live_raw_syscall(nr, args);
 	/* What a reader has begun to watch in between may be half an area. */
 	while (ret == -EFAULT && nr == SYS_mremap && tries++ < REJOIN_TRIES &&
 	       live_bracket_rejoin(args[0], args[1]))
 		ret = live_raw_syscall(nr, args);
 	if (ret == -EFAULT && nr == SYS_mremap)
 		ret = live_move_parts(args);
+	sync_frame_end(&frame);
 	live_call_after(&call, nr, args, ret);
 	if (nr == SYS_mprotect)
 		live_patch_recheck(args[0], args[0] + args[1]);
@@ -398,6 +394,24 @@ static void change_mask(int how, const unsigned long *mask,
 	live_raw_syscall(SYS_rt_sigprocmask, args);
 }
 
+static long try_inside(long nr, const unsigned long *args, unsigned long *ret_made)
+{
+	struct sync_frame frame;
+	struct live_call call;
+	long ret = nr;
+
+	call.n = 0;
+	sync_frame_begin(&frame, is_left, &call);
+	live_call_before(&call, nr, args);
+	*ret_made = call.file.ino != 0;
+	if (*ret_made) {
+		ret = live_raw_syscall(nr, args);
+		live_call_after(&call, nr, args, ret);
+	}
+	sync_frame_end(&frame);
+	return ret;
+}
+
 long live_patched_try(long nr, const unsigned long *args,
 		      unsigned long *ret_made)
 {
@@ -414,15 +428,10 @@ long live_patched_try(long nr, const unsigned long *args,
 	if (live_observer) {
 		*ret_made = live_call_cuts(nr, args, &call.file);
 		*sync_errno() = saved;
+		if (*ret_made)
+			ret = live_observer->call(nr, args);
 	} else {
-		live_call_before(&call, nr, args);
-		*ret_made = call.file.ino != 0;
-	}
-	if (*ret_made && live_observer) {
-		ret = live_observer->call(nr, args);
-	} else if (*ret_made) {
-		ret = call_inside(&call, nr, args);
-		live_call_after(&call, nr, args, ret);
+		ret = try_inside(nr, args, ret_made);
 	}
 	change_mask(SIG_SETMASK, &mask, NULL);
 	return ret;

@@ -199,9 +199,10 @@ __warm unsigned long live_migrate_finish(struct mm_struct *mm,
 	unsigned long i, n, settled;
 
 	spin_lock(&live->out->lock);
-	settled = n = finish_away(live, args, 0);
-	for (i = n; i < args->npages; i += n) {
-		n = i ? finish_away(live, args, i) : 0;
+	for (i = 0, settled = 0; i < args->npages; i += n) {
+		n = finish_away(live, args, i);
+		if (n == args->npages)
+			settled = n;
 		if (!n)
 			n = finish_home(live, args, i);
 		if (n)
@@ -212,5 +213,5 @@ __warm unsigned long live_migrate_finish(struct mm_struct *mm,
 	}
 	out_changed(live->out);
 	spin_unlock(&live->out->lock);
-	return settled == args->npages ? settled : 0;
+	return settled;
 }

@@ -220,6 +220,9 @@ static void fork_prepare(void) __no_context_analysis
 	live_bracket_start(&fork_bracket, 0, ~0UL, MMU_NOTIFY_PROTECTION_PAGE,
 			   0);
 	live_forking = true;
+	/* A child does not find them where they are counted. */
+	if (the_live)
+		brackets_count(the_live);
 }
 
 static void fork_parent(void) __no_context_analysis

@@ -254,7 +254,8 @@ __warm unsigned long out_next(struct out *out, unsigned long addr, unsigned long
 		next = leaf_end(out, addr);
 		if (!leaf || !leaf->n)
 			continue;
-		n = in_leaf(addr, (end - addr + LIVE_PAGE - 1) >> LIVE_PAGE_SHIFT);
+		n = in_leaf(addr, ((end - 1) >> LIVE_PAGE_SHIFT) -
+					  (addr >> LIVE_PAGE_SHIFT) + 1);
 		entries = leaf->entries + page_in_leaf(addr);
 		for (i = words_run(entries, n, 0, 0); i < n; i++)
 			if (entries[i])
