@@ -153,12 +153,6 @@ static void leave_all(struct mm_struct *mm)
 
 /* -------------------------------------------------------------------- life */
 
-/*
- * Who looks at it still is found by ThreadSanitizer, which sees no pages go, nor what
- * compilers make of memset().
- */
-static void *(*volatile wipe)(void *p, int c, size_t n) = memset;
-
 static void mm_free(struct mm_struct *mm)
 {
 	slot_wait_holders(mm);
@@ -172,8 +166,8 @@ static void mm_free(struct mm_struct *mm)
 	index_destroy(&mm->index);
 	slot_mm_destroy(mm);
 	destroy_rwsem(&mm->mmap_lock);
-	wipe(mm, 0, sizeof(*mm));
-	sync_free_pages(mm, MM_BYTES);
+	sync_unkeep(mm, MM_BYTES);
+	free(mm);
 }
 
 /* Nobody else has it yet: no lock is taken. */
@@ -223,13 +217,16 @@ int mm_create(const struct uhmm_mm_options *options,
 	if (ret)
 		return ret;
 	sync_register_membarrier();
-	mm = sync_alloc_pages(MM_BYTES);
+	mm = aligned_alloc(MM_BYTES, MM_BYTES);
 	if (!mm)
 		return -ENOMEM;
+	memset(mm, 0, MM_BYTES);
 	mm->ops = ops;
+	sync_keep(mm, MM_BYTES);
 	ret = mm_init(mm, options);
 	if (ret) {
-		sync_free_pages(mm, MM_BYTES);
+		sync_unkeep(mm, MM_BYTES);
+		free(mm);
 		return ret;
 	}
 	join_all(mm);
