@@ -15,15 +15,15 @@
 /**
  * struct live_call - a call, and the brackets open around it
  * @n: how many of @brackets
- * @brackets: the last started first
  * @file: pages of it go, wherever it is mapped; &maps_file.ino 0: of none
  * @covered: where it was mapped
+ * @brackets: the last started first; most have one, which lies beside the rest
  */
 struct live_call {
 	unsigned int n;
-	struct live_bracket brackets[LIVE_CALL_BRACKETS];
 	struct maps_file file;
 	struct live_extent covered;
+	struct live_bracket brackets[LIVE_CALL_BRACKETS];
 };
 
 /*
