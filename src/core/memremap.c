@@ -437,23 +437,6 @@ void *device_page_bytes(unsigned long pfn)
 	return ptr;
 }
 
-void *device_page_memory(unsigned long pfn, unsigned long *ret_start,
-			 unsigned long *ret_end)
-{
-	struct dev_pagemap *map;
-	void *bytes;
-
-	spin_lock(&device_lock);
-	map = map_of(pfn);
-	bytes = bytes_in(map, pfn);
-	if (bytes) {
-		*ret_start = (unsigned long)map->memory;
-		*ret_end = *ret_start + (frames_of(map) << UHMM_PAGE_SHIFT);
-	}
-	spin_unlock(&device_lock);
-	return bytes;
-}
-
 static void memory_find(struct device_memory *recent, unsigned long pfn)
 {
 	const struct dev_pagemap *map;
@@ -479,6 +462,17 @@ __warm void *device_page_memory_near(struct device_memory *recent, unsigned long
 		return NULL;
 	*ret_end = recent->start + (recent->n << UHMM_PAGE_SHIFT);
 	return (void *)(recent->start + ((pfn - recent->first) << UHMM_PAGE_SHIFT));
+}
+
+void *device_page_memory(unsigned long pfn, unsigned long *ret_start,
+			 unsigned long *ret_end)
+{
+	struct device_memory memory = { 0 };
+	void *bytes = device_page_memory_near(&memory, pfn, ret_end);
+
+	if (bytes)
+		*ret_start = memory.start;
+	return bytes;
 }
 
 void device_page_set_where(unsigned long pfn, unsigned long addr)

@@ -39,7 +39,7 @@ static void page_went(unsigned long pfn, struct mm_struct *mm)
  * are, up to a larger page (is_same()). Of one 1; of what is no device's 0.
  */
 static __warm unsigned long frames_at(struct near *near, unsigned long pfn, unsigned long n,
-			       struct uhmm_device_frame **ret_frame)
+				      struct uhmm_device_frame **ret_frame)
 	__must_hold(&device_lock)
 {
 	struct uhmm_device_frame *frame = head_near(near, &pfn);
@@ -69,7 +69,7 @@ static unsigned long frames_of_run(struct near *near, const unsigned long *mpfns
 
 /* From the @i-th on; returns the first that is in use, or none, or @end. */
 static __warm unsigned long init_some(const unsigned long *mpfns, unsigned long i,
-			       unsigned long end)
+				      unsigned long end)
 {
 	struct uhmm_device_frame *frames;
 	struct near near = { 0 };
@@ -105,9 +105,9 @@ __warm unsigned long uhmm_device_pages_init(const unsigned long *mpfns, unsigned
 
 /* From the @i-th on; returns the first that is elsewhere, or @end. */
 static unsigned long pages_went(struct mm_struct *mm,
-				       const unsigned long *src,
-				       const unsigned long *dst,
-				       unsigned long i, unsigned long end)
+				const unsigned long *src,
+				const unsigned long *dst,
+				unsigned long i, unsigned long end)
 {
 	struct uhmm_device_frame *frames;
 	struct near near = { 0 };
@@ -153,7 +153,7 @@ void device_pages_went(struct mm_struct *mm, const unsigned long *src,
 
 /* From the @i-th on; returns the first that is another's or free then, or @end. */
 static __warm unsigned long unlock_put_some(const unsigned long *mpfns,
-				     unsigned long i, unsigned long end)
+					    unsigned long i, unsigned long end)
 {
 	struct uhmm_device_frame *frames;
 	struct near near = { 0 };
@@ -175,7 +175,7 @@ static __warm unsigned long unlock_put_some(const unsigned long *mpfns,
 }
 
 __warm unsigned long device_pages_unlock_put(const unsigned long *mpfns,
-				      unsigned long n)
+					     unsigned long n)
 {
 	unsigned long i = 0, end;
 

@@ -356,10 +356,10 @@ static unsigned int search_again(struct index_finger *finger,
  * units matches what is unused too, but not alone.
  */
 static __warm unsigned int search_first(const struct interval_index *ix,
-				 struct index_finger *finger,
-				 unsigned long start, unsigned long last,
-				 struct index_walk *walk,
-				 struct uhmm_interval_node **out)
+					struct index_finger *finger,
+					unsigned long start, unsigned long last,
+					struct index_walk *walk,
+					struct uhmm_interval_node **out)
 {
 	/*
 	 * Ordering: (IX-FINGER) pairs with (IX-VERSION) in bump(): an old

@@ -20,20 +20,7 @@ typedef unsigned long words_at __attribute__((vector_size(16), aligned(8), may_a
 #define WORDS_AT(at, i) (*(words_at *)((at) + (i)))
 #define WORDS_GET(at, i) (*(const words_at *)((at) + (i)))
 
-/* All bits that are set in any of them. */
-static inline unsigned long words_or(const unsigned long *at, unsigned long n)
-{
-	unsigned long any = 0;
-	words all = { 0 };
-
-	for (; n >= WORDS && !ARCH_SINGLE_WORDS; n -= WORDS, at += WORDS)
-		all |= WORDS_GET(at, 0) | WORDS_GET(at, 2);
-	for (; n; n--)
-		any |= *at++;
-	return any | all[0] | all[1];
-}
-
-/* Those that are set in each of them. */
+/* The bits that are set in each of them. */
 static inline unsigned long words_and(const unsigned long *at, unsigned long n)
 {
 	unsigned long each = ~0UL;

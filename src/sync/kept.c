@@ -22,7 +22,7 @@
 #define START_BITS (64 - COUNT_BITS)
 #define RANGES (PAGE / sizeof(unsigned long) - 2)
 #define CALLERS 64UL
-#define CALLER_RANGES 14UL
+#define CALLER_RANGES 14UL	/* less than a line has bytes, see sync_keep_caller() */
 #define LOOK_BYTES (2UL << 20)	/* so far ahead at least */
 
 /* Of @ranges only the first @used were ever more than 0. */
@@ -151,8 +151,8 @@ void sync_unkeep(const void *p, size_t size)
 
 /* The first of @ranges behind @start, and before @found, which it becomes. */
 static __warm unsigned long next_of_ranges(const unsigned long *ranges, unsigned long n,
-				    unsigned long start, unsigned long found,
-				    unsigned long *ret_end)
+					   unsigned long start, unsigned long found,
+					   unsigned long *ret_end)
 {
 	unsigned long range, from, to;
 
@@ -169,7 +169,7 @@ static __warm unsigned long next_of_ranges(const unsigned long *ranges, unsigned
 }
 
 __warm unsigned long sync_next_kept(struct sync_clear *clear, unsigned long start,
-			     unsigned long end, unsigned long *ret_end)
+				    unsigned long end, unsigned long *ret_end)
 {
 	/*
 	 * Ordering: (KEPT-AS) pairs with (KEPT-CHANGED) in keep(): what is
@@ -308,6 +308,7 @@ __warm unsigned long sync_keep_caller(const void *frame, const struct sync_part 
 		range = put_range(range, part_range(frame, parts++));
 	barrier();
 	WRITE_ONCE(c->used, (unsigned long)(range - c->ranges));
+	/* Both: it begins with a line. */
 	return (uintptr_t)c | used;
 }
 

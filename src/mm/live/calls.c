@@ -209,47 +209,35 @@ static void at_clone3(struct live_call *call, const unsigned long *args)
 		at_clone(call, (const unsigned long *)args[0]);
 }
 
+static const struct {
+	long nr;
+	void (*at)(struct live_call *call, const unsigned long *args);
+} table[] = {
+	{ SYS_mmap, at_mmap },
+	{ SYS_madvise, at_madvise },
+	{ SYS_mprotect, at_mprotect },
+	{ SYS_brk, at_brk },
+	{ SYS_mremap, at_mremap },
+	{ SYS_pkey_mprotect, at_mprotect },
+	{ SYS_clone, at_clone },
+	{ SYS_clone3, at_clone3 },
+	{ SYS_shmat, at_shmat },
+	{ SYS_shmdt, at_shmdt },
+	{ SYS_remap_file_pages, at_munmap },
+	{ NR_PROCESS_MADVISE, at_process_madvise },
+};
+
 /* False: none of those that say in their arguments what they change. */
-static __attribute__((noinline)) bool cover_called(struct live_call *call, long nr,
-						   const unsigned long *args)
+static __attribute__((noinline)) bool
+cover_called(struct live_call *call, long nr, const unsigned long *args)
 {
-	switch (nr) {
-	case SYS_remap_file_pages:
-		at_munmap(call, args);
-		return true;
-	case SYS_mmap:
-		at_mmap(call, args);
-		return true;
-	case SYS_madvise:
-		at_madvise(call, args);
-		return true;
-	case SYS_mprotect:
-	case SYS_pkey_mprotect:
-		at_mprotect(call, args);
-		return true;
-	case SYS_brk:
-		at_brk(call, args);
-		return true;
-	case SYS_mremap:
-		at_mremap(call, args);
-		return true;
-	case SYS_clone:
-		at_clone(call, args);
-		return true;
-	case SYS_clone3:
-		at_clone3(call, args);
-		return true;
-	case SYS_shmat:
-		at_shmat(call, args);
-		return true;
-	case SYS_shmdt:
-		at_shmdt(call, args);
-		return true;
-	case NR_PROCESS_MADVISE:
-		at_process_madvise(call, args);
-		return true;
-	}
-	return false;
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(table) && table[i].nr != nr)
+		i++;
+	if (i < ARRAY_SIZE(table))
+		table[i].at(call, args);
+	return i < ARRAY_SIZE(table);
 }
 
 /* -------------------------------------------------------------------- around */
@@ -261,6 +249,7 @@ static __hot void call_open(struct live_call *call, long nr,
 
 	call->n = 0;
 	call->file.ino = 0;
+	/* The most frequent one does without the page that the table is in. */
 	if (likely(nr == SYS_munmap)) {
 		at_munmap(call, args);
 	} else if (!cover_called(call, nr, args) &&

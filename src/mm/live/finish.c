@@ -115,7 +115,7 @@ static unsigned long run_home(struct live *live, const struct migrate_vma *args,
 
 /* The same, from memory that is no device's to frames of one, and all as writable. */
 static __warm unsigned long run_away(struct live *live, const struct migrate_vma *args,
-			      unsigned long i, unsigned long *ret_addr)
+				     unsigned long i, unsigned long *ret_addr)
 {
 	unsigned long from = uhmm_migrate_pfn_of(args->src[i]), n;
 
@@ -156,7 +156,7 @@ static unsigned long finish_home(struct live *live, struct migrate_vma *args,
 
 /* Memory in a row that is no device's, or stands for one's. */
 static __warm void finish_sources(struct live *live, const struct migrate_vma *args,
-			   unsigned long i, unsigned long n)
+				  unsigned long i, unsigned long n)
 	__must_hold(&live->out->lock)
 {
 	unsigned long at = uhmm_migrate_pfn_of(args->src[i]) << LIVE_PAGE_SHIFT;
@@ -172,7 +172,7 @@ static __warm void finish_sources(struct live *live, const struct migrate_vma *a
 
 /* From the @i-th on, to private memory. How many; 0: one by one. Noted, if not all. */
 static __warm unsigned long finish_away(struct live *live, struct migrate_vma *args,
-				 unsigned long i)
+					unsigned long i)
 	__must_hold(&live->out->lock)
 {
 	unsigned long to = uhmm_migrate_pfn_of(args->dst[i]), entry;

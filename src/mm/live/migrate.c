@@ -56,7 +56,7 @@ static unsigned long writable(const struct uhmm_vma *vma)
  * the pool.
  */
 static __warm void went(struct collect *c, unsigned long addr, unsigned long to,
-		 unsigned long n)
+			unsigned long n)
 {
 	unsigned long pfn = to >> LIVE_PAGE_SHIFT;
 	unsigned long write = writable(c->args->vma);
@@ -90,7 +90,7 @@ static unsigned long given(const struct collect *c, unsigned long addr)
 
 /* For pages from @addr on, of which *@n becomes how many. 0: nowhere. */
 static __warm unsigned long target(struct collect *c, unsigned long addr,
-			    unsigned long *n)
+				   unsigned long *n)
 {
 	unsigned long pfn = given(c, addr), end, left, to = 0;
 
@@ -247,7 +247,7 @@ static bool register_target(struct collect *c, unsigned long to)
 }
 
 static __warm long move_some(struct collect *c, unsigned long *to, unsigned long addr,
-		      unsigned long *n)
+			     unsigned long *n)
 {
 	long moved;
 
@@ -263,7 +263,7 @@ static __warm long move_some(struct collect *c, unsigned long *to, unsigned long
 
 /* Some of the @n pages at @addr; returns how many are done with. */
 static __warm unsigned long collect_some(struct collect *c, unsigned long addr,
-				  unsigned long n)
+					 unsigned long n)
 	__must_hold(&c->out->lock)
 {
 	unsigned long to, done;

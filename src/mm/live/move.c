@@ -203,7 +203,7 @@ static int why_not(struct live *live, int error)
 }
 
 __warm long move_pages(struct live *live, unsigned long to, unsigned long from,
-		unsigned long length)
+		       unsigned long length)
 {
 	struct uffdio_move move = {
 		.dst = to,
